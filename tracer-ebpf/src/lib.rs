@@ -1,0 +1,343 @@
+//! What the eBPF object and userspace share: the layout of everything that lies in a map, the names of maps and
+//! programs, and the decisions of the kernel side that need no kernel ([`transition`], [`histogram`]), so that they
+//! are tested on the host.
+//!
+//! # How counting is laid out
+//!
+//! * A **cell** ([`Cell`]) holds every counter of one (balancer, network namespace, backend). Cells lie in an array and
+//!   are added to atomically: one cell whatever the number of CPUs.
+//! * `SLOTS` maps a [`CellKey`] to its cell's place in the array. It is looked up once per attempt; the place is then
+//!   kept in the socket, so that every later event of the connection costs no hash lookup.
+//! * `FREE` is a queue of places not in use. When it is empty the attempt counts in the [overflow cell](OVERFLOW_SLOT).
+//! * A **connection** ([`Connection`]) is the state kept in the socket's own storage. It dies with the socket.
+//! * A place that is given to another backend gets a new **generation**; a connection whose generation is not the
+//!   cell's counts into the overflow cell, never on another backend.
+//!
+//! Only integers and arrays of integers cross this boundary: no padding, no enum, no pointer. Sizes and offsets are
+//! asserted below; a change of any of them is a change of [`ABI_VERSION`].
+#![cfg_attr(target_arch = "bpf", no_std)]
+
+pub mod histogram;
+pub mod transition;
+
+use core::mem::{offset_of, size_of};
+use histogram::BUCKETS;
+
+/// Version of the layout of everything in this file. The test `abi_version_is_tied_to_the_layout` fails when the
+/// layout changes and this number does not.
+pub const ABI_VERSION: u32 = 1;
+
+/// Place of the cell for what could not get one of its own.
+pub const OVERFLOW_SLOT: u32 = 0;
+
+/// An offset in [`Offsets`] that the running kernel's BTF does not have.
+pub const MISSING: u32 = u32::MAX;
+
+/// Names of the maps in the object.
+pub mod maps {
+    /// Socket storage of [`Connection`](crate::Connection).
+    pub const CONNECTIONS: &str = "CONNECTIONS";
+    /// Hash of [`CellKey`](crate::CellKey) to [`Slot`](crate::Slot).
+    pub const SLOTS: &str = "SLOTS";
+    /// Queue of unused [`Slot`](crate::Slot)s.
+    pub const FREE: &str = "FREE";
+    /// Array of [`Cell`](crate::Cell).
+    pub const CELLS: &str = "CELLS";
+    /// Array with one [`Uncounted`](crate::Uncounted).
+    pub const UNCOUNTED: &str = "UNCOUNTED";
+    /// Array with one [`SweepEnd`](crate::SweepEnd).
+    pub const SWEEP_END: &str = "SWEEP_END";
+}
+
+/// Names of the programs in the object.
+pub mod programs {
+    /// `tp_btf/inet_sock_set_state`, CLOSE→SYN_SENT.
+    pub const CONNECT: &str = "connect";
+    /// `tp_btf/inet_sock_set_state`, every other transition that matters.
+    pub const TRANSITION: &str = "transition";
+    /// `iter/bpf_sk_storage_map`.
+    pub const SWEEP: &str = "sweep";
+}
+
+/// Name of the read-only variable that holds [`Offsets`].
+pub const OFFSETS: &str = "OFFSETS";
+
+/// Which balancer talks to which backend: the key of a [`Cell`].
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct CellKey {
+    /// Id of the cgroup (v2) of the connecting task.
+    pub cgroup_id: u64,
+    /// `comm` of the thread-group leader, padded with NUL.
+    pub command: [u8; 16],
+    /// The backend's address; an IPv4 address as v4-mapped, so that both ways to reach it are one backend.
+    pub address: [u8; 16],
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// The backend's port, host byte order.
+    pub port: u16,
+    /// Always zero.
+    pub reserved: u16,
+}
+
+/// A place in `CELLS`, and which of its successive owners is meant.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// Index into `CELLS`.
+    pub index: u32,
+    /// [`Cell::generation`] of the owner.
+    pub generation: u32,
+}
+
+/// Per-connection state in the socket's storage.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// [`transition::State`]: phase in the low byte, number of the attempt on this socket above. Only ever changed by
+    /// compare-exchange or, for a new attempt, written last.
+    pub state: u64,
+    /// Cell this connection counts in.
+    pub slot: Slot,
+    /// `ktime` of the attempt, nanoseconds.
+    pub started_ns: u64,
+    /// Payload bytes sent that are in the cell already.
+    pub sent_bytes: u64,
+    /// Payload bytes received that are in the cell already.
+    pub received_bytes: u64,
+    /// `segs_out` that are in the cell already.
+    pub segments_sent: u32,
+    /// `segs_in` that are in the cell already.
+    pub segments_received: u32,
+    /// `total_retrans` that are in the cell already.
+    pub retransmits: u32,
+    /// `sk_err` that was pending when the attempt began (after a connect on AF_UNSPEC): it says nothing of this attempt.
+    pub stale_error: u32,
+}
+
+/// Present sockets of one cell, as the last sweep that visited it found them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Which sweep. Anything else than [`SweepEnd::session`] means that the last sweep found no socket of this cell.
+    pub session: u64,
+    /// Attempts without an outcome yet.
+    pub pending: u32,
+    /// ESTABLISHED or CLOSE_WAIT.
+    pub live: u32,
+    /// FIN_WAIT1, FIN_WAIT2, CLOSING, LAST_ACK.
+    pub closing: u32,
+    /// Always zero.
+    pub reserved: u32,
+    /// Sum of the smoothed round-trip times of the live connections, microseconds.
+    pub rtt_sum_us: u64,
+}
+
+/// Every counter of one balancer and backend, cumulative.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    /// Whose counters these are. All zero: unused, or the overflow cell.
+    pub key: CellKey,
+    /// How many owners this place has had.
+    pub generation: u32,
+    /// Process id (thread group) of the last attempt.
+    pub last_pid: u32,
+    /// Sockets that entered SYN_SENT, those without state of their own (`untracked`) included.
+    pub attempts: u64,
+    /// Attempts whose socket got no storage: what became of them is not known.
+    pub untracked: u64,
+    /// Attempts that were established.
+    pub established: u64,
+    /// Attempts that failed, by [`transition::Cause`].
+    pub failed: [u64; transition::CAUSES],
+    /// Established connections that ended.
+    pub closed: u64,
+    /// Closed by an RST from the backend.
+    pub resets: u64,
+    /// Closed by an RST from the backend before it had sent a byte.
+    pub resets_without_data: u64,
+    /// Closed with no payload either way, and not by an RST from the backend.
+    pub probes: u64,
+    /// Payload bytes to the backend, each counted once however often it was sent.
+    pub sent_bytes: u64,
+    /// Payload bytes from the backend.
+    pub received_bytes: u64,
+    /// Segments sent, of all kinds.
+    pub segments_sent: u64,
+    /// Segments received, of all kinds.
+    pub segments_received: u64,
+    /// Segments sent again after the connection was established.
+    pub retransmits: u64,
+    /// SYNs sent again.
+    pub syn_retransmits: u64,
+    /// Transitions that no program saw and that a sweep or a later event made up for.
+    pub repaired: u64,
+    /// SYN_SENT to ESTABLISHED, in [`histogram`] buckets.
+    pub connect_time: [u64; BUCKETS],
+    /// Age of cancelled attempts, in [`histogram`] buckets.
+    pub cancelled_age: [u64; BUCKETS],
+    /// Present sockets.
+    pub stock: Stock,
+}
+
+/// What could not be counted where it belongs, cumulative over all cells.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uncounted {
+    /// Attempts counted in the overflow cell because every cell was taken.
+    pub no_cell: u64,
+    /// Attempts whose socket got no storage (memory limit of the cgroup, or of socket options).
+    pub no_storage: u64,
+    /// Events of connections whose cell had been given to another backend.
+    pub stale_cell: u64,
+}
+
+/// Written by a sweep when it has seen every socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepEnd {
+    /// Session of the last sweep that reached its end.
+    pub session: u64,
+    /// Sockets it visited.
+    pub sockets: u64,
+}
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
+        /// Byte offsets of kernel structure fields, read from the running kernel's BTF by userspace before loading.
+        /// The verifier sees them as constants; [`MISSING`] removes the code that needs the field.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Offsets {
+            $($(#[$doc])* pub $field: u32,)*
+        }
+
+        impl Offsets {
+            /// Nothing known yet: what the object holds until userspace writes the real values.
+            pub const UNKNOWN: Self = Self { $($field: MISSING,)* };
+        }
+    };
+}
+
+offsets! {
+    /// `sock.__sk_common.skc_family`
+    family,
+    /// `sock.__sk_common.skc_state`
+    state,
+    /// `sock.__sk_common.skc_daddr`
+    daddr,
+    /// `sock.__sk_common.skc_v6_daddr`
+    v6_daddr,
+    /// `sock.__sk_common.skc_dport`
+    dport,
+    /// `sock.__sk_common.skc_net`
+    net,
+    /// `sock.__sk_common.skc_flags`
+    flags,
+    /// `sock.sk_protocol`
+    protocol,
+    /// `sock.sk_err`
+    err,
+    /// `sock.sk_socket`
+    socket,
+    /// `socket.state`
+    socket_state,
+    /// `net.ns.inum`
+    net_inum,
+    /// `tcp_sock.inet_conn.icsk_inet.inet_sport`
+    sport,
+    /// `tcp_sock.bytes_sent`
+    bytes_sent,
+    /// `tcp_sock.bytes_retrans`
+    bytes_retrans,
+    /// `tcp_sock.bytes_received`
+    bytes_received,
+    /// `tcp_sock.segs_out`
+    segs_out,
+    /// `tcp_sock.segs_in`
+    segs_in,
+    /// `tcp_sock.total_retrans`
+    total_retrans,
+    /// `tcp_sock.srtt_us`
+    srtt_us,
+    /// `task_struct.group_leader`
+    group_leader,
+    /// `task_struct.comm`
+    comm,
+    /// `bpf_iter__bpf_sk_storage_map.sk`, less the context's own start: 0 would be `meta`
+    iter_sk,
+    /// Bit number of `SOCK_DONE` in `sock.__sk_common.skc_flags` (the peer's FIN was taken in)
+    sock_done,
+}
+
+impl Offsets {
+    /// The offsets as the bytes of the read-only variable.
+    #[must_use]
+    pub fn as_words(&self) -> &[u32; size_of::<Self>() / 4] {
+        // SAFETY: Offsets is repr(C) and made of u32 only, so it has the size, alignment and validity of the array.
+        unsafe { &*core::ptr::from_ref(self).cast() }
+    }
+}
+
+/// `true` when there is no byte of padding: the fields' sizes add up to the struct's.
+macro_rules! no_padding {
+    ($type:ty, $($size:expr),+) => {
+        assert!(size_of::<$type>() == 0 $(+ $size)+, concat!(stringify!($type), " has padding"));
+    };
+}
+
+const HISTOGRAM_BYTES: usize = 8 * BUCKETS;
+
+const _: () = {
+    no_padding!(CellKey, 8, 16, 16, 4, 2, 2);
+    no_padding!(Slot, 4, 4);
+    no_padding!(Connection, 8, 8, 8, 8, 8, 4, 4, 4, 4);
+    no_padding!(Stock, 8, 4, 4, 4, 4, 8);
+    no_padding!(Cell, 48, 4, 4, 8 * 14, 8 * transition::CAUSES, HISTOGRAM_BYTES, HISTOGRAM_BYTES, 32);
+    no_padding!(Uncounted, 8, 8, 8);
+    no_padding!(SweepEnd, 8, 8);
+    assert!(size_of::<Connection>() == 56);
+    assert!(size_of::<CellKey>() == 48);
+    assert!(offset_of!(Cell, generation) == 48);
+    assert!(offset_of!(Cell, attempts) == 56);
+    assert!(offset_of!(Cell, failed) == 80);
+    assert!(offset_of!(Cell, connect_time) == 216);
+    assert!(offset_of!(Cell, stock) == size_of::<Cell>() - 32);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fingerprint of the layout. When this fails, the layout changed: raise [`ABI_VERSION`], then take the new value.
+    #[test]
+    fn abi_version_is_tied_to_the_layout() {
+        let layout = format!(
+            "{} {} {} {} {} {} {} {} {} {} {}",
+            size_of::<CellKey>(),
+            size_of::<Slot>(),
+            size_of::<Connection>(),
+            offset_of!(Connection, stale_error),
+            size_of::<Cell>(),
+            offset_of!(Cell, repaired),
+            offset_of!(Cell, cancelled_age),
+            size_of::<Uncounted>(),
+            size_of::<SweepEnd>(),
+            BUCKETS,
+            transition::CAUSES,
+        );
+        assert_eq!((ABI_VERSION, layout.as_str()), (1, "48 8 56 52 1624 208 904 24 16 86 6"));
+    }
+
+    #[test]
+    fn offsets_are_words_in_the_order_of_the_struct() {
+        let mut offsets = Offsets::UNKNOWN;
+        offsets.family = 16;
+        offsets.sock_done = 1;
+        let words = offsets.as_words();
+        assert_eq!(words[0], 16);
+        assert_eq!(words[words.len() - 1], 1);
+        assert_eq!(words[1], MISSING);
+    }
+}

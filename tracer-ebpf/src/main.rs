@@ -1,0 +1,2 @@
+//! object
+fn main() {}

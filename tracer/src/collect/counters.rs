@@ -1,0 +1,257 @@
+//! The counters of one backend, as numbers without a kernel.
+
+use std::ops::{AddAssign, Sub};
+use tracer_ebpf::histogram::{BUCKETS, upper_bound_ns};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
+        /// What was counted of a backend over some time. Words as in the architecture page.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $field: u64,)*
+            /// Attempts that failed, by cause.
+            pub failed: Failures,
+            /// Time from SYN to established.
+            pub connect_time: Histogram,
+            /// Age of cancelled attempts when the balancer gave up.
+            pub cancelled_age: Histogram,
+        }
+
+        impl AddAssign<&Counters> for Counters {
+            fn add_assign(&mut self, other: &Counters) {
+                $(self.$field += other.$field;)*
+                self.failed += &other.failed;
+                self.connect_time += &other.connect_time;
+                self.cancelled_age += &other.cancelled_age;
+            }
+        }
+
+        impl Sub for &Counters {
+            type Output = Counters;
+            /// What came since `earlier`. Counters only grow; one that shrank counts as nothing new.
+            fn sub(self, earlier: &Counters) -> Counters {
+                Counters {
+                    $($field: self.$field.saturating_sub(earlier.$field),)*
+                    failed: &self.failed - &earlier.failed,
+                    connect_time: &self.connect_time - &earlier.connect_time,
+                    cancelled_age: &self.cancelled_age - &earlier.cancelled_age,
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Sockets that entered SYN_SENT.
+    attempts,
+    /// Attempts whose fate is not known, since their socket could keep no state.
+    untracked,
+    /// Attempts that were established.
+    established,
+    /// Established connections that ended.
+    closed,
+    /// Closed by an RST from the backend.
+    resets,
+    /// Closed by an RST from the backend before it had sent a byte.
+    resets_without_data,
+    /// Closed without payload either way (TCP health checks).
+    probes,
+    /// Payload bytes to the backend.
+    sent_bytes,
+    /// Payload bytes from the backend.
+    received_bytes,
+    /// Segments sent, of all kinds.
+    segments_sent,
+    /// Segments received, of all kinds.
+    segments_received,
+    /// Segments sent again after the connection was established.
+    retransmits,
+    /// SYNs sent again.
+    syn_retransmits,
+    /// Transitions that were missed and made up for.
+    repaired,
+}
+
+macro_rules! failures {
+    ($($(#[$doc:meta])* $cause:ident,)*) => {
+        /// Failed attempts by cause.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        pub struct Failures {
+            $($(#[$doc])* pub $cause: u64,)*
+        }
+
+        impl Failures {
+            /// All causes together.
+            #[must_use]
+            pub fn total(&self) -> u64 {
+                0 $(+ self.$cause)*
+            }
+
+            /// Every cause with its name and count, in the order of the ABI.
+            #[must_use]
+            pub fn by_cause(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($cause), self.$cause),)*]
+            }
+        }
+
+        impl AddAssign<&Failures> for Failures {
+            fn add_assign(&mut self, other: &Failures) {
+                $(self.$cause += other.$cause;)*
+            }
+        }
+
+        impl Sub for &Failures {
+            type Output = Failures;
+            fn sub(self, earlier: &Failures) -> Failures {
+                Failures { $($cause: self.$cause.saturating_sub(earlier.$cause),)* }
+            }
+        }
+    };
+}
+
+failures! {
+    /// RST, or ICMP port unreachable.
+    refused,
+    /// The kernel gave up sending SYNs.
+    timed_out,
+    /// ICMP host or network unreachable.
+    unreachable,
+    /// The balancer gave up first.
+    cancelled,
+    /// The balancer's host had no local port left.
+    local,
+    /// Anything else.
+    other,
+}
+
+impl From<[u64; tracer_ebpf::transition::CAUSES]> for Failures {
+    fn from([refused, timed_out, unreachable, cancelled, local, other]: [u64; 6]) -> Self {
+        Self { refused, timed_out, unreachable, cancelled, local, other }
+    }
+}
+
+/// Counts of durations in the buckets of [`tracer_ebpf::histogram`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram(pub Box<[u64; BUCKETS]>);
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self(Box::new([0; BUCKETS]))
+    }
+}
+
+impl AddAssign<&Histogram> for Histogram {
+    fn add_assign(&mut self, other: &Histogram) {
+        for (sum, count) in self.0.iter_mut().zip(other.0.iter()) {
+            *sum += count;
+        }
+    }
+}
+
+impl Sub for &Histogram {
+    type Output = Histogram;
+    fn sub(self, earlier: &Histogram) -> Histogram {
+        let mut difference = self.clone();
+        for (count, before) in difference.0.iter_mut().zip(earlier.0.iter()) {
+            *count = count.saturating_sub(*before);
+        }
+        difference
+    }
+}
+
+impl Histogram {
+    /// How many durations were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The duration in seconds below which a share `quantile` (0 to 1) of the counted ones lies, straight-line within
+    /// the bucket; `None` when nothing was counted. Of what lies beyond the last bound, the bound is given.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        let total = self.count();
+        if total == 0 {
+            return None;
+        }
+        let wanted = (quantile * total as f64).clamp(f64::MIN_POSITIVE, total as f64);
+        let mut below = 0.0;
+        let mut lower_ns = 0;
+        for (bucket, &count) in self.0.iter().enumerate() {
+            let count = count as f64;
+            let Some(upper_ns) = upper_bound_ns(bucket) else { break };
+            if count > 0.0 && below + count >= wanted {
+                let within = (wanted - below) / count;
+                return Some((lower_ns as f64 + within * (upper_ns - lower_ns) as f64) / 1e9);
+            }
+            below += count;
+            lower_ns = upper_ns;
+        }
+        Some(lower_ns as f64 / 1e9)
+    }
+}
+
+/// The sockets of a backend at one moment, counted by a sweep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Attempts without an outcome yet.
+    pub pending: u64,
+    /// ESTABLISHED or CLOSE_WAIT.
+    pub live: u64,
+    /// FIN_WAIT, CLOSING, LAST_ACK.
+    pub closing: u64,
+    /// Sum of smoothed round-trip times of the live ones, microseconds.
+    pub rtt_sum_us: u64,
+}
+
+impl AddAssign for Stock {
+    fn add_assign(&mut self, other: Self) {
+        self.pending += other.pending;
+        self.live += other.live;
+        self.closing += other.closing;
+        self.rtt_sum_us += other.rtt_sum_us;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracer_ebpf::histogram::bucket_of;
+
+    #[test]
+    fn quantiles_lie_within_a_quarter() {
+        let mut histogram = Histogram::default();
+        for milliseconds in 1..=1000_u64 {
+            histogram.0[bucket_of(milliseconds * 1_000_000) as usize] += 1;
+        }
+        for (quantile, seconds) in [(0.5, 0.5), (0.9, 0.9), (0.99, 0.99), (0.01, 0.01)] {
+            let found = histogram.quantile(quantile).unwrap();
+            assert!((found / seconds - 1.0_f64).abs() < 0.25, "{quantile}: {found} for {seconds}");
+        }
+    }
+
+    #[test]
+    fn nothing_counted_has_no_quantile() {
+        assert_eq!(Histogram::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn durations_beyond_the_last_bound_are_given_as_the_bound() {
+        let mut histogram = Histogram::default();
+        histogram.0[BUCKETS - 1] = 3;
+        assert!((histogram.quantile(0.5).unwrap() - 68.719_476_736).abs() < 1e-9);
+    }
+
+    #[test]
+    fn sums_and_differences_undo_each_other() {
+        let mut total = Counters { attempts: 5, probes: 1, ..Counters::default() };
+        total.failed.refused = 2;
+        let before = total.clone();
+        let mut more = Counters { attempts: 7, closed: 3, ..Counters::default() };
+        more.connect_time.0[4] = 9;
+        total += &more;
+        assert_eq!(&total - &before, more);
+        assert_eq!(&before - &total, Counters::default(), "never below zero");
+    }
+}

@@ -1,0 +1,4 @@
+//! tracer
+pub mod collect;
+pub mod detect;
+pub mod pools;
