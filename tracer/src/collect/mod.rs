@@ -3,5 +3,6 @@
 mod counters;
 mod sample;
 
+pub use crate::kernel::Balancer;
 pub use counters::{Counters, Failures, Histogram, Stock};
-pub use sample::{BackendSample, Balancer, Sample, Uncounted};
+pub use sample::{BackendSample, Sample, Uncounted};

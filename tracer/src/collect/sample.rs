@@ -1,6 +1,7 @@
 //! What happened on the host in one interval: the noun that goes from `collect` to `pools`.
 
 use super::{Counters, Stock};
+use crate::kernel::Balancer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -30,22 +31,6 @@ pub struct BackendSample {
     pub total: Counters,
     /// Present sockets; `None` when the sweep did not finish.
     pub stock: Option<Stock>,
-}
-
-/// What opens connections.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Balancer {
-    /// Command of the thread-group leader. Untrusted text: any process can choose its name.
-    pub command: String,
-    /// Path of its cgroup below the root of the cgroup file system, such as `/system.slice/nginx.service`; `None` when
-    /// the cgroup is gone and nobody remembers its name.
-    pub cgroup: Option<String>,
-    /// Inode number of its network namespace.
-    pub netns: u32,
-    /// Process id of its last attempt when it was first seen.
-    pub first_pid: u32,
-    /// Whether that process held a listening socket; `None` when it could not be looked at.
-    pub listens: Option<bool>,
 }
 
 /// What could not be counted where it belongs, since the start.
