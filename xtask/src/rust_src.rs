@@ -1,8 +1,8 @@
 //! The sources of `core`, which is compiled for the BPF target with the eBPF crate.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, path::PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{apt, command::run_aside, machine::Machine};
 
@@ -15,10 +15,7 @@ pub(crate) fn present(machine: &Machine) -> bool {
 
 /// Adds the sources: from rustup, or from Debian where rustup does not have them.
 pub(crate) fn install(machine: &Machine) -> Result<()> {
-    let rustup = run_aside(
-        machine.command("rustup").args(["component", "add", "rust-src"]),
-        "trying Debian's package of the same version",
-    );
+    let rustup = from_rustup(machine);
     let Err(rustup) = rustup else { return Ok(()) };
     eprintln!("xtask: {rustup:#}");
     from_debian(machine).with_context(|| {
@@ -29,8 +26,19 @@ pub(crate) fn install(machine: &Machine) -> Result<()> {
     })
 }
 
-/// Links Debian's sources of the same minor version into the compiler's own folder.
+fn from_rustup(machine: &Machine) -> Result<()> {
+    const REMEDY: &str = "trying Debian's package of the same version";
+    run_aside(machine.command("rustup").args(["component", "add", "rust-src"]), REMEDY)?;
+    if !present(machine) {
+        // rustup goes by its list of what it installed, not by the files.
+        bail!("rustup takes rust-src for installed, but its files are not there; {REMEDY}");
+    }
+    Ok(())
+}
+
+/// Copies Debian's sources of the same minor version into the compiler's own folder.
 fn from_debian(machine: &Machine) -> Result<()> {
+    const REMEDY: &str = "the compiler's own folder has to be writable";
     let minor = machine.rustc.minor();
     let unpacked = apt::unpack_from_backports(machine, "rust-src", &format!("{minor}.*"))?;
     let sources = fs::read_dir(unpacked.join("usr/src"))
@@ -42,12 +50,14 @@ fn from_debian(machine: &Machine) -> Result<()> {
     let library = library(machine);
     let parent = library.parent().context("the sources have no folder")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    if library.is_symlink() {
-        fs::remove_file(&library).with_context(|| format!("cannot replace {}", library.display()))?;
-    }
-    symlink(&sources, &library).with_context(|| format!("cannot create {}", library.display()))
+    // Copied, so that `cargo clean` does not take them away, and renamed last, so that they are there whole or not.
+    let partial = parent.join("library.partial");
+    run_aside(machine.command("rm").arg("-rf").args([&partial, &library]), REMEDY)?;
+    run_aside(machine.command("cp").arg("-a").args([&sources, &partial]), REMEDY)?;
+    fs::rename(&partial, &library).with_context(|| format!("cannot create {}", library.display()))?;
+    fs::remove_dir_all(&unpacked).with_context(|| format!("cannot remove {}", unpacked.display()))
 }
 
-fn library(machine: &Machine) -> std::path::PathBuf {
+fn library(machine: &Machine) -> PathBuf {
     machine.sysroot.join("lib/rustlib/src/rust/library")
 }
