@@ -53,6 +53,9 @@ fn describe(command: &Command) -> String {
 
 fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
+    if word.contains('\n') {
+        return "'…'".to_owned(); // a script; its own comment says what it does
+    }
     let plain = |c: char| c.is_alphanumeric() || "-_=+./:,@%^*".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.into_owned();
