@@ -1,6 +1,6 @@
 //! Builds the eBPF object that `kernel/` embeds, as `OUT_DIR/tracer-object`.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya_build::{Package, Toolchain};
@@ -8,7 +8,31 @@ use aya_build::{Package, Toolchain};
 /// Names the toolchain, for rustup and for us.
 const TOOLCHAIN_FILE: &str = "../rust-toolchain.toml";
 
-fn main() -> Result<()> {
+/// Reaches the cargo that aya-build starts, and nothing else: the rest of tracer stays on stable features.
+const OBJECT_ENVIRONMENT: &[(&str, &str)] = &[
+    // `core` is compiled for the BPF target, which a stable compiler does only when told so.
+    ("RUSTC_BOOTSTRAP", "1"),
+    // v3 has 32-bit registers and jumps; in every kernel since 5.1. By the profile, because aya-build sets RUSTFLAGS
+    // itself, and because rustc gives bpf-linker one `--cpu`, which takes no second one from a link argument.
+    ("CARGO_UNSTABLE_PROFILE_RUSTFLAGS", "true"),
+    ("CARGO_PROFILE_RELEASE_RUSTFLAGS", "-Ctarget-cpu=v3"),
+    // Build scripts run here, where there is no such processor.
+    ("CARGO_PROFILE_RELEASE_BUILD_OVERRIDE_RUSTFLAGS", ""),
+    // aya-build shows each line of that cargo as a warning; without its progress only real ones are left.
+    ("CARGO_TERM_QUIET", "true"),
+];
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={TOOLCHAIN_FILE}");
 
@@ -17,13 +41,9 @@ fn main() -> Result<()> {
     let features: &[&str] = if env::var("PROFILE").as_deref() == Ok("debug") { &["log"] } else { &[] };
     let object = Package { name: "tracer-ebpf", root_dir: "../tracer-ebpf", features, ..Package::default() };
 
-    // SAFETY: no other thread exists yet that could read the environment while it changes.
-    unsafe {
-        // `core` is compiled for the BPF target, which a stable compiler does only when told so. It reaches
-        // the cargo that aya-build starts and nothing else: the rest of tracer stays on stable features.
-        env::set_var("RUSTC_BOOTSTRAP", "1");
-        // aya-build shows each line of that cargo as a warning; without progress only real ones are left.
-        env::set_var("CARGO_TERM_QUIET", "true");
+    for (name, value) in OBJECT_ENVIRONMENT {
+        // SAFETY: no other thread exists yet that could read the environment while it changes.
+        unsafe { env::set_var(name, value) }
     }
     aya_build::build_ebpf([object], Toolchain::Custom(&toolchain)).context(
         "the eBPF object was not built (the warnings above say why); `cargo xtask setup` installs what it needs: \
