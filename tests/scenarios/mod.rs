@@ -1,0 +1,3 @@
+//! What is tried, one file per kind of thing that connects.
+
+mod harness;

@@ -1,0 +1,138 @@
+//! Network namespaces of a scenario's own, with the links and routes between them.
+
+use super::address::Block;
+use nix::sched::{CloneFlags, setns};
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+/// A namespace that `ip netns` knows by name; deleted when dropped.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    name: String,
+    file: Arc<File>,
+}
+
+impl Namespace {
+    pub(crate) fn new(name: String) -> Self {
+        ip(&format!("netns add {name}"));
+        let file = Arc::new(File::open(format!("/run/netns/{name}")).unwrap());
+        let namespace = Self { name, file };
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        PathBuf::from("/run/netns").join(&self.name)
+    }
+
+    /// Runs `ip` inside.
+    #[track_caller]
+    pub(crate) fn ip(&self, arguments: &str) {
+        ip(&format!("-n {} {arguments}", self.name));
+    }
+
+    /// Runs something on a thread inside; the sockets it makes stay inside.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                self.enter();
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Moves the calling thread inside, for good.
+    pub(crate) fn enter(&self) {
+        setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
+    }
+
+    /// Has a child enter before it becomes the program.
+    pub(crate) fn enter_on_exec(&self, command: &mut Command) {
+        let file = self.file.clone();
+        // SAFETY: between fork and exec only setns(2) is called, which is async-signal-safe.
+        unsafe {
+            command.pre_exec(move || {
+                setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?;
+                Ok(())
+            });
+        }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+    }
+}
+
+/// What the router does with packets to an address.
+#[derive(Clone, Copy)]
+pub(crate) enum Fate {
+    /// Delivers them to a backend on the router itself.
+    Local,
+    /// Drops them without a word.
+    BlackHole,
+    /// Answers with ICMP host unreachable.
+    Unreachable,
+}
+
+/// Two namespaces: the balancer's, and a router's that has the backends.
+pub(crate) struct Network {
+    pub(crate) front: Namespace,
+    pub(crate) router: Namespace,
+}
+
+impl Network {
+    /// `name` tells the networks of one scenario apart.
+    pub(crate) fn new(block: Block, name: &str) -> Self {
+        let front = Namespace::new(block.name(&format!("{name}f")));
+        let router = Namespace::new(block.name(&format!("{name}r")));
+        ip(&format!("link add up0 netns {} type veth peer name down0 netns {}", front.name, router.name));
+        front.ip("addr add 192.0.2.1/24 dev up0");
+        router.ip("addr add 192.0.2.2/24 dev down0");
+        front.ip("-6 addr add fd00:2::1/64 dev up0 nodad");
+        router.ip("-6 addr add fd00:2::2/64 dev down0 nodad");
+        front.ip("link set up0 up");
+        router.ip("link set down0 up");
+        front.ip("route add default via 192.0.2.2");
+        front.ip("-6 route add default via fd00:2::2");
+        let forward = Command::new("ip")
+            .args(["netns", "exec", &router.name, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])
+            .status()
+            .unwrap();
+        assert!(forward.success(), "cannot make {} a router", router.name);
+        Self { front, router }
+    }
+
+    /// Says what becomes of packets to these addresses.
+    pub(crate) fn route(&self, addresses: impl IntoIterator<Item = SocketAddr>, fate: Fate) {
+        for address in addresses {
+            let (version, length) = match address.ip() {
+                IpAddr::V4(_) => ("", 32),
+                IpAddr::V6(_) => ("-6", 128),
+            };
+            let host = format!("{}/{length}", address.ip());
+            self.router.ip(&match fate {
+                Fate::Local if version.is_empty() => format!("addr add {host} dev lo"),
+                Fate::Local => format!("-6 addr add {host} dev lo nodad"),
+                Fate::BlackHole => format!("{version} route add blackhole {host}"),
+                Fate::Unreachable => format!("{version} route add unreachable {host}"),
+            });
+        }
+    }
+}
+
+#[track_caller]
+fn ip(arguments: &str) {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap_or_else(|error| panic!("ip: {error} (apt-get install iproute2)"));
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
