@@ -1,14 +1,16 @@
 //! Network namespaces of a scenario's own, with the links and routes between them.
 
 use super::address::Block;
+use super::wait;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A namespace that `ip netns` knows by name; deleted when dropped.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ impl Namespace {
         ip(&format!("netns add {name}"));
         let file = Arc::new(File::open(format!("/run/netns/{name}")).unwrap());
         let namespace = Self { name, file };
+        namespace.set("ipv6/conf/default/accept_dad", "0");
         namespace.ip("link set lo up");
         namespace
     }
@@ -34,6 +37,11 @@ impl Namespace {
     #[track_caller]
     pub(crate) fn ip(&self, arguments: &str) {
         ip(&format!("-n {} {arguments}", self.name));
+    }
+
+    /// Sets one of its own `net.…` of sysctl.
+    fn set(&self, name: &str, value: &str) {
+        self.run(|| std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap());
     }
 
     /// Runs something on a thread inside; the sockets it makes stay inside.
@@ -102,11 +110,16 @@ impl Network {
         router.ip("link set down0 up");
         front.ip("route add default via 192.0.2.2");
         front.ip("-6 route add default via fd00:2::2");
-        let forward = Command::new("ip")
-            .args(["netns", "exec", &router.name, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])
-            .status()
-            .unwrap();
-        assert!(forward.success(), "cannot make {} a router", router.name);
+        router.set("ipv4/ip_forward", "1");
+        // Until the links are up, packets are lost or come back as unreachable.
+        for address in ["192.0.2.2:9", "[fd00:2::2]:9"] {
+            let address: SocketAddr = address.parse().unwrap();
+            wait::until("the router answers", Duration::from_secs(5), || {
+                let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100));
+                let error = front.run(connect).unwrap_err();
+                (error.kind() == std::io::ErrorKind::ConnectionRefused).then_some(())
+            });
+        }
         Self { front, router }
     }
 

@@ -12,13 +12,12 @@ pub(crate) struct Nginx<'a> {
     workers: usize,
     servers: Vec<(SocketAddr, String)>,
     keepalive: usize,
-    tries_others: bool,
     namespace: Option<&'a Namespace>,
 }
 
 impl<'a> Nginx<'a> {
     pub(crate) fn at(listens: SocketAddr) -> Self {
-        Self { listens, workers: 1, servers: Vec::new(), keepalive: 0, tries_others: true, namespace: None }
+        Self { listens, workers: 1, servers: Vec::new(), keepalive: 0, namespace: None }
     }
 
     /// A line `server` of the upstream, with its parameters (`weight=10`).
@@ -39,12 +38,6 @@ impl<'a> Nginx<'a> {
     /// Keeps so many idle connections to the backends, per worker.
     pub(crate) fn keepalive(mut self, connections: usize) -> Self {
         self.keepalive = connections;
-        self
-    }
-
-    /// Passes a failure on to the client, instead of trying the next server.
-    pub(crate) fn tries_no_other(mut self) -> Self {
-        self.tries_others = false;
         self
     }
 
@@ -71,7 +64,6 @@ impl<'a> Nginx<'a> {
         if self.keepalive > 0 {
             writeln!(servers, "        keepalive {};", self.keepalive).unwrap();
         }
-        let next = if self.tries_others { "error timeout" } else { "off" };
         let (workers, listens, directory) = (self.workers, self.listens, directory.display());
         format!(
             r#"user root;
@@ -96,7 +88,6 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_connect_timeout 1s;
-            proxy_next_upstream {next};
         }}
     }}
 }}

@@ -1,0 +1,169 @@
+//! What is wrong is refused: with the exit code that says so, and a message that names it.
+
+use crate::support::address::Block;
+use crate::support::pools::Pools;
+use crate::support::tracer::{Ended, check, tracer};
+use crate::support::{require_root, turn};
+
+#[track_caller]
+fn refused(arguments: &[&str], code: i32, mentions: &str) -> Ended {
+    let ended = tracer(arguments.iter().copied()).spawn().finish();
+    ended.exits(code).ensure(ended.stderr.contains(mentions), format!("should mention `{mentions}`"));
+    ended.ensure(ended.stdout.is_empty(), "nothing on standard output");
+    ended.ensure(!ended.stderr.contains("panicked"), "no panic");
+    ended
+}
+
+#[test]
+fn a_time_that_is_none_is_refused() {
+    refused(&["check", "--for", "0s"], 2, "--for");
+    refused(&["check", "--for", "-1s"], 2, "-1s");
+    refused(&["check", "--for=-1s"], 2, "--for");
+    refused(&["check", "--for", "soon"], 2, "--for");
+    refused(&["check", "--for", ""], 2, "--for");
+    refused(&["check", "--for", "99999999999999999999s"], 2, "--for");
+}
+
+#[test]
+fn a_port_that_is_none_is_refused() {
+    refused(&["check", "--port", "99999"], 2, "--port");
+    refused(&["check", "--port", "-1"], 2, "-1");
+    refused(&["check", "--port", "http"], 2, "--port");
+}
+
+#[test]
+fn a_backend_that_is_none_is_refused() {
+    for backend in ["10.0.0.0/33", "10.0.0.1:99999", "not-an-address", "", "[::1", "10.0.0.1:"] {
+        refused(&["check", "--for", "1s", "--backend", backend], 2, "--backend");
+    }
+}
+
+#[test]
+fn a_namespace_that_is_none_is_refused() {
+    refused(&["check", "--for", "1s", "--netns", "/nonexistent/netns"], 2, "/nonexistent/netns");
+}
+
+#[test]
+fn what_is_not_known_is_refused() {
+    refused(&["check", "--no-such-option"], 2, "--no-such-option");
+    refused(&["no-such-command"], 2, "no-such-command");
+}
+
+/// Pools files that are wrong, each with the line and column where it is.
+const WRONG: [(&str, &str, &str); 14] = [
+    ("no TOML", "[[pool]]\nname = \"app\nmembers = []\n", ":2:"),
+    ("no members", "[[pool]]\nname = \"app\"\nmembers = []\n", ":3:"),
+    ("members left out", "[[pool]]\nname = \"app\"\n", ":1:"),
+    ("no name", "[[pool]]\nmembers = [{ address = \"10.0.0.1:80\" }]\n", ":1:"),
+    ("empty name", "[[pool]]\nname = \"\"\nmembers = [{ address = \"10.0.0.1:80\" }]\n", ":2:8"),
+    ("no port", "[[pool]]\nname = \"a\"\nmembers = [{ address = \"10.0.0.1\" }]\n", ":3:24"),
+    ("port 0", "[[pool]]\nname = \"a\"\nmembers = [{ address = \"10.0.0.1:0\" }]\n", ":3:24"),
+    ("port too large", "[[pool]]\nname = \"a\"\nmembers = [{ address = \"10.0.0.1:70000\" }]\n", ":3:24"),
+    (
+        "negative weight",
+        "[[pool]]\nname = \"a\"\nmembers = [{ address = \"10.0.0.1:80\", weight = -1 }]\n",
+        ":3:48",
+    ),
+    (
+        "weight as text",
+        "[[pool]]\nname = \"a\"\nmembers = [{ address = \"10.0.0.1:80\", weight = \"2\" }]\n",
+        ":3:48",
+    ),
+    (
+        "the same member twice",
+        "[[pool]]\nname = \"a\"\nmembers = [\n  { address = \"10.0.0.1:80\" },\n  { address = \"10.0.0.1:80\" },\n]\n",
+        ":5:",
+    ),
+    (
+        "the same name twice",
+        "[[pool]]\nname = \"a\"\nmembers = [{ address = \"10.0.0.1:80\" }]\n[[pool]]\nname = \"a\"\nmembers = [{ address = \"10.0.0.2:80\" }]\n",
+        ":5:8",
+    ),
+    (
+        "unknown key",
+        "[[pool]]\nname = \"a\"\nwieght = 1\nmembers = [{ address = \"10.0.0.1:80\" }]\n",
+        ":3:1",
+    ),
+    (
+        "unknown method",
+        "[[pool]]\nname = \"a\"\nmethod = \"fair\"\nmembers = [{ address = \"10.0.0.1:80\" }]\n",
+        ":3:10",
+    ),
+];
+
+#[test]
+fn a_wrong_pools_file_is_refused_with_line_and_column() {
+    let wrong = WRONG.map(|(what, text, place)| {
+        let pools = Pools::new().text(text);
+        let file = pools.file();
+        let ended = tracer(["check", "--for", "1s", "--pools"]).argument(&file).spawn().finish();
+        let place = format!("{}{place}", file.display());
+        let right = ended.status.code() == Some(2) && ended.stderr.contains(&place);
+        println!("{what}: {:?}: {}", ended.status.code(), ended.stderr.trim_end());
+        (!right).then(|| format!("{what}: wanted 2 and `…{}`: {ended:?}", &place[place.len() - 8..]))
+    });
+    let wrong: Vec<_> = wrong.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_pools_file_that_cannot_be_read_is_refused() {
+    refused(&["check", "--for", "1s", "--pools", "/nonexistent/pools.toml"], 2, "/nonexistent/pools.toml");
+    let directory = Pools::new();
+    let directory = directory.directory().to_str().unwrap();
+    refused(&["check", "--for", "1s", "--pools", directory], 2, directory);
+}
+
+#[test]
+fn an_empty_pools_file_is_refused() {
+    let pools = Pools::new().text("");
+    refused(&["check", "--for", "1s", "--pools", pools.file().to_str().unwrap()], 2, "pools.toml");
+}
+
+/// Runs a check under setpriv(1), which takes capabilities away.
+#[track_caller]
+fn without(privileges: &[&str], names: &[&str]) {
+    require_root();
+    let block = Block::new();
+    let mut wrapper = vec!["setpriv"];
+    wrapper.extend(privileges);
+    wrapper.push("--");
+    let pools = Pools::of([block.backend(1)]);
+    // Readable for anybody, as the binary is.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(pools.directory(), open).unwrap();
+    let ended = check(1, pools).under(&wrapper).spawn().finish();
+    ended.exits(4).ensure(ended.stdout.is_empty(), "nothing on standard output");
+    for name in names {
+        ended.ensure(ended.stderr.to_uppercase().contains(name), format!("should name {name}"));
+    }
+}
+
+#[test]
+fn without_capabilities_it_says_which_are_missing() {
+    without(&["--bounding-set=-all", "--inh-caps=-all"], &["CAP_BPF", "CAP_PERFMON"]);
+}
+
+#[test]
+fn without_root_it_says_which_capabilities_are_missing() {
+    without(&["--reuid=65534", "--regid=65534", "--clear-groups"], &["CAP_BPF", "CAP_PERFMON"]);
+}
+
+#[test]
+fn with_only_one_of_two_capabilities_it_names_the_other() {
+    without(&["--bounding-set=-sys_admin,-bpf", "--inh-caps=-all"], &["CAP_BPF"]);
+    without(&["--bounding-set=-sys_admin,-perfmon", "--inh-caps=-all"], &["CAP_PERFMON"]);
+}
+
+#[test]
+fn a_broken_pipe_is_quiet_success() {
+    require_root();
+    let (_turn, block) = (turn::traffic(), Block::new());
+    let checks = || check(1, Pools::of([block.backend(1)]));
+    for tracer in [tracer(["--help"]), tracer(["check", "--help"]), checks()] {
+        let (status, stderr) = tracer.run_with_broken_pipe();
+        assert_eq!(status.code(), Some(0), "{status}\n{stderr}");
+        let noise: Vec<_> = stderr.lines().filter(|line| !line.starts_with("tracing: ")).collect();
+        assert!(noise.is_empty(), "{noise:?}");
+    }
+}
