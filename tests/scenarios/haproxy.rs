@@ -89,14 +89,10 @@ fn black_holes_everywhere_are_the_whole_pool_failing() {
 #[test]
 fn icmp_from_a_router_is_unreachable() {
     let _turn = turn::traffic();
-    // Slow: the kernel limits how often it sends ICMP to one address.
     let (ended, backends, gone) = behind_a_router(3, Fate::Unreachable, 200);
     ended.equals(&backends).says(1, "backend-failing");
     let member = ended.member("app", gone[0]).finds("failing").adds_up().is("established", 0);
-    let (unreachable, cancelled) = (member.failed("unreachable"), member.failed("cancelled"));
-    println!("unreachable {unreachable}, cancelled (no ICMP came) {cancelled}");
-    ended.ensure(unreachable >= 5, "the router's ICMP should be the cause");
-    member.is("attempts", unreachable + cancelled);
+    member.failed_only("unreachable", member.count("attempts"));
 }
 
 #[test]

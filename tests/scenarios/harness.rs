@@ -9,7 +9,7 @@ use crate::support::netns::{Fate, Namespace, Network};
 use crate::support::nginx::Nginx;
 use crate::support::tracer::accepted;
 use crate::support::{require_root, turn, wait};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -51,8 +51,10 @@ fn nginx_of_several_workers_uses_them_and_spreads_evenly() {
     let (_turn, block) = (turn::traffic(), Block::new());
     let backends = four(block);
     let nginx = Nginx::at(block.balancer(1)).servers(addresses(&backends)).workers(4).start();
-    let workers = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", nginx.pid())).unwrap();
-    assert_eq!(workers.split_whitespace().count(), 4);
+    wait::until("four workers", 5 * SECOND, || {
+        let workers = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", nginx.pid())).unwrap();
+        (workers.split_whitespace().count() == 4).then_some(())
+    });
     let outcome = Load::on(block.balancer(1)).per_second(400).run_for(SECOND);
     all_answered(&outcome);
     assert_eq!(accepted(&backends), 400);
@@ -133,8 +135,10 @@ fn a_router_answers_that_a_host_is_unreachable() {
     let block = Block::new();
     let network = Network::new(block, "");
     network.route([block.remote(1)], Fate::Unreachable);
-    let answer = Client::start_in(&network.front, "probing").ask(format!("empty 3 {}", block.remote(1)));
+    let start = Instant::now();
+    let answer = Client::start_in(&network.front, "probing").ask(format!("empty 10 {}", block.remote(1)));
     assert_eq!(answer, "EHOSTUNREACH");
+    assert!(start.elapsed() < 5 * SECOND, "the first SYN should have its answer: {:?}", start.elapsed());
 }
 
 #[test]

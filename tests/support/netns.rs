@@ -111,6 +111,14 @@ impl Network {
         front.ip("route add default via 192.0.2.2");
         front.ip("-6 route add default via fd00:2::2");
         router.set("ipv4/ip_forward", "1");
+        // A link on which nobody answers ARP: after 50 ms its packets come back as unreachable, each of them.
+        router.ip("link add nobody0 type veth peer name nobody1");
+        router.ip("addr add 198.51.100.1/24 dev nobody0");
+        router.ip("link set nobody0 up");
+        router.ip("link set nobody1 up");
+        router.set("ipv4/neigh/nobody0/mcast_solicit", "1");
+        router.set("ipv4/neigh/nobody0/retrans_time_ms", "50");
+        router.set("ipv4/icmp_ratelimit", "0");
         // Until the links are up, packets are lost or come back as unreachable.
         for address in ["192.0.2.2:9", "[fd00:2::2]:9"] {
             let address: SocketAddr = address.parse().unwrap();
@@ -135,7 +143,7 @@ impl Network {
                 Fate::Local if version.is_empty() => format!("addr add {host} dev lo"),
                 Fate::Local => format!("-6 addr add {host} dev lo nodad"),
                 Fate::BlackHole => format!("{version} route add blackhole {host}"),
-                Fate::Unreachable => format!("{version} route add unreachable {host}"),
+                Fate::Unreachable => format!("route add {host} via 198.51.100.2"),
             });
         }
     }
