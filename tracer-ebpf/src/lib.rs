@@ -105,14 +105,16 @@ pub struct Connection {
     pub sent_bytes: u64,
     /// Payload bytes received that are in the cell already.
     pub received_bytes: u64,
-    /// `segs_out` that are in the cell already.
-    pub segments_sent: u32,
-    /// `segs_in` that are in the cell already.
-    pub segments_received: u32,
-    /// `total_retrans` that are in the cell already.
-    pub retransmits: u32,
+    /// `segs_out` that are in the cell already, widened to 64 bits.
+    pub segments_sent: u64,
+    /// `segs_in` that are in the cell already, widened.
+    pub segments_received: u64,
+    /// `total_retrans` that are in the cell already, widened.
+    pub retransmits: u64,
     /// `sk_err` that was pending when the attempt began (after a connect on AF_UNSPEC): it says nothing of this attempt.
     pub stale_error: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 /// Present sockets of one cell, as the last sweep that visited it found them.
@@ -131,6 +133,11 @@ pub struct Stock {
     pub reserved: u32,
     /// Sum of the smoothed round-trip times of the live connections, microseconds.
     pub rtt_sum_us: u64,
+}
+
+impl Stock {
+    /// No socket.
+    pub const EMPTY: Self = Self { session: 0, pending: 0, live: 0, closing: 0, reserved: 0, rtt_sum_us: 0 };
 }
 
 /// Every counter of one balancer and backend, cumulative.
@@ -199,8 +206,6 @@ pub struct Uncounted {
 pub struct SweepEnd {
     /// Session of the last sweep that reached its end.
     pub session: u64,
-    /// Sockets it visited.
-    pub sockets: u64,
 }
 
 macro_rules! offsets {
@@ -265,9 +270,9 @@ offsets! {
     group_leader,
     /// `task_struct.comm`
     comm,
-    /// `bpf_iter__bpf_sk_storage_map.sk`, less the context's own start: 0 would be `meta`
-    iter_sk,
-    /// Bit number of `SOCK_DONE` in `sock.__sk_common.skc_flags` (the peer's FIN was taken in)
+    /// `bpf_iter_meta.session_id`
+    session_id,
+    /// Value of `SOCK_DONE` in `enum sock_flags`: its bit in `flags` says that the peer's FIN was taken in
     sock_done,
 }
 
@@ -278,6 +283,21 @@ impl Offsets {
         // SAFETY: Offsets is repr(C) and made of u32 only, so it has the size, alignment and validity of the array.
         unsafe { &*core::ptr::from_ref(self).cast() }
     }
+}
+
+/// The context of the [`SWEEP`](programs::SWEEP) program, `struct bpf_iter__bpf_sk_storage_map`. The verifier wants
+/// literal offsets into a context, so they stand here, and userspace compares them with the running kernel's BTF.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SweepContext {
+    /// `struct bpf_iter_meta *`
+    pub meta: u64,
+    /// `struct bpf_map *`
+    pub map: u64,
+    /// `struct sock *`; 0 when every socket has been visited.
+    pub sk: u64,
+    /// The socket's [`Connection`].
+    pub value: u64,
 }
 
 /// `true` when there is no byte of padding: the fields' sizes add up to the struct's.
@@ -292,12 +312,13 @@ const HISTOGRAM_BYTES: usize = 8 * BUCKETS;
 const _: () = {
     no_padding!(CellKey, 8, 16, 16, 4, 2, 2);
     no_padding!(Slot, 4, 4);
-    no_padding!(Connection, 8, 8, 8, 8, 8, 4, 4, 4, 4);
+    no_padding!(Connection, 8, 8, 8, 8, 8, 8, 8, 8, 4, 4);
     no_padding!(Stock, 8, 4, 4, 4, 4, 8);
     no_padding!(Cell, 48, 4, 4, 8 * 14, 8 * transition::CAUSES, HISTOGRAM_BYTES, HISTOGRAM_BYTES, 32);
     no_padding!(Uncounted, 8, 8, 8);
-    no_padding!(SweepEnd, 8, 8);
-    assert!(size_of::<Connection>() == 56);
+    no_padding!(SweepEnd, 8);
+    no_padding!(SweepContext, 8, 8, 8, 8);
+    assert!(size_of::<Connection>() == 72);
     assert!(size_of::<CellKey>() == 48);
     assert!(offset_of!(Cell, generation) == 48);
     assert!(offset_of!(Cell, attempts) == 56);
@@ -327,7 +348,7 @@ mod tests {
             BUCKETS,
             transition::CAUSES,
         );
-        assert_eq!((ABI_VERSION, layout.as_str()), (1, "48 8 56 52 1624 208 904 24 16 86 6"));
+        assert_eq!((ABI_VERSION, layout.as_str()), (1, "48 8 72 64 1624 208 904 24 8 86 6"));
     }
 
     #[test]

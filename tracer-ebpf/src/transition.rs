@@ -235,6 +235,15 @@ pub const fn payload_received(bytes_received: u64, fin_taken_in: bool) -> u64 {
     bytes_received.saturating_sub(fin_taken_in as u64)
 }
 
+/// A 32-bit kernel counter that wraps, continued from its last value as 64 bits. A counter that seems to have gone back
+/// by less than half its range was read late, by one who lost a race: it has not moved.
+#[inline(always)]
+#[must_use]
+pub const fn widen(seen: u64, now: u32) -> u64 {
+    let growth = now.wrapping_sub(seen as u32);
+    if growth > u32::MAX / 2 { seen } else { seen.wrapping_add(growth as u64) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,6 +371,13 @@ mod tests {
         assert!(!reset_by_peer(104, 104));
         assert!(!reset_by_peer(0, 0));
         assert!(!reset_by_peer(110, 0));
+    }
+
+    #[test]
+    fn a_counter_that_wraps_goes_on() {
+        assert_eq!(widen(10, 15), 15);
+        assert_eq!(widen(u64::from(u32::MAX), 4), u64::from(u32::MAX) + 5);
+        assert_eq!(widen(20, 15), 20, "read late");
     }
 
     #[test]

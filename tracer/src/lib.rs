@@ -1,4 +1,5 @@
 //! tracer
 pub mod collect;
 pub mod detect;
+pub mod kernel;
 pub mod pools;

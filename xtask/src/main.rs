@@ -1,2 +1,65 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: set-up, run and tests of the project. `cargo xtask --help` lists the commands.
+//!
+//! Everything said goes to stderr, so that the output of what is run stays clean.
+
+mod apt;
+mod bpf_linker;
+mod command;
+mod machine;
+mod run;
+mod rust_src;
+mod setup;
+mod test;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::machine::Machine;
+
+/// Set-up, run and tests of tracer.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing to build tracer, and nothing else
+    Setup {
+        /// Also what the tests need
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Set up, build in release mode and run `tracer ARGS`, or `tracer demo` without ARGS
+    Run {
+        /// Arguments of tracer, after `--`
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Set up and run every check: format, lints, unit tests, end-to-end tests (these need root)
+    Test,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match perform(arguments.task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
+    let machine = Machine::here()?;
+    match task {
+        Task::Setup { tests } => setup::set_up(&machine, tests),
+        Task::Run { arguments } => run::run(&machine, arguments),
+        Task::Test => test::test(&machine),
+    }
+}

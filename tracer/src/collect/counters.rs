@@ -1,6 +1,7 @@
 //! The counters of one backend, as numbers without a kernel.
 
 use std::ops::{AddAssign, Sub};
+use tracer_ebpf::Cell;
 use tracer_ebpf::histogram::{BUCKETS, upper_bound_ns};
 
 macro_rules! counters {
@@ -130,6 +131,30 @@ impl From<[u64; tracer_ebpf::transition::CAUSES]> for Failures {
     }
 }
 
+impl From<&Cell> for Counters {
+    fn from(cell: &Cell) -> Self {
+        Self {
+            attempts: cell.attempts,
+            untracked: cell.untracked,
+            established: cell.established,
+            closed: cell.closed,
+            resets: cell.resets,
+            resets_without_data: cell.resets_without_data,
+            probes: cell.probes,
+            sent_bytes: cell.sent_bytes,
+            received_bytes: cell.received_bytes,
+            segments_sent: cell.segments_sent,
+            segments_received: cell.segments_received,
+            retransmits: cell.retransmits,
+            syn_retransmits: cell.syn_retransmits,
+            repaired: cell.repaired,
+            failed: cell.failed.into(),
+            connect_time: Histogram(Box::new(cell.connect_time)),
+            cancelled_age: Histogram(Box::new(cell.cancelled_age)),
+        }
+    }
+}
+
 /// Counts of durations in the buckets of [`tracer_ebpf::histogram`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram(pub Box<[u64; BUCKETS]>);
@@ -203,6 +228,17 @@ pub struct Stock {
     pub closing: u64,
     /// Sum of smoothed round-trip times of the live ones, microseconds.
     pub rtt_sum_us: u64,
+}
+
+impl From<&tracer_ebpf::Stock> for Stock {
+    fn from(stock: &tracer_ebpf::Stock) -> Self {
+        Self {
+            pending: stock.pending.into(),
+            live: stock.live.into(),
+            closing: stock.closing.into(),
+            rtt_sum_us: stock.rtt_sum_us,
+        }
+    }
 }
 
 impl AddAssign for Stock {

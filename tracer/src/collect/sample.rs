@@ -1,6 +1,7 @@
 //! What happened on the host in one interval: the noun that goes from `collect` to `pools`.
 
 use super::{Counters, Stock};
+use crate::kernel::Balancer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -32,22 +33,6 @@ pub struct BackendSample {
     pub stock: Option<Stock>,
 }
 
-/// What opens connections.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Balancer {
-    /// Command of the thread-group leader. Untrusted text: any process can choose its name.
-    pub command: String,
-    /// Path of its cgroup below the root of the cgroup file system, such as `/system.slice/nginx.service`; `None` when
-    /// the cgroup is gone and nobody remembers its name.
-    pub cgroup: Option<String>,
-    /// Inode number of its network namespace.
-    pub netns: u32,
-    /// Process id of its last attempt when it was first seen.
-    pub first_pid: u32,
-    /// Whether that process held a listening socket; `None` when it could not be looked at.
-    pub listens: Option<bool>,
-}
-
 /// What could not be counted where it belongs, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Uncounted {
@@ -55,6 +40,6 @@ pub struct Uncounted {
     pub backends: u64,
     /// Attempts that could not be followed, since their socket could keep no state.
     pub connections: u64,
-    /// Times the kernel skipped a program because it would have interrupted itself.
-    pub recursion_misses: u64,
+    /// Times the kernel skipped a program because it would have interrupted itself; `None` when it does not say.
+    pub recursion_misses: Option<u64>,
 }

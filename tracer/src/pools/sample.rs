@@ -15,6 +15,9 @@ pub struct PoolSample {
     pub members: Vec<MemberSample>,
     /// Whether a verdict is asked for; a pool that is only listed has none.
     pub judged: bool,
+    /// What the reader should know about the members, such as why the pool is not judged. Member addresses and pool
+    /// names in it are untrusted text.
+    pub note: Option<String>,
 }
 
 /// What names a pool and how it is meant to work.
@@ -22,8 +25,8 @@ pub struct PoolSample {
 pub struct PoolIdentity {
     /// Declared name; for a discovered pool `balancer:port`.
     pub name: String,
-    /// What the balancer is called: command, with its unit or container where it has one. `None`: not seen yet, and
-    /// not declared.
+    /// What the balancer is called: its command, with its unit or container where two have the same command. `None`:
+    /// not seen yet, and not declared.
     pub balancer: Option<String>,
     /// `file:line` of the declaration, or `discovered`.
     pub source: String,

@@ -1,0 +1,143 @@
+//! Typed reads of kernel structures.
+//!
+//! The pointers are BTF pointers: the verifier knows their types, allows plain loads at offsets that it sees as
+//! constants (`OFFSETS` is frozen before loading), and makes a load from a bad address read as zero. A field that the
+//! running kernel lacks reads as zero, and the code that needs it is removed.
+
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use core::ptr::{from_ref, read_volatile};
+use tracer_ebpf::{MISSING, Offsets};
+
+/// Written by userspace before loading, then frozen.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::UNKNOWN;
+
+/// A pointer to a kernel structure, as the verifier follows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel(*const u8);
+
+/// Reads `$field` of [`OFFSETS`] as the verifier wants it: at each use, from the map.
+macro_rules! offset {
+    ($field:ident) => {
+        // SAFETY: OFFSETS is a static; volatile keeps the compiler from using the value it has at compile time.
+        unsafe { read_volatile(&raw const OFFSETS.$field) }
+    };
+}
+
+macro_rules! field {
+    ($(#[$doc:meta])* $name:ident: $type:ty) => {
+        $(#[$doc])*
+        #[inline(always)]
+        pub(crate) fn $name(self) -> $type {
+            self.read(offset!($name))
+        }
+    };
+}
+
+impl Kernel {
+    #[inline(always)]
+    pub(crate) const fn new(address: u64) -> Self {
+        Self(address as *const u8)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn as_ptr(self) -> *mut core::ffi::c_void {
+        self.0.cast_mut().cast()
+    }
+
+    #[inline(always)]
+    fn read<T: Copy + Default>(self, offset: u32) -> T {
+        if offset == MISSING {
+            return T::default();
+        }
+        // SAFETY: the verifier checks type and bounds of the load; a fault reads as zero.
+        unsafe { read_volatile(self.0.add(offset as usize).cast()) }
+    }
+
+    #[inline(always)]
+    fn pointer(self, offset: u32) -> Self {
+        Self::new(self.read(offset))
+    }
+
+    field!(/// Of a socket.
+        family: u16);
+    field!(/// Of a socket: its TCP state as written.
+        state: u8);
+    field!(/// Of a socket: IPv4 address of the peer, network byte order.
+        daddr: u32);
+    field!(/// Of a socket.
+        protocol: u16);
+    field!(/// Of a socket: pending error, positive errno.
+        err: u32);
+    field!(/// Of a TCP socket.
+        bytes_sent: u64);
+    field!(/// Of a TCP socket.
+        bytes_retrans: u64);
+    field!(/// Of a TCP socket.
+        bytes_received: u64);
+    field!(/// Of a TCP socket.
+        segs_out: u32);
+    field!(/// Of a TCP socket.
+        segs_in: u32);
+    field!(/// Of a TCP socket.
+        total_retrans: u32);
+    field!(/// Of a TCP socket: smoothed round-trip time, eighths of a microsecond.
+        srtt_us: u32);
+    field!(/// Of an iterator's meta: a number no other run of an iterator has.
+        session_id: u64);
+
+    /// Of a socket: port of the peer, host byte order.
+    #[inline(always)]
+    pub(crate) fn dport(self) -> u16 {
+        u16::from_be(self.read(offset!(dport)))
+    }
+
+    /// Of a socket: IPv6 address of the peer, as two words in network byte order.
+    #[inline(always)]
+    pub(crate) fn v6_daddr(self) -> [u64; 2] {
+        let offset = offset!(v6_daddr);
+        [self.read(offset), self.read(offset.wrapping_add(8))]
+    }
+
+    /// Of a socket: inode number of its network namespace.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> u32 {
+        self.pointer(offset!(net)).read(offset!(net_inum))
+    }
+
+    /// Of a socket: state of its `struct socket`, 0 when it has none any more.
+    #[inline(always)]
+    pub(crate) fn socket_state(self) -> u32 {
+        let socket = self.pointer(offset!(socket));
+        if socket.0.is_null() { 0 } else { socket.read(offset!(socket_state)) }
+    }
+
+    /// Of a socket: whether the peer's FIN was taken in.
+    #[inline(always)]
+    pub(crate) fn fin_taken_in(self) -> bool {
+        let flags: u64 = self.read(offset!(flags));
+        flags >> (offset!(sock_done) & 63) & 1 == 1
+    }
+
+    /// Of a socket: the same as a TCP socket; `None` when it is not one.
+    #[inline(always)]
+    pub(crate) fn tcp(self) -> Option<Self> {
+        // SAFETY: the helper takes any socket pointer and answers null when it is no TCP socket.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(self.as_ptr()) };
+        if tcp.is_null() { None } else { Some(Self(tcp.cast_const().cast())) }
+    }
+
+    /// Of a task: command of its thread-group leader.
+    #[inline(always)]
+    pub(crate) fn leader_command(self) -> [u64; 2] {
+        let leader = self.pointer(offset!(group_leader));
+        let offset = offset!(comm);
+        [leader.read(offset), leader.read(offset.wrapping_add(8))]
+    }
+}
+
+/// A map as the helpers want it.
+#[inline(always)]
+pub(crate) fn map_pointer<T>(map: &'static T) -> *mut core::ffi::c_void {
+    from_ref(map).cast_mut().cast()
+}

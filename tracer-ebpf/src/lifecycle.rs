@@ -1,0 +1,306 @@
+//! The life of a connection, from `tp_btf/inet_sock_set_state`:
+//!
+//! ```c
+//! void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)
+//! ```
+//!
+//! Why this hook: it fires for every TCP socket whatever opened it (system call, io_uring, kernel), in every network
+//! namespace, and hands over the socket itself; kprobes and fentry are not to be had everywhere and cost more. It fires
+//! before the state is written, for TCP, MPTCP, SCTP and DCCP.
+//!
+//! Why two programs: the kernel skips a program that would interrupt itself on the same CPU. `connect` is long and runs
+//! in process context with softirqs on; what a softirq brings for other sockets meanwhile is `transition`'s, which is
+//! short. The misses of `connect` are therefore harmless (no softirq connects), those of `transition` are exported, and
+//! what was missed is made up for by the connection's next event or the next sweep.
+
+use crate::cells::{
+    OVERFLOW, at, cell, claim, claim_wrapping, count, exchange, get, set, slot_of, uncounted,
+};
+use crate::fields::{Kernel, map_pointer};
+use crate::log;
+use crate::maps::CONNECTIONS;
+use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns,
+    bpf_sk_storage_get,
+};
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use core::mem::transmute;
+use core::ptr::{null_mut, read_volatile};
+use tracer_ebpf::histogram::bucket_of;
+use tracer_ebpf::transition::{
+    Cause, Connect, Phase, State, Step, cause, on_change, on_connect, payload_received, payload_sent,
+    reset_by_peer, tcp,
+};
+use tracer_ebpf::{Cell, CellKey, Connection};
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+
+/// The arguments of the tracepoint, each read once and outside of branches: a context pointer that LLVM merges from two
+/// branches is refused ("dereference of modified ctx ptr").
+struct Change {
+    socket: Kernel,
+    old: u32,
+    new: u32,
+}
+
+impl Change {
+    #[inline(always)]
+    fn read(ctx: &BtfTracePointContext) -> Self {
+        let arguments: *const u64 = aya_ebpf::EbpfContext::as_ptr(ctx).cast();
+        // SAFETY: the tracepoint has three arguments, each a word in the context.
+        unsafe {
+            Self {
+                socket: Kernel::new(read_volatile(arguments)),
+                old: read_volatile(arguments.add(1)) as u32,
+                new: read_volatile(arguments.add(2)) as u32,
+            }
+        }
+    }
+}
+
+/// CLOSE→SYN_SENT, in the context of the connecting task: an attempt begins.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn connect(ctx: BtfTracePointContext) -> i32 {
+    let change = Change::read(&ctx);
+    if change.new == tcp::SYN_SENT && change.socket.protocol() == IPPROTO_TCP {
+        let counted = begin(change.socket);
+        log!(&ctx, "connect to port {}: counted {}", change.socket.dport(), counted.is_some() as u8);
+        let _ = counted;
+    }
+    0
+}
+
+/// Every other change of state of a socket that has an entry.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn transition(ctx: BtfTracePointContext) -> i32 {
+    let change = Change::read(&ctx);
+    // What ends an attempt or a connection. Passive sockets come by here too and have no entry, which costs 5 ns.
+    if change.new == tcp::CLOSE || (change.new == tcp::ESTABLISHED && change.old != tcp::CLOSE) {
+        let step = step(change);
+        log!(&ctx, "transition: {}", step as u8);
+        let _ = step;
+    }
+    0
+}
+
+/// The connection's entry in its socket.
+#[inline(always)]
+fn entry(socket: Kernel, flags: u32) -> Option<*mut Connection> {
+    // SAFETY: map and socket are what the helper expects; it answers null when there is no entry.
+    let entry = unsafe {
+        bpf_sk_storage_get(map_pointer(&CONNECTIONS), socket.as_ptr(), null_mut(), u64::from(flags))
+    };
+    if entry.is_null() { None } else { Some(entry.cast()) }
+}
+
+/// Counts an attempt. `None`: not one of ours, or counted already.
+#[inline(always)]
+fn begin(socket: Kernel) -> Option<()> {
+    let key = key(socket)?;
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let Some(connection) = entry(socket, BPF_SK_STORAGE_GET_F_CREATE) else {
+        let cell = cell(slot_of(&key).unwrap_or(OVERFLOW))?;
+        count!(cell, attempts += 1_u8);
+        count!(cell, untracked += 1_u8);
+        uncounted!(no_storage);
+        return Some(());
+    };
+    let before = State(get!(connection, state));
+    let age_ns = now_ns.wrapping_sub(get!(connection, started_ns));
+    match on_connect(before.phase(), age_ns) {
+        Connect::Begin => {}
+        Connect::AlreadyCounted => return None,
+        Connect::FailThenBegin => repair(connection, before, Step::Fail),
+        Connect::CloseThenBegin => repair(connection, before, Step::Close),
+    }
+    let slot = match slot_of(&key) {
+        Some(slot) => slot,
+        None => {
+            uncounted!(no_cell);
+            OVERFLOW
+        }
+    };
+    let tcp = socket.tcp()?;
+    set!(connection, slot, slot);
+    set!(connection, started_ns, now_ns);
+    set!(connection, sent_bytes, payload_sent(tcp.bytes_sent(), tcp.bytes_retrans()));
+    set!(connection, received_bytes, tcp.bytes_received());
+    set!(connection, segments_sent, u64::from(tcp.segs_out()));
+    set!(connection, segments_received, u64::from(tcp.segs_in()));
+    set!(connection, retransmits, u64::from(tcp.total_retrans()));
+    set!(connection, stale_error, socket.err());
+    // Last: the state makes the entry valid.
+    set!(connection, state, before.next_attempt().0);
+    let cell = cell(slot)?;
+    count!(cell, attempts += 1_u8);
+    // SAFETY: a helper without arguments.
+    let process_id = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    // Last writer wins: any recent process will do for the sentence.
+    set!(cell, last_pid, process_id);
+    Some(())
+}
+
+/// Who connects where. `None`: neither IPv4 nor IPv6.
+#[inline(always)]
+fn key(socket: Kernel) -> Option<CellKey> {
+    let address = match socket.family() {
+        // SAFETY: four words are sixteen bytes; both words written are in network byte order.
+        AF_INET => unsafe { transmute::<[u32; 4], [u8; 16]>([0, 0, 0xffff_u32.to_be(), socket.daddr()]) },
+        // SAFETY: two words are sixteen bytes.
+        AF_INET6 => unsafe { transmute::<[u64; 2], [u8; 16]>(socket.v6_daddr()) },
+        _ => return None,
+    };
+    // SAFETY: the helper answers the current task, whose type the verifier knows.
+    let task = Kernel::new(unsafe { bpf_get_current_task_btf() } as u64);
+    Some(CellKey {
+        // SAFETY: no arguments.
+        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
+        // SAFETY: two words are sixteen bytes.
+        command: unsafe { transmute::<[u64; 2], [u8; 16]>(task.leader_command()) },
+        address,
+        netns: socket.netns(),
+        port: socket.dport(),
+        reserved: 0,
+    })
+}
+
+/// Counts the end of the socket's last attempt, which nobody saw.
+#[inline(always)]
+fn repair(connection: *mut Connection, before: State, step: Step) {
+    let Some(cell) = cell(get!(connection, slot)) else { return };
+    if matches!(step, Step::Close) {
+        count!(cell, closed += 1_u8);
+    } else {
+        count!(cell, failed[Cause::Other as u32] += 1_u8);
+    }
+    count!(cell, repaired += 1_u8);
+    exchange(at!(connection, state), before.0, before.to(Phase::Ended).0);
+}
+
+/// Counts a change of state of a connection that has an entry.
+#[inline(always)]
+fn step(change: Change) -> Step {
+    let Some(connection) = entry(change.socket, 0) else { return Step::Nothing };
+    let before = State(get!(connection, state));
+    let step = on_change(before.phase(), change.old, change.new);
+    let after = match step {
+        Step::Nothing => return step,
+        Step::Establish => Phase::Established,
+        Step::Fail | Step::Close | Step::EstablishAndClose => Phase::Ended,
+    };
+    // Who exchanges the state counts; another CPU or program finds it changed.
+    if !exchange(at!(connection, state), before.0, before.to(after).0) {
+        return Step::Nothing;
+    }
+    let Some(cell) = cell(get!(connection, slot)) else {
+        return Step::Nothing;
+    };
+    let Some(tcp) = change.socket.tcp() else { return Step::Nothing };
+    match step {
+        Step::Nothing => {}
+        Step::Establish => {
+            count!(cell, established += 1_u8);
+            count!(cell, connect_time[bucket_of(age_ns(connection))] += 1_u8);
+            syn_retransmits(cell, connection, tcp);
+        }
+        Step::Fail => {
+            let cause = cause(change.socket.err(), change.socket.socket_state());
+            fail(cell, connection, cause);
+            syn_retransmits(cell, connection, tcp);
+        }
+        Step::EstablishAndClose => {
+            count!(cell, established += 1_u8);
+            count!(cell, repaired += 1_u8);
+            close(cell, connection, change.socket, tcp);
+        }
+        Step::Close => close(cell, connection, change.socket, tcp),
+    }
+    step
+}
+
+/// Nanoseconds since the attempt began.
+#[inline(always)]
+fn age_ns(connection: *mut Connection) -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_ns() }.wrapping_sub(get!(connection, started_ns))
+}
+
+/// SYNs that were sent again: all that was retransmitted before the connection was established.
+#[inline(always)]
+fn syn_retransmits(cell: *mut Cell, connection: *mut Connection, tcp: Kernel) {
+    let again = claim_wrapping(at!(connection, retransmits), tcp.total_retrans());
+    if again != 0 {
+        count!(cell, syn_retransmits += again);
+    }
+}
+
+/// Counts a failed attempt. The causes stand as constants so that the verifier sees where each is counted.
+#[inline(always)]
+fn fail(cell: *mut Cell, connection: *mut Connection, cause: Cause) {
+    match cause {
+        Cause::Refused => count!(cell, failed[Cause::Refused as u32] += 1_u8),
+        Cause::TimedOut => count!(cell, failed[Cause::TimedOut as u32] += 1_u8),
+        Cause::Unreachable => count!(cell, failed[Cause::Unreachable as u32] += 1_u8),
+        Cause::Cancelled => {
+            count!(cell, failed[Cause::Cancelled as u32] += 1_u8);
+            count!(cell, cancelled_age[bucket_of(age_ns(connection))] += 1_u8);
+        }
+        Cause::Local => count!(cell, failed[Cause::Local as u32] += 1_u8),
+        Cause::Other => count!(cell, failed[Cause::Other as u32] += 1_u8),
+    }
+}
+
+/// Counts the end of an established connection, with its final figures.
+#[inline(always)]
+fn close(cell: *mut Cell, connection: *mut Connection, socket: Kernel, tcp: Kernel) {
+    count!(cell, closed += 1_u8);
+    let (sent, received) = claim_traffic(cell, connection, socket, tcp);
+    if reset_by_peer(socket.err(), get!(connection, stale_error)) {
+        count!(cell, resets += 1_u8);
+        if received == 0 {
+            count!(cell, resets_without_data += 1_u8);
+        }
+    } else if sent == 0 && received == 0 {
+        count!(cell, probes += 1_u8);
+    }
+}
+
+/// Adds what a connection has sent and received since this was last done. Answers its payload bytes in all.
+#[inline(always)]
+pub(crate) fn claim_traffic(
+    cell: *mut Cell,
+    connection: *mut Connection,
+    socket: Kernel,
+    tcp: Kernel,
+) -> (u64, u64) {
+    // Retransmitted first: bytes that are sent again between the two reads then count as sent, and are claimed back
+    // never, since a claim only goes forwards; the other way round they would be missing until the next one.
+    let sent = payload_sent(tcp.bytes_sent(), tcp.bytes_retrans());
+    let received = payload_received(tcp.bytes_received(), socket.fin_taken_in());
+    let growth = claim(at!(connection, sent_bytes), sent);
+    if growth != 0 {
+        count!(cell, sent_bytes += growth);
+    }
+    let growth = claim(at!(connection, received_bytes), received);
+    if growth != 0 {
+        count!(cell, received_bytes += growth);
+    }
+    let growth = claim_wrapping(at!(connection, segments_sent), tcp.segs_out());
+    if growth != 0 {
+        count!(cell, segments_sent += growth);
+    }
+    let growth = claim_wrapping(at!(connection, segments_received), tcp.segs_in());
+    if growth != 0 {
+        count!(cell, segments_received += growth);
+    }
+    let growth = claim_wrapping(at!(connection, retransmits), tcp.total_retrans());
+    if growth != 0 {
+        count!(cell, retransmits += growth);
+    }
+    (sent, received)
+}

@@ -1,0 +1,77 @@
+//! The tick: reads the kernel at even intervals.
+
+use super::{Collector, Sample};
+use crate::kernel::{KernelError, Tracer};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+
+/// Time between two samples.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// Owns the kernel objects; each call waits for its tick and gives the next sample.
+pub struct Ticker {
+    tracer: Tracer,
+    collector: Collector,
+    interval: Interval,
+    started: Instant,
+    deadline: Option<Instant>,
+}
+
+impl Ticker {
+    /// Begins counting from here on. With `length`, the last sample is taken exactly then.
+    ///
+    /// Must be called within a tokio runtime.
+    #[must_use]
+    pub fn new(tracer: Tracer, length: Option<Duration>) -> Self {
+        let started = Instant::now();
+        let epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let mut interval = interval_at((started + TICK).into(), TICK);
+        // A tick that came late is not made up for: the next sample covers its time.
+        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Self {
+            tracer,
+            collector: Collector::new(started, epoch.as_secs_f64()),
+            interval,
+            started,
+            deadline: length.map(|length| started + length),
+        }
+    }
+
+    /// Waits for the next tick and reads. `None`: the length is over, and the last sample was given before.
+    ///
+    /// Safe to drop while it waits.
+    ///
+    /// # Errors
+    /// When the counters cannot be read any more.
+    pub async fn next(&mut self) -> Result<Option<Sample>, KernelError> {
+        let Some(deadline) = self.deadline else {
+            self.interval.tick().await;
+            return self.read().map(Some);
+        };
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        tokio::select! {
+            // At the deadline the tick that falls on it is not a sample of its own.
+            biased;
+            () = tokio::time::sleep_until(deadline.into()) => {}
+            _ = self.interval.tick() => {}
+        }
+        self.read().map(Some)
+    }
+
+    /// Reads now, whatever the tick.
+    ///
+    /// # Errors
+    /// When the counters cannot be read any more.
+    pub fn read(&mut self) -> Result<Sample, KernelError> {
+        let snapshot = self.tracer.read()?;
+        Ok(self.collector.sample(&snapshot))
+    }
+
+    /// Time since counting began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

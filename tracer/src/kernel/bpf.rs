@@ -1,0 +1,80 @@
+//! The two calls of bpf(2) that aya cannot make: an iterator over a given map, and a run of it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_ITER_CREATE: libc::c_long = 33;
+const BPF_TRACE_ITER: u32 = 28;
+
+/// `union bpf_attr` of `BPF_LINK_CREATE`, as far as iterators use it.
+#[repr(C)]
+struct LinkCreate {
+    program: RawFd,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    /// Address of an [`IteratorTarget`].
+    iter_info: u64,
+    iter_info_length: u32,
+    reserved: u32,
+}
+
+/// `union bpf_iter_link_info`, a map.
+#[repr(C)]
+struct IteratorTarget {
+    map: RawFd,
+}
+
+/// `union bpf_attr` of `BPF_ITER_CREATE`.
+#[repr(C)]
+struct IteratorCreate {
+    link: RawFd,
+    flags: u32,
+}
+
+/// Links an iterator program to the map it goes over.
+///
+/// # Errors
+/// What bpf(2) answers.
+pub(super) fn link_iterator(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let target = IteratorTarget { map: map.as_raw_fd() };
+    let length = u32::try_from(size_of::<IteratorTarget>()).map_err(io::Error::other)?;
+    let attributes = LinkCreate {
+        program: program.as_raw_fd(),
+        target: 0,
+        attach_type: BPF_TRACE_ITER,
+        flags: 0,
+        iter_info: (&raw const target).addr() as u64,
+        iter_info_length: length,
+        reserved: 0,
+    };
+    // SAFETY: the attributes are of the command's layout; `target` outlives the call.
+    unsafe { call(BPF_LINK_CREATE, &attributes) }
+}
+
+/// Opens one run of a linked iterator.
+///
+/// # Errors
+/// What bpf(2) answers.
+pub(super) fn open_iterator(link: BorrowedFd<'_>) -> io::Result<File> {
+    let attributes = IteratorCreate { link: link.as_raw_fd(), flags: 0 };
+    // SAFETY: the attributes are of the command's layout.
+    unsafe { call(BPF_ITER_CREATE, &attributes) }.map(File::from)
+}
+
+/// bpf(2) for a command that answers a file descriptor.
+///
+/// # Safety
+/// `T` is `repr(C)` without padding, and what `command` expects; addresses in it stay valid during the call.
+unsafe fn call<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: as this function demands; the kernel reads `size_of::<T>()` bytes.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size_of::<T>()) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let descriptor = RawFd::try_from(answer).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}

@@ -1,0 +1,57 @@
+//! Why this host cannot be traced. Every variant ends in exit code 4.
+
+use std::io;
+
+/// Why this host cannot be traced.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// Capabilities are missing.
+    #[error(
+        "missing {}: run tracer as root, or give it what it needs: setcap cap_bpf,cap_perfmon=ep /path/to/tracer",
+        .0.join(" and ")
+    )]
+    Capabilities(Vec<&'static str>),
+    /// The kernel describes no types.
+    #[error(
+        "cannot read {path}: {source}; tracer needs a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions' kernels \
+         since Linux 5.11 are"
+    )]
+    NoBtf {
+        /// Where they are looked for.
+        path: &'static str,
+        /// What reading it says.
+        source: io::Error,
+    },
+    /// The kernel's types cannot be read.
+    #[error("the kernel's type information (BTF) is broken: {0}; reinstall the kernel package")]
+    BrokenBtf(String),
+    /// A field that nothing works without.
+    #[error("this kernel has no {}, without which nothing can be counted; Linux 6.1 or newer has", .0.join(", "))]
+    MissingFields(Vec<String>),
+    /// The object's maps cannot be made.
+    #[error("cannot create the counters in the kernel: {0}")]
+    Maps(String),
+    /// A required program does not load or attach.
+    #[error("the kernel refuses the program `{program}`: {reason}{}", hint(.reason))]
+    Program {
+        /// Name of the program.
+        program: &'static str,
+        /// What the kernel says.
+        reason: String,
+    },
+    /// The object and this code do not belong together.
+    #[error("the eBPF object has no {0}: this build is broken")]
+    Object(&'static str),
+    /// A map that was there cannot be read any more.
+    #[error("cannot read the counters: {0}")]
+    Read(String),
+}
+
+/// What to do about a refusal, where it is known.
+fn hint(reason: &str) -> &'static str {
+    if reason.contains("Operation not permitted") || reason.contains("Permission denied") {
+        "; a security module, a container or the kernel's lockdown may forbid it: `tracer doctor` tells more"
+    } else {
+        "; tracer is tested on Linux 6.1 and newer, `tracer doctor` tells what this kernel supports"
+    }
+}

@@ -1,0 +1,22 @@
+//! The host: the eBPF object loaded and attached, its maps read, balancers named. Decides nothing.
+//!
+//! The only room that touches aya, bpf(2), BTF, `/proc` and the cgroup file system. One thread owns a [`Tracer`] and
+//! calls [`Tracer::read`] each tick.
+
+mod balancer;
+mod bpf;
+mod btf;
+mod capabilities;
+mod error;
+#[cfg(debug_assertions)]
+mod log;
+mod object;
+mod offsets;
+mod snapshot;
+mod support;
+
+pub use balancer::Balancer;
+pub use error::KernelError;
+pub use object::{Settings, Tracer};
+pub use snapshot::{Reading, Snapshot};
+pub use support::{Intent, Outcome, ProgramReport, Support, survey};

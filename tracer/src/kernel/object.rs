@@ -1,0 +1,299 @@
+//! The object: loaded, attached, read.
+
+use super::balancer::Balancers;
+use super::btf::Btf;
+use super::error::KernelError;
+use super::offsets::{self, Need};
+use super::snapshot::{Reading, Snapshot, backend};
+use super::support::{Intent, Outcome, PROGRAMS, ProgramReport};
+use super::{bpf, capabilities};
+use aya::maps::{Array, HashMap, Map, MapData, Queue};
+use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
+use aya::{Ebpf, EbpfLoader};
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Instant;
+use tracer_ebpf::{Cell, CellKey, Offsets, Slot, SweepEnd, Uncounted, maps, programs};
+
+const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-object"));
+const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// Value of a map, of the layout shared with the object.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Wire<T>(T);
+
+// SAFETY: every T used here (Cell, CellKey, Slot, SweepEnd, Uncounted) is repr(C) and made of integers without padding,
+// which the shared library asserts.
+unsafe impl<T: Copy + 'static> aya::Pod for Wire<T> {}
+
+/// How much is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Pairs of balancer and backend with counters of their own; what comes after counts together.
+    pub max_backends: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_backends: 4_096 }
+    }
+}
+
+/// The programs, attached and counting. Dropped, it leaves nothing in the kernel: programs, links and maps are held by
+/// this process's descriptors only, and so go with it however it ends.
+pub struct Tracer {
+    /// Holds programs and links.
+    ebpf: Ebpf,
+    sweep_link: Option<OwnedFd>,
+    slots: HashMap<MapData, Wire<CellKey>, Wire<Slot>>,
+    cells: Array<MapData, Wire<Cell>>,
+    uncounted: Array<MapData, Wire<Uncounted>>,
+    sweep_end: Array<MapData, Wire<SweepEnd>>,
+    balancers: Balancers,
+    reports: Vec<ProgramReport>,
+    #[cfg(debug_assertions)]
+    log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl Tracer {
+    /// Loads and attaches everything; counting has begun when it returns.
+    ///
+    /// # Errors
+    /// When this host cannot be traced, and why.
+    pub fn start(settings: Settings) -> Result<Self, KernelError> {
+        let mut tracer = Self::load(settings)?;
+        tracer.attach();
+        let refused =
+            tracer.reports.iter().find(|report| report.intent == Intent::Required && !report.outcome.works());
+        if let Some(report) = refused {
+            return Err(KernelError::Program { program: report.name, reason: report.outcome.to_string() });
+        }
+        Ok(tracer)
+    }
+
+    /// What became of each program.
+    #[must_use]
+    pub fn reports(&self) -> &[ProgramReport] {
+        &self.reports
+    }
+
+    /// Creates the maps, with what this kernel's structures look like.
+    pub(super) fn load(settings: Settings) -> Result<Self, KernelError> {
+        let missing = capabilities::missing();
+        if !missing.is_empty() {
+            return Err(KernelError::Capabilities(missing));
+        }
+        let data = fs::read(BTF_PATH).map_err(|source| KernelError::NoBtf { path: BTF_PATH, source })?;
+        let btf = Btf::parse(&data).map_err(|error| KernelError::BrokenBtf(error.to_string()))?;
+        let (offsets, missing) = offsets::read(&btf);
+        let required: Vec<_> = missing
+            .iter()
+            .filter(|field| field.need == Need::Required)
+            .map(|field| field.name.clone())
+            .collect();
+        if !required.is_empty() {
+            return Err(KernelError::MissingFields(required));
+        }
+        let mut ebpf = create(&offsets, settings)?;
+        let free = ebpf.map_mut(maps::FREE).ok_or(KernelError::Object(maps::FREE))?;
+        let mut free = Queue::try_from(free).map_err(map_error)?;
+        for index in 1..=settings.max_backends {
+            free.push(Wire(Slot { index, generation: 0 }), 0).map_err(map_error)?;
+        }
+        let reports = PROGRAMS
+            .iter()
+            .map(|&(name, intent)| {
+                let lost = missing.iter().map(|field| format!("no {}", field.name)).collect();
+                let outcome = if name == programs::SWEEP && !offsets::sweep_context_fits(&btf) {
+                    Outcome::Refused("its context is not as this build expects".into())
+                } else {
+                    Outcome::NotTried
+                };
+                ProgramReport { name, intent, outcome, notes: lost, verified_instructions: None }
+            })
+            .collect();
+        Ok(Self {
+            #[cfg(debug_assertions)]
+            log: super::log::open(&mut ebpf),
+            slots: HashMap::try_from(take(&mut ebpf, maps::SLOTS)?).map_err(map_error)?,
+            cells: Array::try_from(take(&mut ebpf, maps::CELLS)?).map_err(map_error)?,
+            uncounted: Array::try_from(take(&mut ebpf, maps::UNCOUNTED)?).map_err(map_error)?,
+            sweep_end: Array::try_from(take(&mut ebpf, maps::SWEEP_END)?).map_err(map_error)?,
+            ebpf,
+            sweep_link: None,
+            balancers: Balancers::new(),
+            reports,
+        })
+    }
+
+    /// Loads and attaches every program, and notes what the kernel says of each.
+    pub(super) fn attach(&mut self) {
+        let btf = match aya::Btf::from_sys_fs() {
+            Ok(btf) => btf,
+            Err(error) => {
+                for report in &mut self.reports {
+                    report.outcome = Outcome::Refused(chain(&error));
+                }
+                return;
+            }
+        };
+        for report in &mut self.reports {
+            if report.outcome != Outcome::NotTried {
+                continue;
+            }
+            let attached = match report.name {
+                programs::SWEEP => {
+                    attach_sweep(&mut self.ebpf, &btf).map(|link| self.sweep_link = Some(link))
+                }
+                name => attach_tracepoint(&mut self.ebpf, name, &btf),
+            };
+            match attached {
+                Ok(()) => {
+                    report.outcome = Outcome::Works;
+                    let info = self.ebpf.program(report.name).and_then(|program| program.info().ok());
+                    report.verified_instructions = info.and_then(|info| info.verified_instruction_count());
+                }
+                Err(reason) => report.outcome = Outcome::Refused(reason),
+            }
+        }
+    }
+
+    /// Sweeps, then reads every counter.
+    ///
+    /// # Errors
+    /// When a map cannot be read; a sweep that fails only makes the snapshot's `sweep` unknown.
+    pub fn read(&mut self) -> Result<Snapshot, KernelError> {
+        #[cfg(debug_assertions)]
+        self.log.iter_mut().for_each(aya_log::EbpfLogger::flush);
+        let sweep = self.sweep();
+        let mut readings = Vec::new();
+        for entry in self.slots.iter() {
+            let (Wire(key), Wire(slot)) = entry.map_err(read_error)?;
+            let Wire(cell) = self.cells.get(&slot.index, 0).map_err(read_error)?;
+            let balancer = self.balancers.resolve(&key, cell.last_pid);
+            readings.push(Reading { balancer, backend: backend(key.address, key.port), cell });
+        }
+        let Wire(uncounted) = self.uncounted.get(&0, 0).map_err(read_error)?;
+        let recursion_misses = self.ebpf.program(programs::TRANSITION).and_then(recursion_misses);
+        Ok(Snapshot { taken: Instant::now(), readings, uncounted, recursion_misses, sweep })
+    }
+
+    /// Runs the sweep to its end; `None` when there is none or it does not get there.
+    fn sweep(&self) -> Option<SweepEnd> {
+        let before = self.sweep_end.get(&0, 0).ok()?.0;
+        let mut run = bpf::open_iterator(self.sweep_link.as_ref()?.as_fd()).ok()?;
+        let mut nothing = [0; 64];
+        // The program writes no output. The kernel pauses a long run with EAGAIN, and interrupts one for a signal.
+        loop {
+            match run.read(&mut nothing) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
+                    ) => {}
+                Err(_) => return None,
+            }
+        }
+        let after = self.sweep_end.get(&0, 0).ok()?.0;
+        (after.session != before.session).then_some(after)
+    }
+}
+
+/// Creates the maps.
+fn create(offsets: &Offsets, settings: Settings) -> Result<Ebpf, KernelError> {
+    let words = offsets.as_words();
+    let ebpf = EbpfLoader::new()
+        .override_global(tracer_ebpf::OFFSETS, words, true)
+        .map_max_entries(maps::SLOTS, settings.max_backends)
+        .map_max_entries(maps::FREE, settings.max_backends)
+        .map_max_entries(maps::CELLS, settings.max_backends + 1)
+        .load(OBJECT)
+        .map_err(|error| KernelError::Maps(chain(&error)))?;
+    Ok(ebpf)
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
+    ebpf.take_map(name).ok_or(KernelError::Object(name))
+}
+
+fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, btf: &aya::Btf) -> Result<(), String> {
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    program.load("inet_sock_set_state", btf).map_err(|error| refusal(&error))?;
+    program.attach().map_err(|error| refusal(&error))?;
+    Ok(())
+}
+
+/// aya links an iterator to no map, so the link is made here.
+fn attach_sweep(ebpf: &mut Ebpf, btf: &aya::Btf) -> Result<OwnedFd, String> {
+    let program: &mut Iter = program(ebpf, programs::SWEEP)?;
+    program.load("bpf_sk_storage_map", btf).map_err(|error| refusal(&error))?;
+    let program: &Iter = program;
+    let program =
+        program.fd().map_err(|error| refusal(&error))?.try_clone().map_err(|error| error.to_string())?;
+    let Some(Map::SkStorage(connections)) = ebpf.map(maps::CONNECTIONS) else {
+        return Err("the object has no socket storage".into());
+    };
+    let map: BorrowedFd<'_> = connections.fd().as_fd();
+    bpf::link_iterator(program.as_fd(), map).map_err(|error| format!("attaching it: {error}"))
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, String>
+where
+    &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
+    program.try_into().map_err(|error: ProgramError| error.to_string())
+}
+
+/// How often the kernel skipped a program that would have interrupted itself, from its descriptor's `fdinfo`.
+fn recursion_misses(program: &Program) -> Option<u64> {
+    let descriptor = program.fd().ok()?.as_fd().as_raw_fd();
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
+}
+
+fn map_error(error: aya::maps::MapError) -> KernelError {
+    KernelError::Maps(chain(&error))
+}
+
+fn read_error(error: aya::maps::MapError) -> KernelError {
+    KernelError::Read(chain(&error))
+}
+
+/// How the lines begin with which the verifier's log ends, whatever it says before.
+const VERIFIER_STATISTICS: &[&str] = &["processed ", "verification time ", "stack depth "];
+
+/// What the kernel says of a program, in one line: of the verifier's log the last sentence, which gives the reason.
+fn refusal(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let reason = log.lines().rev().map(str::trim).find(|line| {
+                !line.is_empty() && !VERIFIER_STATISTICS.iter().any(|prefix| line.starts_with(prefix))
+            });
+            match reason {
+                Some(reason) => format!("{io_error}: {reason}"),
+                None => io_error.to_string(),
+            }
+        }
+        other => chain(other),
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

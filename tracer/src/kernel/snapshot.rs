@@ -1,0 +1,53 @@
+//! What was read in one tick: cumulative, as the kernel has it.
+
+use super::balancer::Balancer;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+use tracer_ebpf::{Cell, SweepEnd, Uncounted};
+
+/// Every counter at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When reading ended.
+    pub taken: Instant,
+    /// One for each cell in use. Several may be of one balancer and backend: a restarted unit has a new cgroup.
+    pub readings: Vec<Reading>,
+    /// What the kernel could not count where it belongs.
+    pub uncounted: Uncounted,
+    /// Times the kernel skipped `transition` because it would have interrupted itself; `None` when it does not say.
+    pub recursion_misses: Option<u64>,
+    /// The sweep of this tick; `None` when it did not come to its end. Stocks of other sessions are then not current.
+    pub sweep: Option<SweepEnd>,
+}
+
+/// One cell.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Whose connections.
+    pub balancer: Arc<Balancer>,
+    /// Where to.
+    pub backend: SocketAddr,
+    /// How often and how much.
+    pub cell: Cell,
+}
+
+/// The backend's address; a v4-mapped address is its IPv4 address.
+#[must_use]
+pub(super) fn backend(address: [u8; 16], port: u16) -> SocketAddr {
+    SocketAddr::new(Ipv6Addr::from(address).to_canonical(), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 11];
+        assert_eq!(backend(mapped, 80).to_string(), "10.0.0.11:80");
+        let mut native = [0; 16];
+        native[15] = 1;
+        assert_eq!(backend(native, 443).to_string(), "[::1]:443");
+    }
+}

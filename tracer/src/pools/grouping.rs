@@ -1,0 +1,285 @@
+//! From a sample to the pools in it.
+
+use super::balancer::{BalancerKey, Labels};
+use super::declared::DeclaredPool;
+use super::discovered::Discovered;
+use super::filter::Filter;
+use super::health_checks::{Arrivals, HealthChecks, Role};
+use super::matching::{Assignment, Through, assign};
+use super::sorted::{Counted, Traffic, sort};
+use super::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
+use crate::collect::Sample;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What sorts samples into pools. It remembers which backends have been members, what balancers are called, and which
+/// arrivals may have been health checks.
+#[derive(Debug, Default)]
+pub struct Pools {
+    declared: Vec<DeclaredPool>,
+    filter: Filter,
+    labels: Labels,
+    discovered: Discovered,
+    health_checks: HashMap<PoolKey, HealthChecks>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum PoolKey {
+    Declared(String, Option<BalancerKey>),
+    Discovered(BalancerKey, u16),
+}
+
+/// A pool of this interval, before it is measured.
+struct Part<'a> {
+    key: PoolKey,
+    identity: PoolIdentity,
+    traffic: Option<&'a Traffic>,
+    members: BTreeMap<SocketAddr, Place>,
+    health_check_interval: Option<Duration>,
+    judged: bool,
+    notes: Vec<String>,
+}
+
+/// A member's place in a pool.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Its own member, with its weight; `None`: not declared.
+    Exclusive(Option<f64>),
+    /// Also in other pools of the balancer: decides nothing. Its counters are shown in one of them only.
+    Shared { counted_here: bool },
+}
+
+impl Place {
+    fn weight(self) -> Option<f64> {
+        match self {
+            Self::Exclusive(weight) => weight,
+            Self::Shared { .. } => Some(0.0),
+        }
+    }
+
+    fn has_share(self) -> bool {
+        self.weight().is_some_and(|weight| weight > 0.0)
+    }
+
+    /// What is expected of it; `None` when its arrivals tell nothing about this pool.
+    fn role(self) -> Option<Role> {
+        match self {
+            Self::Shared { .. } => None,
+            Self::Exclusive(None) => Some(Role::Stranger),
+            Self::Exclusive(Some(weight)) if weight > 0.0 => Some(Role::Active),
+            Self::Exclusive(Some(_)) => Some(Role::Idle),
+        }
+    }
+}
+
+impl Pools {
+    /// Without declared pools and filter, everything discovered is given. Names of declared pools are unlike each other.
+    #[must_use]
+    pub fn new(declared: Vec<DeclaredPool>, filter: Filter) -> Self {
+        let mut pools = Self { filter, ..Self::default() };
+        pools.declare(declared);
+        pools
+    }
+
+    /// Takes other declared pools from the next sample on: a reload, or names that resolve differently. What is
+    /// remembered of pools that keep their name stays.
+    pub fn declare(&mut self, declared: Vec<DeclaredPool>) {
+        self.declared = declared.into_iter().map(DeclaredPool::normalised).collect();
+    }
+
+    /// The pools of one interval: the declared ones in their order, then the discovered ones by balancer and port. The
+    /// order of the backends in the sample makes no difference.
+    pub fn group(&mut self, sample: &Sample) -> Vec<PoolSample> {
+        let sorted = sort(sample, &self.filter);
+        self.labels.name(sorted.keys());
+        let assignment = assign(&self.declared, &sorted, &self.filter);
+        for (balancer, traffic) in &sorted {
+            let free = traffic.backends.keys().copied();
+            self.discovered.see(balancer, free.filter(|&backend| !assignment.is_claimed(balancer, backend)));
+        }
+        self.discovered.limit(|balancer| sorted.contains_key(balancer));
+
+        let mut parts = self.declared_parts(&sorted, &assignment);
+        parts.extend(self.discovered_parts(&sorted, &assignment));
+        let keys: HashSet<&PoolKey> = parts.iter().map(|part| &part.key).collect();
+        self.health_checks.retain(|key, _| keys.contains(key));
+        parts.into_iter().map(|part| self.measure(part, sample)).collect()
+    }
+
+    fn declared_parts<'a>(
+        &self,
+        sorted: &'a BTreeMap<BalancerKey, Traffic>,
+        assignment: &Assignment,
+    ) -> Vec<Part<'a>> {
+        let mut parts = Vec::new();
+        for (index, (pool, assigned)) in self.declared.iter().zip(&assignment.pools).enumerate() {
+            if assigned.hidden {
+                continue;
+            }
+            if assigned.through.is_empty() {
+                parts.push(self.declared_part(index, pool, None, None));
+            }
+            for through in &assigned.through {
+                parts.push(self.declared_part(index, pool, Some(through), sorted.get(&through.balancer)));
+            }
+        }
+        parts
+    }
+
+    fn declared_part<'a>(
+        &self,
+        index: usize,
+        pool: &DeclaredPool,
+        through: Option<&Through>,
+        traffic: Option<&'a Traffic>,
+    ) -> Part<'a> {
+        let mut notes = Vec::new();
+        let mut judged = true;
+        let mut members: BTreeMap<SocketAddr, Place> = pool
+            .members
+            .iter()
+            .filter(|member| self.filter.matches_backend(member.backend))
+            .map(|member| (member.backend, Place::Exclusive(Some(member.weight))))
+            .collect();
+        if members.len() < pool.members.len() {
+            notes.push(format!("the filter leaves {} of {} members", members.len(), pool.members.len()));
+        }
+        if !members.values().any(|place| place.has_share()) {
+            judged = false;
+            notes.push("not judged: every member is drained or a backup".into());
+        }
+        if let Some(through) = through {
+            for (backend, pools) in &through.shared {
+                if let Some(place) = members.get_mut(backend) {
+                    *place = Place::Shared { counted_here: pools.first() == Some(&index) };
+                    notes.push(self.shared_note(*backend, index, pools));
+                }
+            }
+            let own = members.values().filter(|place| place.has_share()).count();
+            if !through.shared.is_empty() && own < 2 {
+                judged = false;
+                notes.push(format!(
+                    "not judged: {own} of its members with a weight belong to it alone, two are needed"
+                ));
+            }
+            if through.bystander {
+                judged = false;
+                notes.push("not judged: other processes are more likely this pool's balancer; name it with balancer = \"…\" if it is this one".into());
+            }
+            for stranger in &through.strangers {
+                members.insert(*stranger, Place::Exclusive(None));
+            }
+            notes.extend(through.homeless.iter().map(|backend| {
+                format!("{backend} gets traffic and is in no declared pool; several have members on its port")
+            }));
+        }
+        let balancer = through.map(|through| through.balancer.clone());
+        Part {
+            identity: PoolIdentity {
+                name: pool.name.clone(),
+                balancer: balancer.as_ref().map(|key| self.labels.get(key)).or_else(|| pool.balancer.clone()),
+                source: pool.source.clone(),
+                expected_source: ExpectedSource::Declared,
+                method: pool.method,
+            },
+            key: PoolKey::Declared(pool.name.clone(), balancer),
+            traffic,
+            members,
+            health_check_interval: pool.health_check_interval,
+            judged,
+            notes,
+        }
+    }
+
+    fn shared_note(&self, backend: SocketAddr, index: usize, pools: &[usize]) -> String {
+        let others: Vec<String> = pools
+            .iter()
+            .filter(|&&other| other != index)
+            .filter_map(|&other| self.declared.get(other))
+            .map(|other| format!("{:?}", other.name))
+            .collect();
+        format!("{backend} is left out: pool {} of the same balancer has it too", others.join(", "))
+    }
+
+    fn discovered_parts<'a>(
+        &self,
+        sorted: &'a BTreeMap<BalancerKey, Traffic>,
+        assignment: &Assignment,
+    ) -> Vec<Part<'a>> {
+        let claimed = |balancer: &BalancerKey, backend| assignment.is_claimed(balancer, backend);
+        let pools = self.discovered.pools(claimed).into_iter();
+        pools
+            .map(|(balancer, port, members)| {
+                let label = self.labels.get(&balancer);
+                let traffic = sorted.get(&balancer);
+                Part {
+                    identity: PoolIdentity {
+                        name: format!("{label}:{port}"),
+                        balancer: Some(label),
+                        source: "discovered".into(),
+                        expected_source: ExpectedSource::Assumed,
+                        method: Method::default(),
+                    },
+                    key: PoolKey::Discovered(balancer, port),
+                    traffic,
+                    members: members
+                        .into_iter()
+                        .map(|member| (member, Place::Exclusive(Some(1.0))))
+                        .collect(),
+                    health_check_interval: None,
+                    judged: !self.filter.is_empty() || traffic.is_some_and(|traffic| traffic.is_proxy),
+                    notes: Vec::new(),
+                }
+            })
+            .collect()
+    }
+
+    fn measure(&mut self, part: Part<'_>, sample: &Sample) -> PoolSample {
+        // A sweep covers all sockets or none: what had no connection yet has none now, if the sweep finished.
+        let sweep_finished = sample.backends.iter().all(|backend| backend.stock.is_some());
+        let counted = |backend: &SocketAddr, place: Place| {
+            let here = !matches!(place, Place::Shared { counted_here: false });
+            let seen = part.traffic.filter(|_| here).and_then(|traffic| traffic.backends.get(backend));
+            seen.cloned().unwrap_or_else(|| Counted::nothing(sweep_finished))
+        };
+        let mut members: Vec<MemberSample> = part
+            .members
+            .iter()
+            .map(|(backend, &place)| {
+                let Counted { delta, total, stock } = counted(backend, place);
+                MemberSample { backend: *backend, weight: place.weight(), decisions: 0, delta, total, stock }
+            })
+            .collect();
+        let arrivals: Vec<Arrivals> = members
+            .iter()
+            .zip(part.members.values())
+            .filter_map(|(member, place)| {
+                let (attempts, probes) = (member.delta.attempts, member.delta.probes);
+                place.role().map(|role| Arrivals { backend: member.backend, role, attempts, probes })
+            })
+            .collect();
+        let decisions = self.health_checks.entry(part.key).or_default().decisions(
+            sample.time_seconds,
+            sample.interval_seconds,
+            part.health_check_interval,
+            &arrivals,
+        );
+        let decisions: BTreeMap<SocketAddr, u64> =
+            arrivals.iter().map(|arrival| arrival.backend).zip(decisions).collect();
+        for member in &mut members {
+            member.decisions = decisions.get(&member.backend).copied().unwrap_or(0);
+        }
+        PoolSample {
+            pool: part.identity,
+            interval_seconds: sample.interval_seconds,
+            members,
+            judged: part.judged,
+            note: (!part.notes.is_empty()).then(|| part.notes.join("; ")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "grouping_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+//! Reading a pools file: the only place of this room that opens one.
+
+use super::problem::PoolsFileError;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+/// No pools file of a real balancer comes near this.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The bytes of a regular file of at most 16 MiB; never blocks on anything that is not one.
+///
+/// # Errors
+/// When there is no such file, it may not be read, is not a regular file, or is too large.
+pub fn read_pools_file(path: &Path) -> Result<Vec<u8>, PoolsFileError> {
+    let name = path.display().to_string();
+    let fail = |message: String| PoolsFileError::of_file(&name, message);
+    let unreadable = |error: io::Error| fail(explain(&error));
+    refuse_other_than_file(&fs::metadata(path).map_err(unreadable)?).map_err(fail)?;
+    // Looked at again once open: what was a file a moment ago may be a FIFO now, and O_NONBLOCK does not wait for it.
+    let file: File = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(unreadable)?;
+    refuse_other_than_file(&file.metadata().map_err(unreadable)?).map_err(fail)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(fail("is larger than 16 MiB, which no pools file is: name the right file".into()));
+    }
+    Ok(bytes)
+}
+
+fn refuse_other_than_file(metadata: &Metadata) -> Result<(), String> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    let what = if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    Err(format!("is {what}, not a file: name the pools file itself"))
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "no such file: check the path".into(),
+        ErrorKind::PermissionDenied => "may not be read: run as root, or allow it with chmod".into(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(path: &Path) -> String {
+        let error = read_pools_file(path).unwrap_err();
+        assert_eq!((error.line, error.column), (0, 0));
+        assert!(error.to_string().starts_with(&format!("{}: ", path.display())));
+        error.message
+    }
+
+    #[test]
+    fn what_is_not_a_readable_file_is_refused_without_blocking() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(message(directory.path()).contains("is a directory"));
+        assert!(message(&directory.path().join("absent.toml")).contains("no such file"));
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(message(&fifo).contains("is a FIFO"));
+        assert!(message(Path::new("/dev/null")).contains("is a device"));
+        assert!(message(Path::new("/dev/null/x")).contains("cannot be read"));
+        assert!(explain(&ErrorKind::PermissionDenied.into()).contains("may not be read"));
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_16_mib() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pools.toml");
+        fs::write(&path, "text").unwrap();
+        assert_eq!(read_pools_file(&path).unwrap(), b"text");
+        let file = File::create(&path).unwrap();
+        file.set_len(MAX_BYTES).unwrap();
+        assert_eq!(read_pools_file(&path).unwrap().len() as u64, MAX_BYTES);
+        file.set_len(MAX_BYTES + 1).unwrap();
+        assert!(message(&path).contains("larger than 16 MiB"));
+    }
+}

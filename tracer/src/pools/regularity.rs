@@ -1,0 +1,160 @@
+//! Whether a timer explains the arrivals at a member that should get no traffic.
+
+use std::collections::VecDeque;
+
+/// Arrivals that are looked at.
+const HISTORY: usize = 16;
+/// Arrivals before anything is said.
+const ENOUGH: usize = 4;
+/// Coefficient of variation of the gaps: 0 for a perfect timer, 1 for arrivals at random.
+const REGULAR_BELOW: f64 = 0.5;
+/// Checks come at most once a second; a little more, since arrival times are known to the interval only.
+const MAX_PER_SECOND: f64 = 1.1;
+/// A pause of this many gaps ends one series of checks (the balancer stopped checking) and starts another.
+const PAUSE_GAPS: f64 = 5.0;
+/// A timer that has missed this many checks has stopped.
+const STOPPED_GAPS: f64 = 3.0;
+/// Arrivals beyond one a second that are traffic without looking at their gaps.
+const BURST: u32 = 3;
+
+/// What the arrivals are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Explanation {
+    /// Not enough to tell: everything is held back.
+    Undecided,
+    /// Health checks; those that left the history are checks for good.
+    Timer { settled: u64 },
+    /// Traffic, with all that was held back.
+    Traffic { released: u64 },
+}
+
+/// Arrivals at one member that should get no traffic.
+#[derive(Debug, Default)]
+pub(super) struct IdleArrivals {
+    times: VecDeque<f64>,
+    /// Neither released as traffic nor settled as checks.
+    held_back: u64,
+    /// Since when, and how many, while nothing could be told.
+    undecided: Option<(f64, u64)>,
+    timer: Option<f64>,
+    /// The last that could be told was traffic.
+    traffic: bool,
+}
+
+impl IdleArrivals {
+    /// Arrivals whose nature is open.
+    pub(super) fn held_back(&self) -> u64 {
+        self.held_back
+    }
+
+    /// The interval of the checks, if they are checks and still coming.
+    pub(super) fn timer_seconds(&self, now: f64) -> Option<f64> {
+        let last = *self.times.back()?;
+        self.timer.filter(|timer| now - last <= STOPPED_GAPS * timer)
+    }
+
+    /// Takes back up to `count` arrivals that turned out to be probes; gives how many.
+    pub(super) fn withdraw(&mut self, count: u64) -> u64 {
+        let withdrawn = count.min(self.held_back);
+        self.held_back -= withdrawn;
+        for _ in 0..withdrawn {
+            self.times.pop_back();
+        }
+        if self.held_back == 0 {
+            self.undecided = None;
+        } else if let Some((_, arrivals)) = &mut self.undecided {
+            *arrivals = arrivals.saturating_sub(withdrawn);
+        }
+        withdrawn
+    }
+
+    /// Adds the arrivals of the interval that ends at `now`, and says what they are.
+    pub(super) fn explain(&mut self, now: f64, interval: f64, arrivals: u64) -> Explanation {
+        let mut settled = 0;
+        if arrivals > 0 {
+            settled += self.start_again_after_a_pause(now - interval);
+            self.remember(now, interval, arrivals);
+        }
+        match self.verdict(now, interval, arrivals) {
+            Explanation::Timer { .. } => {
+                // Kept open as long as they are in the history: a random series may look regular at first.
+                self.undecided = None;
+                self.traffic = false;
+                let open = self.held_back.min(self.times.len() as u64);
+                settled += self.held_back - open;
+                self.held_back = open;
+                Explanation::Timer { settled }
+            }
+            Explanation::Traffic { .. } => {
+                self.timer = None;
+                self.undecided = None;
+                self.traffic = true;
+                Explanation::Traffic { released: std::mem::take(&mut self.held_back) }
+            }
+            Explanation::Undecided if settled > 0 => Explanation::Timer { settled },
+            Explanation::Undecided => Explanation::Undecided,
+        }
+    }
+
+    fn start_again_after_a_pause(&mut self, interval_start: f64) -> u64 {
+        let (Some(timer), Some(&last)) = (self.timer, self.times.back()) else { return 0 };
+        if interval_start - last <= PAUSE_GAPS * timer {
+            return 0;
+        }
+        self.times.clear();
+        self.timer = None;
+        std::mem::take(&mut self.held_back)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "at most HISTORY")]
+    fn remember(&mut self, now: f64, interval: f64, arrivals: u64) {
+        self.held_back += arrivals;
+        let (_, undecided) = self.undecided.get_or_insert((now - interval, 0));
+        *undecided += arrivals;
+        let kept = arrivals.min(HISTORY as u64);
+        for place in 0..kept {
+            if self.times.len() == HISTORY {
+                self.times.pop_front();
+            }
+            self.times.push_back(now - interval + interval * (place as f64 + 0.5) / kept as f64);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    fn verdict(&mut self, now: f64, interval: f64, arrivals: u64) -> Explanation {
+        let last_second = self.times.iter().filter(|&&time| time > now - 1.0).count() as f64;
+        let too_many_at_once =
+            arrivals as f64 > f64::from(BURST) * interval.max(1.0) || last_second > f64::from(BURST);
+        let too_many_in_all = self
+            .undecided
+            .is_some_and(|(since, arrivals)| arrivals as f64 > (now - since) + f64::from(BURST));
+        if too_many_at_once || too_many_in_all {
+            return Explanation::Traffic { released: 0 };
+        }
+        if self.times.len() < ENOUGH {
+            return Explanation::Undecided;
+        }
+        let (mean, variation) = self.gaps();
+        if variation >= REGULAR_BELOW {
+            return Explanation::Traffic { released: 0 };
+        }
+        if mean * MAX_PER_SECOND < 1.0 {
+            // Even, but too frequent for a timer: whether it goes on will tell, unless it has told before.
+            let go_on = Explanation::Traffic { released: 0 };
+            return if self.traffic { go_on } else { Explanation::Undecided };
+        }
+        self.timer = Some(mean);
+        Explanation::Timer { settled: 0 }
+    }
+
+    /// Mean of the gaps, and their coefficient of variation.
+    #[expect(clippy::cast_precision_loss, reason = "at most HISTORY")]
+    fn gaps(&self) -> (f64, f64) {
+        let gaps: Vec<f64> =
+            self.times.iter().zip(self.times.iter().skip(1)).map(|(one, next)| next - one).collect();
+        let count = gaps.len() as f64;
+        let mean = gaps.iter().sum::<f64>() / count;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        (mean, if mean > 0.0 { variance.sqrt() / mean } else { f64::INFINITY })
+    }
+}
