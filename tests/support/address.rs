@@ -13,9 +13,8 @@ pub(crate) struct Block {
     scenario: u8,
 }
 
-/// The port of every backend: below the ephemeral ports, so that no client's own port stands in its way.
-const BACKEND_PORT: u16 = 18_080;
-const BALANCER_PORT: u16 = 18_000;
+/// Below the ephemeral ports, as those of the backends: no client's own port stands in the way.
+const BALANCER_PORT: u16 = 9_000;
 
 impl Block {
     pub(crate) fn new() -> Self {
@@ -23,9 +22,15 @@ impl Block {
         Self { run, scenario: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
+    /// The port of this scenario's backends, and of no other's: nginx of another scenario is the same balancer, and
+    /// what it sends to this port would be in the pool.
+    pub(crate) fn port(self) -> u16 {
+        10_000 + u16::from(self.run - 50) % 80 * 256 + u16::from(self.scenario)
+    }
+
     /// Backend number `n`, on loopback.
     pub(crate) fn backend(self, n: u8) -> SocketAddr {
-        (Ipv4Addr::new(127, self.run, self.scenario, n), BACKEND_PORT).into()
+        (Ipv4Addr::new(127, self.run, self.scenario, n), self.port()).into()
     }
 
     /// Where balancer number `n` listens, on loopback.
@@ -40,13 +45,13 @@ impl Block {
 
     /// Backend number `n`, behind a namespace's router.
     pub(crate) fn remote(self, n: u8) -> SocketAddr {
-        (Ipv4Addr::new(10, self.run, self.scenario, n), BACKEND_PORT).into()
+        (Ipv4Addr::new(10, self.run, self.scenario, n), self.port()).into()
     }
 
     /// Backend number `n` of a namespace, in IPv6.
     pub(crate) fn remote_v6(self, n: u8) -> SocketAddr {
         let address = Ipv6Addr::new(0xfd00, self.run.into(), self.scenario.into(), 0, 0, 0, 0, u16::from(n));
-        (address, BACKEND_PORT).into()
+        (address, self.port()).into()
     }
 
     /// A short name for a namespace or a link of this scenario.
