@@ -1,0 +1,8 @@
+//! What is tried, one file per kind of thing that connects.
+
+mod bad_input;
+mod ends;
+mod haproxy;
+mod harness;
+mod nginx;
+mod sockets;

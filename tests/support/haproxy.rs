@@ -1,0 +1,79 @@
+//! HAProxy as a balancer.
+
+use super::netns::Namespace;
+use super::server::Server;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// Its configuration, as far as scenarios differ.
+pub(crate) struct Haproxy<'a> {
+    listens: SocketAddr,
+    servers: Vec<(SocketAddr, String)>,
+    options: String,
+    namespace: Option<&'a Namespace>,
+}
+
+impl<'a> Haproxy<'a> {
+    pub(crate) fn at(listens: SocketAddr) -> Self {
+        Self { listens, servers: Vec::new(), options: String::new(), namespace: None }
+    }
+
+    /// A line `server`, with its parameters (`check backup`).
+    pub(crate) fn server(mut self, address: SocketAddr, parameters: &str) -> Self {
+        self.servers.push((address, parameters.to_owned()));
+        self
+    }
+
+    pub(crate) fn servers(self, addresses: impl IntoIterator<Item = SocketAddr>, parameters: &str) -> Self {
+        addresses.into_iter().fold(self, |haproxy, address| haproxy.server(address, parameters))
+    }
+
+    /// One more line of the backend.
+    pub(crate) fn option(mut self, line: &str) -> Self {
+        writeln!(self.options, "    {line}").unwrap();
+        self
+    }
+
+    pub(crate) fn within(mut self, namespace: &'a Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    pub(crate) fn start(&self) -> Server {
+        Server::start(
+            "haproxy",
+            self.namespace,
+            self.listens,
+            |_| self.configuration(),
+            |file| vec!["-db".to_owned(), "-f".to_owned(), file.to_str().unwrap().to_owned()],
+        )
+    }
+
+    fn configuration(&self) -> String {
+        let mut servers = String::new();
+        for (number, (address, parameters)) in self.servers.iter().enumerate() {
+            writeln!(servers, "    server s{number} {address} {parameters}").unwrap();
+        }
+        let (listens, options) = (self.listens, &self.options);
+        // No `spread-checks` and no retries on the same server after a pause: the counts are what the lines say.
+        format!(
+            "global
+    nbthread 1
+    maxconn 4000
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 30s
+    timeout server 30s
+    option httpclose
+    retries 1
+    option redispatch 1
+frontend front
+    bind {listens} backlog 4096
+    default_backend pool
+backend pool
+    balance roundrobin
+{options}{servers}"
+        )
+    }
+}

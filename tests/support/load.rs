@@ -1,0 +1,131 @@
+//! Clients of a balancer: requests at a rate, for a time, on threads of their own.
+
+use super::netns::Namespace;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+/// What to send where.
+#[derive(Clone, Copy)]
+pub(crate) struct Load<'a> {
+    target: SocketAddr,
+    per_second: u32,
+    threads: usize,
+    keep_alive: bool,
+    namespace: Option<&'a Namespace>,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Requests sent.
+    pub(crate) sent: u64,
+    /// Those answered with 200.
+    pub(crate) answered: u64,
+    /// From the first request to the last answer.
+    pub(crate) took: Duration,
+}
+
+impl<'a> Load<'a> {
+    pub(crate) fn on(target: SocketAddr) -> Self {
+        Self { target, per_second: 250, threads: 16, keep_alive: false, namespace: None }
+    }
+
+    pub(crate) fn per_second(mut self, requests: u32) -> Self {
+        self.per_second = requests;
+        self
+    }
+
+    /// So many requests at a time at most: for balancers that keep a client waiting.
+    pub(crate) fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// One connection per thread, instead of one per request.
+    pub(crate) fn keep_alive(mut self) -> Self {
+        self.keep_alive = true;
+        self
+    }
+
+    pub(crate) fn within(mut self, namespace: &'a Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Sends requests for this long, and waits for the last answer.
+    pub(crate) fn run_for(self, duration: Duration) -> Outcome {
+        let (next, answered, start) = (AtomicU64::new(0), AtomicU64::new(0), Instant::now());
+        let per_second = f64::from(self.per_second);
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads {
+                scope.spawn(|| {
+                    if let Some(namespace) = self.namespace {
+                        namespace.enter();
+                    }
+                    let mut connection = None;
+                    loop {
+                        let number = next.fetch_add(1, SeqCst);
+                        #[expect(
+                            clippy::cast_precision_loss,
+                            reason = "a number of requests, far below 2^52"
+                        )]
+                        let due = Duration::from_secs_f64(number as f64 / per_second);
+                        if due >= duration {
+                            next.fetch_sub(1, SeqCst);
+                            break;
+                        }
+                        std::thread::sleep(due.saturating_sub(start.elapsed()));
+                        if self.request(&mut connection).unwrap_or(false) {
+                            answered.fetch_add(1, SeqCst);
+                        } else {
+                            connection = None;
+                        }
+                    }
+                });
+            }
+        });
+        let outcome =
+            Outcome { sent: next.into_inner(), answered: answered.into_inner(), took: start.elapsed() };
+        println!("load on {}: {outcome:?}", self.target);
+        outcome
+    }
+
+    fn request(self, connection: &mut Option<TcpStream>) -> std::io::Result<bool> {
+        let mut stream = match connection.take() {
+            Some(stream) => stream,
+            None => {
+                let stream = TcpStream::connect(self.target)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+                stream
+            }
+        };
+        let kind = if self.keep_alive { "keep-alive" } else { "close" };
+        stream.write_all(format!("GET / HTTP/1.1\r\nHost: pool\r\nConnection: {kind}\r\n\r\n").as_bytes())?;
+        let mut response = Vec::new();
+        if self.keep_alive {
+            let mut part = [0; 8192];
+            while !complete(&response) {
+                let read = stream.read(&mut part)?;
+                if read == 0 {
+                    return Ok(false);
+                }
+                response.extend_from_slice(&part[..read]);
+            }
+            *connection = Some(stream);
+        } else {
+            stream.read_to_end(&mut response)?;
+        }
+        Ok(response.starts_with(b"HTTP/1.1 200"))
+    }
+}
+
+/// Whether head and body are there, by Content-Length.
+fn complete(response: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(response).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.split("content-length:").nth(1).and_then(|rest| rest.lines().next());
+    body.len() >= length.and_then(|length| length.trim().parse().ok()).unwrap_or(0)
+}

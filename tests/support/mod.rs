@@ -1,0 +1,28 @@
+//! What the scenarios are made of, one file per thing.
+
+pub(crate) mod address;
+pub(crate) mod backend;
+pub(crate) mod bpf;
+pub(crate) mod client;
+pub(crate) mod haproxy;
+pub(crate) mod load;
+pub(crate) mod netns;
+pub(crate) mod nginx;
+pub(crate) mod pools;
+pub(crate) mod server;
+pub(crate) mod tracer;
+pub(crate) mod turn;
+pub(crate) mod wait;
+
+/// Fails, and says what is missing, where the machine's namespaces and programs cannot be touched.
+#[track_caller]
+pub(crate) fn require_root() {
+    use caps::{CapSet, Capability};
+    let held = caps::read(None, CapSet::Effective).unwrap();
+    let missing: Vec<_> =
+        [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN, Capability::CAP_BPF, Capability::CAP_PERFMON]
+            .into_iter()
+            .filter(|capability| !held.contains(capability))
+            .collect();
+    assert!(missing.is_empty(), "end-to-end tests need root; missing: {missing:?} (run them with sudo -E)");
+}

@@ -1,0 +1,97 @@
+//! nginx as a balancer.
+
+use super::netns::Namespace;
+use super::server::Server;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+/// Its configuration, as far as scenarios differ.
+#[derive(Clone)]
+pub(crate) struct Nginx<'a> {
+    listens: SocketAddr,
+    workers: usize,
+    servers: Vec<(SocketAddr, String)>,
+    keepalive: usize,
+    namespace: Option<&'a Namespace>,
+}
+
+impl<'a> Nginx<'a> {
+    pub(crate) fn at(listens: SocketAddr) -> Self {
+        Self { listens, workers: 1, servers: Vec::new(), keepalive: 0, namespace: None }
+    }
+
+    /// A line `server` of the upstream, with its parameters (`weight=10`).
+    pub(crate) fn server(mut self, address: SocketAddr, parameters: &str) -> Self {
+        self.servers.push((address, parameters.to_owned()));
+        self
+    }
+
+    pub(crate) fn servers(self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        addresses.into_iter().fold(self, |nginx, address| nginx.server(address, ""))
+    }
+
+    pub(crate) fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Keeps so many idle connections to the backends, per worker.
+    pub(crate) fn keepalive(mut self, connections: usize) -> Self {
+        self.keepalive = connections;
+        self
+    }
+
+    pub(crate) fn within(mut self, namespace: &'a Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    pub(crate) fn start(&self) -> Server {
+        Server::start(
+            "nginx",
+            self.namespace,
+            self.listens,
+            |directory| self.configuration(directory),
+            |file| vec!["-c".to_owned(), file.to_str().unwrap().to_owned()],
+        )
+    }
+
+    fn configuration(&self, directory: &std::path::Path) -> String {
+        let mut servers = String::new();
+        for (address, parameters) in &self.servers {
+            writeln!(servers, "        server {address} {parameters};").unwrap();
+        }
+        if self.keepalive > 0 {
+            writeln!(servers, "        keepalive {};", self.keepalive).unwrap();
+        }
+        let (workers, listens, directory) = (self.workers, self.listens, directory.display());
+        format!(
+            r#"user root;
+daemon off;
+worker_processes {workers};
+error_log stderr warn;
+pid {directory}/pid;
+events {{ worker_connections 4096; multi_accept on; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    scgi_temp_path {directory}/scgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    upstream pool {{
+{servers}    }}
+    server {{
+        listen {listens} backlog=4096 reuseport;
+        location / {{
+            proxy_pass http://pool;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_connect_timeout 1s;
+        }}
+    }}
+}}
+"#
+        )
+    }
+}

@@ -1,0 +1,68 @@
+//! Pools files.
+
+use super::backend::Backend;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A pools file, in a directory that goes with it.
+pub(crate) struct Pools {
+    text: String,
+    directory: TempDir,
+}
+
+impl Pools {
+    pub(crate) fn new() -> Self {
+        Self {
+            text: String::new(),
+            directory: tempfile::Builder::new().prefix("tracer-e2e-").tempdir().unwrap(),
+        }
+    }
+
+    /// One pool called `app` with these members, all alike.
+    pub(crate) fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self::new().pool("app", None, addresses.into_iter().map(|address| (address, String::new())))
+    }
+
+    pub(crate) fn of_backends(backends: &[Backend]) -> Self {
+        Self::of(backends.iter().map(|backend| backend.address))
+    }
+
+    /// A pool; a member is an address and what else is in its table (`weight = 2`).
+    pub(crate) fn pool(
+        mut self,
+        name: &str,
+        balancer: Option<&str>,
+        members: impl IntoIterator<Item = (SocketAddr, String)>,
+    ) -> Self {
+        writeln!(self.text, "[[pool]]\nname = \"{name}\"").unwrap();
+        if let Some(balancer) = balancer {
+            writeln!(self.text, "balancer = \"{balancer}\"").unwrap();
+        }
+        self.text.push_str("members = [\n");
+        for (address, more) in members {
+            let comma = if more.is_empty() { "" } else { ", " };
+            writeln!(self.text, "    {{ address = \"{address}\"{comma}{more} }},").unwrap();
+        }
+        self.text.push_str("]\n");
+        self
+    }
+
+    /// A file with this text, whatever it is.
+    pub(crate) fn text(mut self, text: &str) -> Self {
+        self.text = text.to_owned();
+        self
+    }
+
+    /// Writes it.
+    pub(crate) fn file(&self) -> PathBuf {
+        let file = self.directory.path().join("pools.toml");
+        std::fs::write(&file, &self.text).unwrap();
+        file
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}

@@ -1,0 +1,371 @@
+//! The product: the binary, its line on standard error, its JSON and its exit code.
+
+use super::backend::{Backend, Report};
+use super::pools::Pools;
+use super::server::end_with_parent;
+use super::{require_root, wait};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A tracer that is about to be started.
+pub(crate) struct Tracer {
+    command: Command,
+    seconds: u64,
+    _pools: Option<Pools>,
+}
+
+/// The tracer with arguments as they are.
+pub(crate) fn tracer<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Tracer {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
+    command.args(arguments);
+    Tracer { command, seconds: 0, _pools: None }
+}
+
+/// `tracer check --json` for so many seconds, against these pools.
+pub(crate) fn check(seconds: u64, pools: Pools) -> Tracer {
+    let mut tracer = check_without_pools(seconds).argument("--pools").argument(pools.file());
+    tracer._pools = Some(pools);
+    tracer
+}
+
+pub(crate) fn check_without_pools(seconds: u64) -> Tracer {
+    require_root();
+    let mut tracer = tracer(["check", "--json", "--for"]).argument(format!("{seconds}s"));
+    tracer.seconds = seconds;
+    tracer
+}
+
+impl Tracer {
+    pub(crate) fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// The same command line under another program (`setpriv …`).
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        self.command = command;
+        self
+    }
+
+    /// Starts it, and waits until it says that it counts.
+    #[track_caller]
+    pub(crate) fn start(self) -> Running {
+        let mut running = self.spawn();
+        let deadline = Duration::from_secs(20);
+        running.to_tracing = wait::until("the line `tracing:`", deadline, || {
+            let seen = running.stderr.text.lock().unwrap();
+            if let Some((_, at)) = seen.iter().find(|(line, _)| line.starts_with("tracing: ")) {
+                return Some(*at - running.started);
+            }
+            drop(seen);
+            if let Some(status) = running.child.try_wait().unwrap() {
+                panic!("the tracer ended before it counted: {status}\n{}", running.stderr.finish());
+            }
+            None
+        });
+        println!("tracing after {:?}", running.to_tracing);
+        running
+    }
+
+    /// Starts it, whatever comes of it.
+    pub(crate) fn spawn(mut self) -> Running {
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = end_with_parent(&mut self.command, Signal::SIGKILL).spawn().unwrap();
+        let stderr = Lines::follow(child.stderr.take().unwrap());
+        let stdout = child.stdout.take().map(|mut stdout| {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _ = stdout.read_to_end(&mut text);
+                text
+            })
+        });
+        Running { child, started, to_tracing: Duration::ZERO, stderr, stdout, tracer: self }
+    }
+
+    /// Runs it to its end, with nothing reading its standard output.
+    pub(crate) fn run_with_broken_pipe(mut self) -> (ExitStatus, String) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+        let output = end_with_parent(&mut self.command, Signal::SIGKILL).output().unwrap();
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// A tracer that runs; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    started: Instant,
+    /// From its start to the line `tracing:`.
+    pub(crate) to_tracing: Duration,
+    stderr: Lines,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    tracer: Tracer,
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for its end, after the traffic.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Ended {
+        let counted = self.started.elapsed().saturating_sub(self.to_tracing);
+        let seconds = self.tracer.seconds;
+        if seconds > 0 && self.to_tracing > Duration::ZERO {
+            assert!(
+                counted + Duration::from_millis(300) < Duration::from_secs(seconds),
+                "harness: the traffic ended {counted:?} after `tracing:`, too late for {seconds} s"
+            );
+        }
+        let deadline = Duration::from_secs(seconds + 20);
+        let status = wait::until("the tracer's end", deadline, || self.child.try_wait().unwrap());
+        let stdout = self.stdout.take().unwrap().join().unwrap();
+        let stdout = String::from_utf8(stdout).expect("standard output is UTF-8");
+        let json = serde_json::from_str(&stdout).unwrap_or_default();
+        Ended { status, stdout, stderr: self.stderr.finish(), json, to_tracing: self.to_tracing }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Lines of a stream, each with the moment it came.
+struct Lines {
+    text: Arc<Mutex<Vec<(String, Instant)>>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Lines {
+    fn follow(stream: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let into = text.clone();
+        let reading = std::thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+                into.lock().unwrap().push((text, Instant::now()));
+                line.clear();
+            }
+        });
+        Self { text, reading: Some(reading) }
+    }
+
+    fn finish(&mut self) -> String {
+        if let Some(reading) = self.reading.take() {
+            let _ = reading.join();
+        }
+        self.text.lock().unwrap().iter().fold(String::new(), |text, (line, _)| text + line + "\n")
+    }
+}
+
+/// What a tracer left when it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) json: Value,
+    pub(crate) to_tracing: Duration,
+}
+
+/// Names of a member's failures.
+const CAUSES: [&str; 6] = ["refused", "timed_out", "unreachable", "cancelled", "local", "other"];
+
+impl Ended {
+    /// Fails with everything that is known, unless `condition`.
+    #[track_caller]
+    pub(crate) fn ensure(&self, condition: bool, what: impl std::fmt::Display) {
+        assert!(
+            condition,
+            "{what}\nexit: {} (code {:?}, signal {:?}), tracing after {:?}\nstderr:\n{}\nstdout:\n{}",
+            self.status,
+            self.status.code(),
+            self.status.signal(),
+            self.to_tracing,
+            self.stderr,
+            if self.json.is_null() {
+                self.stdout.clone()
+            } else {
+                serde_json::to_string_pretty(&self.json).unwrap()
+            },
+        );
+    }
+
+    #[track_caller]
+    pub(crate) fn exits(&self, code: i32) -> &Self {
+        self.ensure(self.status.code() == Some(code), format!("should exit with {code}"));
+        self
+    }
+
+    /// Exit code, the verdict on top, and the verdict of the pool `app`; and that the object is of its schema.
+    #[track_caller]
+    pub(crate) fn says(&self, code: i32, verdict: &str) -> &Self {
+        self.ensure(self.json["schema"] == "tracer.check/1", "one JSON object of schema tracer.check/1");
+        let lines = self.stderr.lines().filter(|line| line.starts_with("tracing: ")).count();
+        self.ensure(lines == 1, "exactly one line `tracing: `");
+        self.ensure(self.pool("app")["verdict"] == verdict, format!("pool app should be `{verdict}`"));
+        self.ensure(self.json["verdict"] == verdict, format!("verdict should be `{verdict}`"));
+        self.exits(code)
+    }
+
+    /// The only pool of this name.
+    #[track_caller]
+    pub(crate) fn pool(&self, name: &str) -> &Value {
+        let pools = self.pools(name);
+        self.ensure(pools.len() == 1, format!("one pool called {name}, not {}", pools.len()));
+        pools[0]
+    }
+
+    /// All pools of this name (several balancers may have one each).
+    #[track_caller]
+    pub(crate) fn pools(&self, name: &str) -> Vec<&Value> {
+        let pools = self.json["pools"].as_array();
+        self.ensure(pools.is_some(), "a list of pools");
+        pools.unwrap().iter().filter(|pool| pool["name"] == name).collect()
+    }
+
+    /// The only member with this address of a pool.
+    #[track_caller]
+    pub(crate) fn member(&self, pool: &str, address: SocketAddr) -> Member<'_> {
+        let members = self.pool(pool)["members"].as_array().unwrap();
+        let mut found = members.iter().filter(|member| member["backend"] == address.to_string());
+        let member = found.next();
+        self.ensure(member.is_some() && found.next().is_none(), format!("one member {address} of {pool}"));
+        Member { of: self, json: member.unwrap(), address }
+    }
+
+    /// Prints what the tracer says it could not count, and gives the connections that others may miss.
+    pub(crate) fn print_uncounted(&self) {
+        println!("uncounted: {}; tracing after {:?}", self.json["uncounted"], self.to_tracing);
+    }
+
+    /// That every member of `app` has just what its backend saw, to the connection and the byte, all of it over.
+    #[track_caller]
+    pub(crate) fn equals(&self, backends: &[Backend]) -> &Self {
+        self.equals_in_connections(backends);
+        for backend in backends {
+            let (member, report) = (self.member("app", backend.address), backend.report());
+            member.is("sent_bytes", report.received_bytes).is("received_bytes", report.sent_bytes);
+        }
+        self
+    }
+
+    /// The same, without the bytes.
+    #[track_caller]
+    pub(crate) fn equals_in_connections(&self, backends: &[Backend]) -> &Self {
+        self.print_uncounted();
+        for backend in backends {
+            let (member, report) = (self.member("app", backend.address), backend.report());
+            println!("{}: {report:?}, attempts {}", backend.address, member.count("attempts"));
+            member.adds_up().is("established", report.accepted);
+            member.is("closed", report.closed).is("live", report.accepted - report.closed);
+        }
+        self
+    }
+}
+
+/// One member in the JSON.
+#[derive(Clone, Copy)]
+pub(crate) struct Member<'a> {
+    of: &'a Ended,
+    json: &'a Value,
+    address: SocketAddr,
+}
+
+impl Member<'_> {
+    #[track_caller]
+    pub(crate) fn count(self, name: &str) -> u64 {
+        let count = self.json[name].as_u64();
+        self.of
+            .ensure(count.is_some(), format!("{}: a count `{name}`, not {}", self.address, self.json[name]));
+        count.unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn failed(self, cause: &str) -> u64 {
+        let count = self.json["failed"][cause].as_u64();
+        self.of.ensure(count.is_some(), format!("{}: a count `failed.{cause}`", self.address));
+        count.unwrap()
+    }
+
+    /// That a count is just this.
+    #[track_caller]
+    pub(crate) fn is(self, name: &str, expected: u64) -> Self {
+        let count = self.count(name);
+        self.of
+            .ensure(count == expected, format!("{}: {name} should be {expected}, is {count}", self.address));
+        self
+    }
+
+    /// That so many attempts failed for this cause, and none for another.
+    #[track_caller]
+    pub(crate) fn failed_only(self, cause: &str, expected: u64) -> Self {
+        for other in CAUSES {
+            let (count, expected) = (self.failed(other), if other == cause { expected } else { 0 });
+            self.of.ensure(
+                count == expected,
+                format!("{}: failed.{other} should be {expected}, is {count}", self.address),
+            );
+        }
+        self
+    }
+
+    /// The two sums.
+    #[track_caller]
+    pub(crate) fn adds_up(self) -> Self {
+        let failed: u64 = CAUSES.iter().map(|cause| self.failed(cause)).sum();
+        let outcomes = self.count("established") + failed + self.count("pending");
+        self.is("attempts", outcomes);
+        let now = self.count("live") + self.count("closing") + self.count("closed");
+        self.is("established", now)
+    }
+
+    /// `over`, `failing`, …; none is "".
+    #[track_caller]
+    pub(crate) fn finds(self, finding: &str) -> Self {
+        let found = self.json["finding"].as_str().unwrap_or_default();
+        self.of.ensure(
+            found == finding,
+            format!("{}: finding should be `{finding}`, is `{found}`", self.address),
+        );
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn interval_contains(self, share: f64) -> Self {
+        let bound = |at: usize| self.json["share_interval"][at].as_f64().unwrap_or(f64::NAN);
+        self.of.ensure(
+            bound(0) <= share && share <= bound(1),
+            format!("{}: {share} should be within {}", self.address, self.json["share_interval"]),
+        );
+        self
+    }
+}
+
+/// What several backends saw, together.
+pub(crate) fn accepted(backends: &[Backend]) -> u64 {
+    backends.iter().map(Backend::report).map(|report: Report| report.accepted).sum()
+}
