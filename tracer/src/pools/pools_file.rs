@@ -58,6 +58,23 @@ pub fn parse_pools_file(file: &str, bytes: &[u8]) -> Result<PoolsFile, Vec<Pools
     }
 }
 
+/// The TOML parser's message in this file's words, on one line.
+fn explain(message: &str) -> String {
+    let message = message.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+    if message == "duplicate key" {
+        return "this key is there twice: keep one".into();
+    }
+    [
+        ("expected f64", "expected a number such as 2 or 0.5"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list in [ ]"),
+        ("unknown field", "unknown key"),
+        ("unknown variant", "unknown method"),
+    ]
+    .into_iter()
+    .fold(message, |message, (theirs, ours)| message.replace(theirs, ours))
+}
+
 struct Reader<'a> {
     file: &'a str,
     bytes: &'a [u8],
@@ -91,8 +108,7 @@ impl Reader<'_> {
             Ok(document) => document,
             Err(error) => {
                 let offset = error.span().unwrap_or(Range { start: 0, end: 0 }).start;
-                let message = error.message().lines().map(str::trim).collect::<Vec<_>>().join("; ");
-                self.problem(offset, message);
+                self.problem(offset, explain(error.message()));
                 return Vec::new();
             }
         };

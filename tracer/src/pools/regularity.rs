@@ -134,7 +134,7 @@ impl IdleArrivals {
         if self.times.len() < ENOUGH {
             return Explanation::Undecided;
         }
-        let (mean, variation) = self.gaps();
+        let (mean, variation) = self.gaps(interval);
         if variation >= REGULAR_BELOW {
             return Explanation::Traffic { released: 0 };
         }
@@ -147,14 +147,16 @@ impl IdleArrivals {
         Explanation::Timer { settled: 0 }
     }
 
-    /// Mean of the gaps, and their coefficient of variation.
+    /// Mean of the gaps, and their coefficient of variation. An arrival is known to the interval only, which alone gives
+    /// each of its two ends a variance of a twelfth of the interval's square: that is no irregularity.
     #[expect(clippy::cast_precision_loss, reason = "at most HISTORY")]
-    fn gaps(&self) -> (f64, f64) {
+    fn gaps(&self, interval: f64) -> (f64, f64) {
         let gaps: Vec<f64> =
             self.times.iter().zip(self.times.iter().skip(1)).map(|(one, next)| next - one).collect();
         let count = gaps.len() as f64;
         let mean = gaps.iter().sum::<f64>() / count;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let variance = (variance - interval * interval / 6.0).max(0.0);
         (mean, if mean > 0.0 { variance.sqrt() / mean } else { f64::INFINITY })
     }
 }
