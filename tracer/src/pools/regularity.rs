@@ -6,8 +6,18 @@ use std::collections::VecDeque;
 const HISTORY: usize = 16;
 /// Arrivals before anything is said.
 const ENOUGH: usize = 4;
+/// Arrivals before anything is said when the gaps are hardly longer than the interval in which arrivals are counted:
+/// then even a timer's come by two and none.
+const ENOUGH_WHEN_COARSE: usize = 8;
+/// Gaps below this many intervals are such.
+const COARSE_INTERVALS: f64 = 1.5;
 /// Coefficient of variation of the gaps: 0 for a perfect timer, 1 for arrivals at random.
-const REGULAR_BELOW: f64 = 0.5;
+const REGULAR_BELOW: f64 = 0.45;
+/// The same beyond which no timer explains it, in a long history; in a short one it takes more, by 0.8 divided by
+/// the number of arrivals.
+const IRREGULAR_ABOVE: f64 = 0.5;
+/// From this many intervals on, the arrivals of a timer with some jitter fall in an interval of their own each.
+const PAIR_INTERVALS: f64 = 1.7;
 /// Checks come at most once a second; a little more, since arrival times are known to the interval only.
 const MAX_PER_SECOND: f64 = 1.1;
 /// A pause of this many gaps ends one series of checks (the balancer stopped checking) and starts another.
@@ -39,6 +49,15 @@ pub(super) struct IdleArrivals {
     timer: Option<f64>,
     /// The last that could be told was traffic.
     traffic: bool,
+}
+
+/// What the gaps between arrivals look like.
+struct Gaps {
+    mean: f64,
+    /// Coefficient of variation.
+    variation: f64,
+    /// Gaps within one interval.
+    pairs: usize,
 }
 
 impl IdleArrivals {
@@ -134,9 +153,25 @@ impl IdleArrivals {
         if self.times.len() < ENOUGH {
             return Explanation::Undecided;
         }
-        let (mean, variation) = self.gaps(interval);
-        if variation >= REGULAR_BELOW {
+        let Gaps { mean, variation, pairs } = self.gaps(interval);
+        if mean < COARSE_INTERVALS * interval && self.times.len() < ENOUGH_WHEN_COARSE {
+            return Explanation::Undecided;
+        }
+        // A timer's do not come two at a time, but for once when the balancer is reloaded.
+        let pairs_forgiven = usize::from(self.timer.is_some() || self.times.len() >= ENOUGH_WHEN_COARSE);
+        if mean >= PAIR_INTERVALS * interval && pairs > pairs_forgiven {
             return Explanation::Traffic { released: 0 };
+        }
+        if variation >= IRREGULAR_ABOVE + 0.8 / self.times.len() as f64 {
+            return Explanation::Traffic { released: 0 };
+        }
+        if variation >= REGULAR_BELOW {
+            // Could be either: what was told last stays.
+            return match (self.timer, self.traffic) {
+                (Some(_), _) => Explanation::Timer { settled: 0 },
+                (None, true) => Explanation::Traffic { released: 0 },
+                (None, false) => Explanation::Undecided,
+            };
         }
         if mean * MAX_PER_SECOND < 1.0 {
             // Even, but too frequent for a timer: whether it goes on will tell, unless it has told before.
@@ -147,16 +182,17 @@ impl IdleArrivals {
         Explanation::Timer { settled: 0 }
     }
 
-    /// Mean of the gaps, and their coefficient of variation. An arrival is known to the interval only, which alone gives
+    /// The gaps between the arrivals of the history. An arrival is known to the interval only, which alone gives
     /// each of its two ends a variance of a twelfth of the interval's square: that is no irregularity.
     #[expect(clippy::cast_precision_loss, reason = "at most HISTORY")]
-    fn gaps(&self, interval: f64) -> (f64, f64) {
+    fn gaps(&self, interval: f64) -> Gaps {
         let gaps: Vec<f64> =
             self.times.iter().zip(self.times.iter().skip(1)).map(|(one, next)| next - one).collect();
         let count = gaps.len() as f64;
         let mean = gaps.iter().sum::<f64>() / count;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (count - 1.0);
         let variance = (variance - interval * interval / 6.0).max(0.0);
-        (mean, if mean > 0.0 { variance.sqrt() / mean } else { f64::INFINITY })
+        let variation = if mean > 0.0 { variance.sqrt() / mean } else { f64::INFINITY };
+        Gaps { mean, variation, pairs: gaps.iter().filter(|&&gap| gap < 0.75 * interval).count() }
     }
 }
