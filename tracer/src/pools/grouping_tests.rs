@@ -278,6 +278,8 @@ fn backends() -> impl Strategy<Value = Vec<BackendSample>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn the_order_of_the_backends_makes_no_difference(
         (one, other) in backends().prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())),

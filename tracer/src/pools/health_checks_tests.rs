@@ -135,6 +135,20 @@ fn checks_that_pause_are_still_checks() {
     }
 }
 
+/// Found by the property below: the checks from before the pause were lost when a burst followed it.
+#[test]
+fn a_burst_after_a_pause_releases_only_itself() {
+    let mut checks = HealthChecks::default();
+    for tick in 0..20_u32 {
+        let arrivals = [arrivals(1, Role::Idle, u64::from(tick % 2), 0)];
+        assert_eq!(checks.decisions(f64::from(tick), 1.0, None, &arrivals), [0]);
+    }
+    assert_eq!(checks.ledger(address(1)).held_back, 10);
+    assert_eq!(checks.decisions(100.0, 1.0, None, &[arrivals(1, Role::Idle, 6, 0)]), [6]);
+    let ledger = checks.ledger(address(1));
+    assert_eq!((ledger.checks, ledger.held_back), (10, 0));
+}
+
 #[test]
 fn traffic_to_a_drained_member_is_released_soon() {
     let (mut late, mut very_late, mut seen, mut came) = (0, 0, 0, 0);
@@ -222,6 +236,8 @@ fn tick() -> impl Strategy<Value = Vec<(u64, u64)>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn nothing_is_lost_and_nothing_invented(
         series in proptest::collection::vec(tick(), 1..200),

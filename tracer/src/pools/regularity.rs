@@ -29,13 +29,22 @@ const BURST: u32 = 3;
 
 /// What the arrivals are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Explanation {
-    /// Not enough to tell: everything is held back.
+enum Explanation {
+    /// Not enough to tell.
     Undecided,
-    /// Health checks; those that left the history are checks for good.
-    Timer { settled: u64 },
-    /// Traffic, with all that was held back.
-    Traffic { released: u64 },
+    /// Health checks.
+    Timer,
+    /// Anything but.
+    Traffic,
+}
+
+/// What is known, after an interval, of arrivals that were held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// They were traffic.
+    pub(super) released: u64,
+    /// They were checks.
+    pub(super) settled: u64,
 }
 
 /// Arrivals at one member that should get no traffic.
@@ -87,32 +96,31 @@ impl IdleArrivals {
         withdrawn
     }
 
-    /// Adds the arrivals of the interval that ends at `now`, and says what they are.
-    pub(super) fn explain(&mut self, now: f64, interval: f64, arrivals: u64) -> Explanation {
-        let mut settled = 0;
+    /// Holds back the arrivals of the interval that ends at `now`, and says which of all held back are explained.
+    pub(super) fn explain(&mut self, now: f64, interval: f64, arrivals: u64) -> Told {
+        let mut told = Told::default();
         if arrivals > 0 {
-            settled += self.start_again_after_a_pause(now - interval);
+            told.settled = self.start_again_after_a_pause(now - interval);
             self.remember(now, interval, arrivals);
         }
         match self.verdict(now, interval, arrivals) {
-            Explanation::Timer { .. } => {
+            Explanation::Undecided => {}
+            Explanation::Timer => {
                 // Kept open as long as they are in the history: a random series may look regular at first.
                 self.undecided = None;
                 self.traffic = false;
                 let open = self.held_back.min(self.times.len() as u64);
-                settled += self.held_back - open;
+                told.settled += self.held_back - open;
                 self.held_back = open;
-                Explanation::Timer { settled }
             }
-            Explanation::Traffic { .. } => {
+            Explanation::Traffic => {
                 self.timer = None;
                 self.undecided = None;
                 self.traffic = true;
-                Explanation::Traffic { released: std::mem::take(&mut self.held_back) }
+                told.released = std::mem::take(&mut self.held_back);
             }
-            Explanation::Undecided if settled > 0 => Explanation::Timer { settled },
-            Explanation::Undecided => Explanation::Undecided,
         }
+        told
     }
 
     fn start_again_after_a_pause(&mut self, interval_start: f64) -> u64 {
@@ -122,6 +130,7 @@ impl IdleArrivals {
         }
         self.times.clear();
         self.timer = None;
+        self.undecided = None;
         std::mem::take(&mut self.held_back)
     }
 
@@ -148,7 +157,7 @@ impl IdleArrivals {
             .undecided
             .is_some_and(|(since, arrivals)| arrivals as f64 > (now - since) + f64::from(BURST));
         if too_many_at_once || too_many_in_all {
-            return Explanation::Traffic { released: 0 };
+            return Explanation::Traffic;
         }
         if self.times.len() < ENOUGH {
             return Explanation::Undecided;
@@ -160,26 +169,25 @@ impl IdleArrivals {
         // A timer's do not come two at a time, but for once when the balancer is reloaded.
         let pairs_forgiven = usize::from(self.timer.is_some() || self.times.len() >= ENOUGH_WHEN_COARSE);
         if mean >= PAIR_INTERVALS * interval && pairs > pairs_forgiven {
-            return Explanation::Traffic { released: 0 };
+            return Explanation::Traffic;
         }
         if variation >= IRREGULAR_ABOVE + 0.8 / self.times.len() as f64 {
-            return Explanation::Traffic { released: 0 };
+            return Explanation::Traffic;
         }
         if variation >= REGULAR_BELOW {
             // Could be either: what was told last stays.
             return match (self.timer, self.traffic) {
-                (Some(_), _) => Explanation::Timer { settled: 0 },
-                (None, true) => Explanation::Traffic { released: 0 },
+                (Some(_), _) => Explanation::Timer,
+                (None, true) => Explanation::Traffic,
                 (None, false) => Explanation::Undecided,
             };
         }
         if mean * MAX_PER_SECOND < 1.0 {
             // Even, but too frequent for a timer: whether it goes on will tell, unless it has told before.
-            let go_on = Explanation::Traffic { released: 0 };
-            return if self.traffic { go_on } else { Explanation::Undecided };
+            return if self.traffic { Explanation::Traffic } else { Explanation::Undecided };
         }
         self.timer = Some(mean);
-        Explanation::Timer { settled: 0 }
+        Explanation::Timer
     }
 
     /// The gaps between the arrivals of the history. An arrival is known to the interval only, which alone gives
