@@ -5,6 +5,11 @@ use super::bank::{Bank, Event};
 use super::diffuse::Diffuse;
 use super::history::{History, Moment};
 
+/// Naming costs about members times named; beyond this it is not done in every tick.
+const COSTLY: usize = 1 << 15;
+/// But in every so many.
+const SPARED_TICKS: u64 = 16;
+
 /// A standing episode.
 #[derive(Clone, Debug)]
 pub(super) struct Skew {
@@ -21,6 +26,10 @@ pub(super) struct Skew {
 }
 
 impl Skew {
+    fn is_costly(&self) -> bool {
+        self.named.len() * self.base.counts.len() > COSTLY
+    }
+
     /// Other members beside those with a share, or the same in other places: `from` tells where each was.
     pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
         let moved = |from: &Option<usize>| from.and_then(|from| self.base.counts.get(from).copied());
@@ -90,6 +99,7 @@ pub(super) fn judge(standing: Option<Skew>, grounds: &Grounds) -> Outcome {
     }
     let onset = diffuse.map_or(f64::NEG_INFINITY, |diffuse| diffuse.since_seconds);
     let skew = match skew {
+        Some(skew) if skew.is_costly() && !history.ticks().is_multiple_of(SPARED_TICKS) => Some(skew),
         Some(mut skew) => {
             let fresh = grounds.seen_from(std::mem::take(&mut skew.base), skew.since_seconds);
             Some(fresh)
