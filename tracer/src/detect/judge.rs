@@ -233,10 +233,12 @@ impl PoolJudge {
             }
             let counted = member.health.failing().is_none();
             let settings = &self.settings;
-            changed |= member.health.judge(now, settings, |window| {
-                let rest = if counted { others[window].without(&own[window]) } else { others[window] };
-                failing::limit(&rest, settings)
+            let rest: [Tally; WINDOWS_SECONDS.len()] = std::array::from_fn(|window| {
+                if counted { others[window].without(&own[window]) } else { others[window] }
             });
+            let limit = |window: usize| failing::limit(&rest[window], settings);
+            let usual = failing::usual(&rest[WINDOWS_SECONDS.len() - 1]).min(settings.failing_ceiling);
+            changed |= member.health.judge(now, settings, limit, usual);
         }
         // Failures that are spread so thinly that no member shows them alone.
         let failures = others[WINDOWS_SECONDS.len() - 1].failures();
@@ -248,7 +250,7 @@ impl PoolJudge {
                 settings.failing_ceiling
             };
             let shown = others.iter().any(|sum| failing::exceeds(sum, limit, settings).is_some());
-            changed |= shown && self.health.judge(now, settings, |_| limit);
+            changed |= shown && self.health.judge(now, settings, |_| limit, 1.0);
         }
         changed
     }

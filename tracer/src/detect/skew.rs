@@ -1,6 +1,6 @@
 //! An episode of skew: from the first flag to the last, judged on what came since its onset.
 
-use super::attribution::{Named, attribute};
+use super::attribution::{MOST_NAMED, Named, attribute};
 use super::bank::{Bank, Event};
 use super::diffuse::Diffuse;
 use super::history::{History, Moment};
@@ -126,7 +126,7 @@ impl Grounds<'_> {
             named.push(self.alone(member, nats, &counts));
         }
         let members = self.bank.eligible() as f64;
-        let many = named.len() as f64 > 0.3 * members && named.len() > 2;
+        let many = named.len() == MOST_NAMED || (named.len() as f64 > 0.3 * members && named.len() > 2);
         let diffuse = match self.diffuse {
             Some(diffuse) if many || named.is_empty() => Some(diffuse.variation),
             None if many => Some(variation(&counts, self.shares, dispersion)),

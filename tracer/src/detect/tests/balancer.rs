@@ -189,7 +189,8 @@ pub(super) fn member(index: usize, weight: Option<f64>, attempts: u64, fate: Fat
         Fate::NoLocalPort => delta.failed.local = attempts,
         Fate::GivenUp(seconds) => {
             delta.failed.cancelled = attempts;
-            let bucket = bucket_of(std::time::Duration::from_secs_f64(seconds).as_nanos() as u64);
+            let bucket =
+                bucket_of(u64::try_from(std::time::Duration::from_secs_f64(seconds).as_nanos()).unwrap());
             delta.cancelled_age.0[bucket as usize] = attempts;
         }
     }

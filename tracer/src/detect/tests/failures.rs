@@ -63,7 +63,7 @@ fn an_ejected_member_is_failing_and_never_skewed() {
                 said.get_or_insert(tick);
             }
         }
-        assert!(said.is_some_and(|tick| tick <= 60), "{said:?}");
+        assert!(said.is_some_and(|tick| tick <= 41), "{said:?}");
     }
 }
 
