@@ -9,6 +9,9 @@ use super::odds::{divergence, tilt};
 /// Added to the logarithm of the number of members, the least evidence that names one, nats.
 const LEAST_NATS: f64 = 5.0;
 
+/// No more than so many are named, however large the pool: who reads them, and it takes members times named.
+pub(super) const MOST_NAMED: usize = 64;
+
 /// A member that departs from the rest of the pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Named {
@@ -30,7 +33,7 @@ pub(super) fn attribute(counts: &[f64], shares: &[f64], dispersion: f64, margin:
     let members = left.len();
     let least = (members as f64).ln() + LEAST_NATS;
     let mut named = Vec::new();
-    while left.len() > 1 && named.len() < (members / 2).max(1) {
+    while left.len() > 1 && named.len() < (members / 2).clamp(1, MOST_NAMED) {
         let total: f64 = left.iter().map(|&index| counts[index]).sum();
         let due: f64 = left.iter().map(|&index| shares[index]).sum();
         if total < 1.0 {

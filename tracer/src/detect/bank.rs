@@ -197,7 +197,9 @@ impl Bank {
                     if test.height > 0.0 && (test.peak < self.threshold || learning) {
                         self.calibration.ended(alternative, test.peak, self.threshold);
                     }
-                    *test = Test::default();
+                    if test.ticks > 0 {
+                        *test = Test::default();
+                    }
                     continue;
                 }
                 if test.ticks == 0 {

@@ -20,6 +20,9 @@ pub(super) const CAUSES: usize = 6;
 pub(super) const CANCELLED: usize = 3;
 /// Place of `local` among the causes.
 pub(super) const LOCAL: usize = 4;
+/// Evidence of failures in a row that is no accident: one in a million. Without this rule a member that is hardly ever
+/// tried again (ejected, or passed over) hides for a minute behind what it served before.
+const IN_A_ROW_NATS: f64 = 13.8;
 /// Ages kept before old ones are given half the weight.
 const AGES: u64 = 4096;
 /// No bucket counts further, so that all of them together can be added up.
@@ -37,8 +40,10 @@ pub(super) struct Tally {
 impl Tally {
     /// Of what a member did in a tick. What the clients gave up is neither a failure nor an attempt.
     pub(super) fn of(delta: &Counters, settings: &Settings) -> Self {
-        let early = early_cancelled(&delta.cancelled_age, settings.cancelled_boundary_seconds);
-        let aborted = early.min(delta.failed.cancelled);
+        let aborted = match delta.failed.cancelled {
+            0 => 0,
+            all => early_cancelled(&delta.cancelled_age, settings.cancelled_boundary_seconds).min(all),
+        };
         let causes = &delta.failed;
         let failed = [
             causes.refused,
@@ -102,7 +107,7 @@ pub(super) struct Failing {
 
 #[derive(Clone, Debug, Default)]
 struct Window {
-    slots: [Tally; SLOTS],
+    slots: Box<[Tally; SLOTS]>,
     sum: Tally,
     slot: u64,
 }
@@ -114,6 +119,9 @@ pub(super) struct Health {
     failing: Option<Failing>,
     ages: Option<Histogram>,
     first_failure_seconds: f64,
+    /// Failures since anything last succeeded, and since when.
+    streak: f64,
+    streak_began_seconds: f64,
 }
 
 impl Health {
@@ -139,6 +147,14 @@ impl Health {
             let slot = usize::try_from(window.slot % SLOTS as u64).unwrap_or(0);
             window.slots[slot].add(tally);
             window.sum.add(tally);
+        }
+        if tally.tried > tally.failures() {
+            self.streak = 0.0;
+        } else {
+            if self.streak <= 0.0 {
+                self.streak_began_seconds = now_seconds;
+            }
+            self.streak += tally.failures();
         }
         if tally.failed[CANCELLED] > 0.0
             && let Some(delta) = delta
@@ -188,25 +204,39 @@ impl Health {
         self.ages.as_ref().and_then(|ages| ages.quantile(0.5))
     }
 
-    /// The shortest window that shows failures beyond `limit` of it; says whether that is new.
+    /// Whether failures exceed in some window the `limit` of it, or came so many in a row that it is no accident where
+    /// a share `usual` fails; says whether that is new.
     pub(super) fn judge(
         &mut self,
         now_seconds: f64,
         settings: &Settings,
         limit: impl Fn(usize) -> f64,
+        usual: f64,
     ) -> bool {
-        let excess = WINDOWS_SECONDS.iter().enumerate().find_map(|(window, seconds)| {
-            exceeds(self.window(window), limit(window), settings).map(|(rate, nats)| (rate, nats, *seconds))
+        let in_window = WINDOWS_SECONDS.iter().enumerate().find_map(|(window, seconds)| {
+            let (rate, nats) = exceeds(self.window(window), limit(window), settings)?;
+            Some((rate, nats, self.first_failure_seconds.max(now_seconds - seconds)))
         });
-        let Some((rate, nats, seconds)) = excess else { return false };
+        let in_a_row = || {
+            let nats = -self.streak * usual.clamp(settings.failing_floor, 1.0).ln();
+            let found = self.streak >= settings.failing_least && nats >= IN_A_ROW_NATS;
+            let [rate, _] = wilson(self.streak, self.streak, DEVIATIONS);
+            found.then_some((rate, nats, self.streak_began_seconds))
+        };
+        let Some((rate, nats, since_seconds)) = in_window.or_else(in_a_row) else { return false };
         if let Some(failing) = &mut self.failing {
             failing.nats = failing.nats.max(nats);
             return false;
         }
-        let since_seconds = self.first_failure_seconds.max(now_seconds - seconds);
         self.failing = Some(Failing { since_seconds, nats, rate: rate.clamp(0.01, 0.99), reversed: 0.0 });
         true
     }
+}
+
+/// The failure rate that `others` have at most.
+pub(super) fn usual(others: &Tally) -> f64 {
+    let [_, high] = wilson(others.failures(), others.tried, DEVIATIONS);
+    high
 }
 
 /// Lower bound of the failure rate and evidence, when there are enough failures and it lies above `limit`.
@@ -222,8 +252,7 @@ pub(super) fn exceeds(tally: &Tally, limit: f64, settings: &Settings) -> Option<
 
 /// The failure rate that is too much next to that of `others`.
 pub(super) fn limit(others: &Tally, settings: &Settings) -> f64 {
-    let [_, high] = wilson(others.failures(), others.tried, DEVIATIONS);
-    (3.0 * high).min(settings.failing_ceiling).max(settings.failing_floor)
+    (3.0 * usual(others)).min(settings.failing_ceiling).max(settings.failing_floor)
 }
 
 impl Window {

@@ -148,6 +148,7 @@ impl PoolJudge {
             }
             if change.lost_weight[index] {
                 member.stray.lost_weight(now, &self.settings);
+                (member.health, member.ejection) = Default::default();
             }
             self.members.push(member);
         }
@@ -184,10 +185,11 @@ impl PoolJudge {
         for (index, member) in self.members.iter_mut().enumerate() {
             let delta = &sample.members[self.roster.place(index)].delta;
             let (own, share) = (self.counts[index], shares[index]);
-            let tally = Tally::of(delta, &self.settings);
-            all.add(&tally);
-            disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
+            // Who is due nothing may be down for good reason: its health checks fail, and nobody need know.
             if share > 0.0 {
+                let tally = Tally::of(delta, &self.settings);
+                all.add(&tally);
+                disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
                 disturbed |= member.absence.tick(own, pool, began, now, self.settings.missing_clears_seconds);
                 let tried = Tried {
                     decisions: own,
@@ -202,7 +204,8 @@ impl PoolJudge {
         }
         self.health.tick(&all, None, now, &self.settings);
         disturbed |= self.judge_failures(now);
-        if self.health.failing().is_none() {
+        let anybody = self.members.iter().any(|member| member.health.failing().is_some());
+        if self.health.failing().is_none() && !anybody {
             self.past.add(&all);
         }
         disturbed
@@ -230,10 +233,12 @@ impl PoolJudge {
             }
             let counted = member.health.failing().is_none();
             let settings = &self.settings;
-            changed |= member.health.judge(now, settings, |window| {
-                let rest = if counted { others[window].without(&own[window]) } else { others[window] };
-                failing::limit(&rest, settings)
+            let rest: [Tally; WINDOWS_SECONDS.len()] = std::array::from_fn(|window| {
+                if counted { others[window].without(&own[window]) } else { others[window] }
             });
+            let limit = |window: usize| failing::limit(&rest[window], settings);
+            let usual = failing::usual(&rest[WINDOWS_SECONDS.len() - 1]).min(settings.failing_ceiling);
+            changed |= member.health.judge(now, settings, limit, usual);
         }
         // Failures that are spread so thinly that no member shows them alone.
         let failures = others[WINDOWS_SECONDS.len() - 1].failures();
@@ -245,7 +250,7 @@ impl PoolJudge {
                 settings.failing_ceiling
             };
             let shown = others.iter().any(|sum| failing::exceeds(sum, limit, settings).is_some());
-            changed |= shown && self.health.judge(now, settings, |_| limit);
+            changed |= shown && self.health.judge(now, settings, |_| limit, 1.0);
         }
         changed
     }

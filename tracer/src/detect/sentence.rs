@@ -232,8 +232,9 @@ fn and_others(others: usize) -> String {
 }
 
 fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent > 0.0 && percent < 1.0 { format!("{percent:.2} %") } else { format!("{percent:.1} %") }
+    // Halves go up, whichever way they were rounded on the way here.
+    let percent = share * 100.0 + 1e-9;
+    if share > 0.0 && percent < 1.0 { format!("{percent:.2} %") } else { format!("{percent:.1} %") }
 }
 
 fn duration(seconds: f64) -> String {

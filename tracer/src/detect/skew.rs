@@ -1,9 +1,14 @@
 //! An episode of skew: from the first flag to the last, judged on what came since its onset.
 
-use super::attribution::{Named, attribute};
+use super::attribution::{MOST_NAMED, Named, attribute};
 use super::bank::{Bank, Event};
 use super::diffuse::Diffuse;
 use super::history::{History, Moment};
+
+/// Naming costs about members times named; beyond this it is not done in every tick.
+const COSTLY: usize = 1 << 15;
+/// But in every so many.
+const SPARED_TICKS: u64 = 16;
 
 /// A standing episode.
 #[derive(Clone, Debug)]
@@ -21,6 +26,10 @@ pub(super) struct Skew {
 }
 
 impl Skew {
+    fn is_costly(&self) -> bool {
+        self.named.len() * self.base.counts.len() > COSTLY
+    }
+
     /// Other members beside those with a share, or the same in other places: `from` tells where each was.
     pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
         let moved = |from: &Option<usize>| from.and_then(|from| self.base.counts.get(from).copied());
@@ -90,6 +99,7 @@ pub(super) fn judge(standing: Option<Skew>, grounds: &Grounds) -> Outcome {
     }
     let onset = diffuse.map_or(f64::NEG_INFINITY, |diffuse| diffuse.since_seconds);
     let skew = match skew {
+        Some(skew) if skew.is_costly() && !history.ticks().is_multiple_of(SPARED_TICKS) => Some(skew),
         Some(mut skew) => {
             let fresh = grounds.seen_from(std::mem::take(&mut skew.base), skew.since_seconds);
             Some(fresh)
@@ -116,7 +126,7 @@ impl Grounds<'_> {
             named.push(self.alone(member, nats, &counts));
         }
         let members = self.bank.eligible() as f64;
-        let many = named.len() as f64 > 0.3 * members && named.len() > 2;
+        let many = named.len() == MOST_NAMED || (named.len() as f64 > 0.3 * members && named.len() > 2);
         let diffuse = match self.diffuse {
             Some(diffuse) if many || named.is_empty() => Some(diffuse.variation),
             None if many => Some(variation(&counts, self.shares, dispersion)),

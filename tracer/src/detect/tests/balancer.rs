@@ -117,6 +117,11 @@ impl Pool {
     }
 
     pub(super) fn step(&mut self) -> Assessment {
+        self.step_with(|_, _| {})
+    }
+
+    /// One tick, in which `alter` changes what was counted of each member.
+    pub(super) fn step_with(&mut self, alter: impl Fn(usize, &mut Counters)) -> Assessment {
         self.tick += 1;
         let mut attempts = vec![0_u64; self.declared.len()];
         if self.actual.iter().any(|weight| *weight > 0.0) && self.rate > 0.0 {
@@ -132,8 +137,11 @@ impl Pool {
         for (member, count) in self.extra.drain(..) {
             attempts[member] += count;
         }
-        let members = (0..attempts.len())
-            .map(|index| member(index, self.declared[index], attempts[index], self.fates[index]));
+        let members = (0..attempts.len()).map(|index| {
+            let mut member = member(index, self.declared[index], attempts[index], self.fates[index]);
+            alter(index, &mut member.delta);
+            member
+        });
         let sample = PoolSample {
             pool: self.identity.clone(),
             interval_seconds: 1.0,
@@ -182,7 +190,8 @@ pub(super) fn member(index: usize, weight: Option<f64>, attempts: u64, fate: Fat
         Fate::NoLocalPort => delta.failed.local = attempts,
         Fate::GivenUp(seconds) => {
             delta.failed.cancelled = attempts;
-            let bucket = bucket_of(std::time::Duration::from_secs_f64(seconds).as_nanos() as u64);
+            let bucket =
+                bucket_of(u64::try_from(std::time::Duration::from_secs_f64(seconds).as_nanos()).unwrap());
             delta.cancelled_age.0[bucket as usize] = attempts;
         }
     }

@@ -339,3 +339,38 @@ fn a_large_healthy_pool_is_no_finding() {
         }
     }
 }
+
+#[test]
+fn a_neighbour_that_takes_a_failing_members_clients_is_a_consequence() {
+    let mut pool = Pool::new(4, 200.0, false, 9);
+    pool.identity.method = Method::Hash;
+    pool.run(60);
+    pool.fates[1] = super::balancer::Fate::Refused;
+    pool.actual = vec![1.0, 0.05, 1.95, 1.0];
+    pool.until(Verdict::BackendFailing, 10).unwrap();
+    for _ in 0..100 {
+        assert_eq!(pool.step().findings, [Verdict::BackendFailing]);
+    }
+}
+
+#[test]
+fn two_faults_are_both_listed_and_the_worse_one_is_told() {
+    let mut pool = Pool::new(6, 200.0, true, 9);
+    pool.run(60);
+    pool.actual[0] = 0.0;
+    pool.actual[5] = 4.0;
+    let assessment = pool.run(40);
+    assert_eq!(assessment.findings, [Verdict::MemberMissing, Verdict::Skewed], "{}", assessment.summary);
+    assert_eq!(found(&assessment), [(0, Finding::Missing), (5, Finding::Over)]);
+}
+
+#[test]
+fn intervals_hold_the_true_share_about_as_often_as_they_say() {
+    let mut held = 0;
+    for seed in 0..200 {
+        let assessment = Pool::new(4, 50.0, false, seed).run(60);
+        let [low, high] = assessment.members[0].share_interval.unwrap();
+        held += u32::from((low..=high).contains(&0.25));
+    }
+    assert!((182..=200).contains(&held), "{held} of 200");
+}

@@ -5,3 +5,4 @@ mod behaviour;
 mod failures;
 mod golden;
 mod properties;
+mod soak;
