@@ -69,6 +69,8 @@ impl Kernel {
         protocol: u16);
     field!(/// Of a socket: pending error, positive errno.
         err: u32);
+    field!(/// Of a socket: what ICMP told of while a process held the socket, positive errno.
+        err_soft: u32);
     field!(/// Of a TCP socket.
         bytes_sent: u64);
     field!(/// Of a TCP socket.

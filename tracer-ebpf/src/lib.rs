@@ -111,10 +111,6 @@ pub struct Connection {
     pub segments_received: u64,
     /// `total_retrans` that are in the cell already, widened.
     pub retransmits: u64,
-    /// `sk_err` that was pending when the attempt began (after a connect on AF_UNSPEC): it says nothing of this attempt.
-    pub stale_error: u32,
-    /// Always zero.
-    pub reserved: u32,
 }
 
 /// Present sockets of one cell, as the last sweep that visited it found them.
@@ -244,6 +240,8 @@ offsets! {
     protocol,
     /// `sock.sk_err`
     err,
+    /// `sock.sk_err_soft`
+    err_soft,
     /// `sock.sk_socket`
     socket,
     /// `socket.state`
@@ -310,13 +308,13 @@ const HISTOGRAM_BYTES: usize = 8 * BUCKETS;
 const _: () = {
     no_padding!(CellKey, 8, 16, 16, 4, 2, 2);
     no_padding!(Slot, 4, 4);
-    no_padding!(Connection, 8, 8, 8, 8, 8, 8, 8, 8, 4, 4);
+    no_padding!(Connection, 8, 8, 8, 8, 8, 8, 8, 8);
     no_padding!(Stock, 8, 4, 4, 4, 4, 8);
     no_padding!(Cell, 48, 4, 4, 8 * 14, 8 * transition::CAUSES, HISTOGRAM_BYTES, HISTOGRAM_BYTES, 32);
     no_padding!(Uncounted, 8, 8, 8);
     no_padding!(SweepEnd, 8);
     no_padding!(SweepContext, 8, 8, 8, 8);
-    assert!(size_of::<Connection>() == 72);
+    assert!(size_of::<Connection>() == 64);
     assert!(size_of::<CellKey>() == 48);
     assert!(offset_of!(Cell, generation) == 48);
     assert!(offset_of!(Cell, attempts) == 56);
@@ -337,7 +335,7 @@ mod tests {
             size_of::<CellKey>(),
             size_of::<Slot>(),
             size_of::<Connection>(),
-            offset_of!(Connection, stale_error),
+            offset_of!(Connection, retransmits),
             size_of::<Cell>(),
             offset_of!(Cell, repaired),
             offset_of!(Cell, cancelled_age),
@@ -346,7 +344,7 @@ mod tests {
             BUCKETS,
             transition::CAUSES,
         );
-        assert_eq!((ABI_VERSION, layout.as_str()), (1, "48 8 72 64 1624 208 904 24 8 86 6"));
+        assert_eq!((ABI_VERSION, layout.as_str()), (1, "48 8 64 56 1624 208 904 24 8 86 6"));
     }
 
     #[test]

@@ -133,7 +133,6 @@ fn begin(socket: Kernel) -> Option<()> {
     set!(connection, segments_sent, u64::from(tcp.segs_out()));
     set!(connection, segments_received, u64::from(tcp.segs_in()));
     set!(connection, retransmits, u64::from(tcp.total_retrans()));
-    set!(connection, stale_error, socket.err());
     // Last: the state makes the entry valid.
     set!(connection, state, before.next_attempt().0);
     let cell = cell(slot)?;
@@ -209,7 +208,7 @@ fn step(change: Change) -> Step {
             syn_retransmits(cell, connection, tcp);
         }
         Step::Fail => {
-            let cause = cause(change.socket.err(), change.socket.socket_state());
+            let cause = cause(change.socket.err(), change.socket.err_soft(), change.socket.socket_state());
             fail(cell, connection, cause);
             syn_retransmits(cell, connection, tcp);
         }
@@ -260,7 +259,7 @@ fn fail(cell: *mut Cell, connection: *mut Connection, cause: Cause) {
 fn close(cell: *mut Cell, connection: *mut Connection, socket: Kernel, tcp: Kernel) {
     count!(cell, closed += 1_u8);
     let (sent, received) = claim_traffic(cell, connection, socket, tcp);
-    if reset_by_peer(socket.err(), get!(connection, stale_error)) {
+    if reset_by_peer(socket.err()) {
         count!(cell, resets += 1_u8);
         if received == 0 {
             count!(cell, resets_without_data += 1_u8);

@@ -195,14 +195,16 @@ const SS_UNCONNECTED: u32 = 1;
 
 /// Why an attempt went from SYN_SENT to CLOSE, from what the socket says at that moment.
 ///
-/// `sk_err` 0 means that nobody answered and nobody complained: either the application gave up, or `connect(2)` itself
-/// found no local port or no free pair of addresses and ports; that happens inside the call, so
-/// the `struct socket` is still unconnected. `socket_state` 0: the socket has no owner any more.
+/// `sk_err` 0 means that no RST came and the kernel did not give up. Then ICMP may have told of an unreachable host
+/// while a process held the socket, which leaves a trace in `sk_err_soft` only. Else either the application gave up, or
+/// `connect(2)` itself found no local port or no free pair of addresses and ports; that happens inside the call, so the
+/// `struct socket` is still unconnected. `socket_state` 0: the socket has no owner any more.
 #[inline(always)]
 #[must_use]
-pub const fn cause(sk_err: u32, socket_state: u32) -> Cause {
+pub const fn cause(sk_err: u32, sk_err_soft: u32, socket_state: u32) -> Cause {
+    let error = if sk_err == 0 { sk_err_soft } else { sk_err };
     // errno values of include/uapi/asm-generic/errno.h, the same on every architecture that eBPF in Rust builds for.
-    match sk_err {
+    match error {
         111 => Cause::Refused,                 // ECONNREFUSED
         110 => Cause::TimedOut,                // ETIMEDOUT
         101 | 112 | 113 => Cause::Unreachable, // ENETUNREACH, EHOSTDOWN, EHOSTUNREACH
@@ -214,11 +216,11 @@ pub const fn cause(sk_err: u32, socket_state: u32) -> Cause {
 
 /// Whether an established connection that reaches CLOSE was ended by an RST from the peer: the kernel then sets
 /// ECONNRESET, or EPIPE when the peer's FIN had come before. Its own RSTs (linger 0, unread data) set nothing before
-/// the state changes. An error that was pending before the attempt began is none of this connection's.
+/// the state changes, and what an earlier connection of the socket left was cleared when this one began.
 #[inline(always)]
 #[must_use]
-pub const fn reset_by_peer(sk_err: u32, stale_error: u32) -> bool {
-    (sk_err == 104 || sk_err == 32) && sk_err != stale_error
+pub const fn reset_by_peer(sk_err: u32) -> bool {
+    sk_err == 104 || sk_err == 32
 }
 
 /// Payload bytes sent, each once: `bytes_sent` counts payload at every transmission.
@@ -355,23 +357,24 @@ mod tests {
 
     #[test]
     fn causes_follow_the_error_then_the_moment() {
-        assert_eq!(cause(111, 2), Cause::Refused);
-        assert_eq!(cause(110, 2), Cause::TimedOut);
-        assert_eq!(cause(113, 1), Cause::Unreachable);
-        assert_eq!(cause(101, 1), Cause::Unreachable);
-        assert_eq!(cause(0, SS_UNCONNECTED), Cause::Local);
-        assert_eq!(cause(0, 2), Cause::Cancelled);
-        assert_eq!(cause(0, 0), Cause::Cancelled);
-        assert_eq!(cause(92, 2), Cause::Other);
+        assert_eq!(cause(111, 0, 2), Cause::Refused);
+        assert_eq!(cause(110, 0, 2), Cause::TimedOut);
+        assert_eq!(cause(113, 0, 1), Cause::Unreachable);
+        assert_eq!(cause(101, 0, 1), Cause::Unreachable);
+        assert_eq!(cause(0, 113, 2), Cause::Unreachable, "ICMP while the socket was held");
+        assert_eq!(cause(111, 113, 2), Cause::Refused, "what ended it comes first");
+        assert_eq!(cause(0, 0, SS_UNCONNECTED), Cause::Local);
+        assert_eq!(cause(0, 0, 2), Cause::Cancelled);
+        assert_eq!(cause(0, 0, 0), Cause::Cancelled);
+        assert_eq!(cause(92, 0, 2), Cause::Other);
     }
 
     #[test]
-    fn a_pending_error_of_the_last_connection_is_not_a_reset() {
-        assert!(reset_by_peer(104, 0));
-        assert!(reset_by_peer(32, 104));
-        assert!(!reset_by_peer(104, 104));
-        assert!(!reset_by_peer(0, 0));
-        assert!(!reset_by_peer(110, 0));
+    fn only_an_rst_from_the_peer_is_a_reset() {
+        assert!(reset_by_peer(104));
+        assert!(reset_by_peer(32));
+        assert!(!reset_by_peer(0));
+        assert!(!reset_by_peer(110));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::collect::{Sample, Ticker, Uncounted};
 use crate::detect::{Settings, Verdict};
 use crate::kernel::{self, Tracer};
 use crate::outputs::{CheckReport, check_json, check_text};
-use crate::pools::{ExpectedSource, Pools};
+use crate::pools::ExpectedSource;
 use std::time::{Duration, SystemTime};
 
 #[derive(clap::Args)]
@@ -30,11 +30,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 const STEADY_TICKS: u32 = 3;
 
 pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
-    let declared = arguments.pools.declared()?;
-    let filter = arguments.pools.filter()?;
-    let asked = !filter.is_empty();
-    let watching = watching(declared.len(), asked);
-    let agent = Agent::new(Pools::new(declared, filter), Settings::default());
+    let pools = arguments.pools.pools()?;
+    let asked = pools.is_filtered();
+    let watching = watching(pools.declared_count(), asked);
+    let agent = Agent::new(pools, Settings::default());
     let tracer = Tracer::start(kernel::Settings::default())?;
     super::block_on(watch(tracer, agent, &arguments, asked, &watching))
 }

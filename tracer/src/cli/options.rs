@@ -1,7 +1,9 @@
 //! Options that several commands share, and their values.
 
 use super::exit::Failure;
-use crate::pools::{BackendRange, DeclaredPool, Filter, parse_pools_file, read_pools_file, system_resolver};
+use crate::pools::{
+    BackendRange, DeclaredPool, Filter, Pools, parse_pools_file, read_pools_file, system_resolver,
+};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,9 @@ pub(super) struct PoolOptions {
     /// Pools with the shares you expect (TOML)
     #[arg(long, value_name = "FILE")]
     pools: Option<PathBuf>,
+    /// Only pools of the pools file: nothing that is merely seen is judged or listed
+    #[arg(long, requires = "pools")]
+    declared_only: bool,
     /// Only this balancer: its command, unit, container or cgroup path
     #[arg(long, value_name = "NAME")]
     balancer: Option<String>,
@@ -28,13 +33,19 @@ pub(super) struct PoolOptions {
 
 impl PoolOptions {
     /// The filter that the options describe.
-    pub(super) fn filter(&self) -> Result<Filter, Failure> {
+    fn filter(&self) -> Result<Filter, Failure> {
         let netns = self.netns.as_deref().map(netns_inode).transpose()?;
         Ok(Filter { balancer: self.balancer.clone(), port: self.port, backend: self.backend, netns })
     }
 
+    /// What sorts samples into pools.
+    pub(super) fn pools(&self) -> Result<Pools, Failure> {
+        let pools = Pools::new(self.declared()?, self.filter()?);
+        Ok(if self.declared_only { pools.declared_only() } else { pools })
+    }
+
     /// The declared pools, host names resolved.
-    pub(super) fn declared(&self) -> Result<Vec<DeclaredPool>, Failure> {
+    fn declared(&self) -> Result<Vec<DeclaredPool>, Failure> {
         let Some(path) = &self.pools else { return Ok(Vec::new()) };
         let bytes = read_pools_file(path).map_err(|error| Failure::Input(vec![error.to_string()]))?;
         let lines = |errors: Vec<crate::pools::PoolsFileError>| {

@@ -47,6 +47,7 @@ const FIELDS: &[Field] = &[
     field("task_struct", "group_leader", |o| &mut o.group_leader, Required),
     field("task_struct", "comm", |o| &mut o.comm, Required),
     field("sock", "sk_err", |o| &mut o.err, CAUSES),
+    field("sock", "sk_err_soft", |o| &mut o.err_soft, CAUSES),
     field("sock", "sk_socket", |o| &mut o.socket, CAUSES),
     field("socket", "state", |o| &mut o.socket_state, CAUSES),
     field("sock", "__sk_common.skc_flags", |o| &mut o.flags, RECEIVED),

@@ -9,6 +9,9 @@ use crate::detect::{Assessment, Finding, MemberAssessment};
 use crate::pools::MemberSample;
 use std::fmt::Write as _;
 
+/// A busy host has many processes that connect somewhere.
+const MOST_LISTED: usize = 10;
+
 /// The whole report, newline at its end.
 #[must_use]
 pub fn render(report: &CheckReport) -> String {
@@ -24,9 +27,13 @@ pub fn render(report: &CheckReport) -> String {
         text.push_str("no pool seen: no balancer opened connections to two backends on one port\n");
     }
     if !listed.is_empty() {
+        listed.sort_by_key(|pool| std::cmp::Reverse(attempts(pool)));
         text.push_str("\nalso seen, not judged:\n");
-        for pool in listed {
+        for pool in listed.iter().take(MOST_LISTED) {
             let _ = writeln!(text, "  {}", listed_line(pool));
+        }
+        if listed.len() > MOST_LISTED {
+            let _ = writeln!(text, "  and {} more (--json lists all)", listed.len() - MOST_LISTED);
         }
     }
     if let Some(line) = uncounted(&report.uncounted) {
@@ -127,11 +134,17 @@ fn failures(failed: &Failures) -> String {
 }
 
 fn listed_line(pool: &Judged) -> String {
-    let members = &pool.sample.members;
-    let attempts: u64 = members.iter().map(|member| member.total.attempts).sum();
+    let backends = match pool.sample.members.len() {
+        1 => "1 backend".to_owned(),
+        more => format!("{more} backends"),
+    };
     let name = for_terminal(&pool.sample.pool.name);
     let note = pool.sample.note.as_deref().map_or(String::new(), |note| format!(" ({})", for_terminal(note)));
-    format!("{name}: {attempts} connections to {} backends{note}", members.len())
+    format!("{name}: {} connections to {backends}{note}", attempts(pool))
+}
+
+fn attempts(pool: &Judged) -> u64 {
+    pool.sample.members.iter().map(|member| member.total.attempts).sum()
 }
 
 fn uncounted(uncounted: &Uncounted) -> Option<String> {

@@ -4,8 +4,6 @@ use super::balancer::BalancerKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-/// One backend is no pool.
-const MIN_MEMBERS: usize = 2;
 /// Pools remembered of balancers that are no longer in the sample.
 const MAX_REMEMBERED: usize = 16_384;
 
@@ -30,7 +28,7 @@ impl Discovered {
         }
     }
 
-    /// Every pool with its balancer, port and members, less those that `is_claimed` by a declared pool.
+    /// Every pool, those of one backend included, with its balancer, port and members, less those that `is_claimed` by a declared pool.
     pub(super) fn pools(
         &self,
         is_claimed: impl Fn(&BalancerKey, SocketAddr) -> bool,
@@ -41,7 +39,7 @@ impl Discovered {
                 let free = members.iter().copied().filter(|&member| !is_claimed(balancer, member)).collect();
                 (balancer.clone(), *port, free)
             })
-            .filter(|(_, _, members): &(_, _, Vec<SocketAddr>)| members.len() >= MIN_MEMBERS)
+            .filter(|(_, _, members): &(_, _, Vec<SocketAddr>)| !members.is_empty())
             .collect()
     }
 }

@@ -19,10 +19,14 @@ use std::time::Duration;
 pub struct Pools {
     declared: Vec<DeclaredPool>,
     filter: Filter,
+    declared_only: bool,
     labels: Labels,
     discovered: Discovered,
     health_checks: HashMap<PoolKey, HealthChecks>,
 }
+
+/// One backend is no pool: it is listed, and becomes one when a second is seen.
+const MIN_MEMBERS: usize = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum PoolKey {
@@ -82,6 +86,25 @@ impl Pools {
         pools
     }
 
+    /// The same, without what is merely discovered.
+    #[must_use]
+    pub fn declared_only(mut self) -> Self {
+        self.declared_only = true;
+        self
+    }
+
+    /// How many pools are declared.
+    #[must_use]
+    pub fn declared_count(&self) -> usize {
+        self.declared.len()
+    }
+
+    /// Whether a filter selects what is looked at.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        !self.filter.is_empty()
+    }
+
     /// Takes other declared pools from the next sample on: a reload, or names that resolve differently. What is
     /// remembered of pools that keep their name stays.
     pub fn declare(&mut self, declared: Vec<DeclaredPool>) {
@@ -101,7 +124,9 @@ impl Pools {
         self.discovered.limit(|balancer| sorted.contains_key(balancer));
 
         let mut parts = self.declared_parts(&sorted, &assignment);
-        parts.extend(self.discovered_parts(&sorted, &assignment));
+        if !self.declared_only {
+            parts.extend(self.discovered_parts(&sorted, &assignment));
+        }
         let keys: HashSet<&PoolKey> = parts.iter().map(|part| &part.key).collect();
         self.health_checks.retain(|key, _| keys.contains(key));
         // A sweep covers all sockets or none: what had no connection yet has none now, if the sweep finished.
@@ -215,6 +240,7 @@ impl Pools {
             .map(|(balancer, port, members)| {
                 let label = self.labels.get(&balancer);
                 let traffic = sorted.get(&balancer);
+                let spreads = members.len() >= MIN_MEMBERS;
                 Part {
                     identity: PoolIdentity {
                         name: format!("{label}:{port}"),
@@ -230,8 +256,9 @@ impl Pools {
                         .map(|member| (member, Place::Exclusive(Some(1.0))))
                         .collect(),
                     health_check_interval: None,
-                    judged: !self.filter.is_empty() || traffic.is_some_and(|traffic| traffic.is_proxy),
-                    notes: Vec::new(),
+                    judged: spreads
+                        && (!self.filter.is_empty() || traffic.is_some_and(|traffic| traffic.is_proxy)),
+                    notes: if spreads { Vec::new() } else { vec!["one backend: nothing to spread".into()] },
                 }
             })
             .collect()

@@ -88,8 +88,10 @@ fn without_declarations_everything_is_discovered() {
             "apt:80 apt listed 192.0.2.1:80=1:1 192.0.2.2:80=1:1",
             "mine:80 mine judged 10.0.0.1:80=1:1 10.0.0.2:80=1:1",
             "nginx:80 nginx judged 10.0.0.1:80=1:4 10.0.0.2:80=1:5",
+            "nginx:81 nginx listed 10.0.0.1:81=1:1",
         ]
     );
+    assert_eq!(found[3].note.as_deref(), Some("one backend: nothing to spread"));
     assert_eq!(found[0].pool.expected_source, ExpectedSource::Assumed);
     assert_eq!(found[0].pool.source, "discovered");
     let later = pools.group(&sample(vec![seen(&nginx, "10.0.0.1:80", 4)]));
@@ -153,8 +155,17 @@ fn on_a_port_of_several_pools_a_stranger_is_noted() {
         seen(&nginx, "10.0.0.2:80", 1),
         seen(&nginx, "10.0.0.3:80", 1),
     ]));
-    assert_eq!(shown(&found), ["app nginx judged 10.0.0.1:80=1:1", "api nginx judged 10.0.0.2:80=1:1"]);
-    assert!(found.iter().all(|pool| pool.note.as_ref().unwrap().starts_with("10.0.0.3:80 gets traffic")));
+    assert_eq!(
+        shown(&found),
+        [
+            "app nginx judged 10.0.0.1:80=1:1",
+            "api nginx judged 10.0.0.2:80=1:1",
+            "nginx:80 nginx listed 10.0.0.3:80=1:1",
+        ]
+    );
+    assert!(
+        found[..2].iter().all(|pool| pool.note.as_ref().unwrap().starts_with("10.0.0.3:80 gets traffic"))
+    );
 }
 
 #[test]
@@ -191,6 +202,7 @@ fn a_named_balancer_without_members_traffic_shows_what_it_does_on_their_port() {
     let (nginx, other) = (balancer("nginx", "edge", None), balancer("nginx", "other", None));
     let app = vec![pool("app", Some("edge"), &[("10.0.0.1:8080", 1.0)])];
     let found = Pools::new(app, Filter::default())
+        .declared_only()
         .group(&sample(vec![seen(&nginx, "10.0.0.9:8080", 9), seen(&other, "10.0.0.1:8080", 1)]));
     assert_eq!(shown(&found), ["app nginx (edge.service) judged 10.0.0.1:8080=1:0 10.0.0.9:8080=?:9"]);
 }
