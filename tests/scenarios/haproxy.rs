@@ -122,6 +122,8 @@ fn checks_at_layer_4_are_probes_and_stay_out_of_the_shares() {
 #[test]
 fn a_backup_and_a_drained_server_that_get_only_checks_are_as_they_should_be() {
     for kind in ["", "option httpchk GET /health"] {
+        let pools = Pools::new();
+        let pools = if kind.is_empty() { pools } else { pools.checked_every("500ms") };
         let (_turn, block) = (turn::traffic(), Block::new());
         let backends = backends(block, 4);
         let [first, second, backup, drained] = [0, 1, 2, 3].map(|at: usize| backends[at].address);
@@ -133,7 +135,7 @@ fn a_backup_and_a_drained_server_that_get_only_checks_are_as_they_should_be() {
             .start();
         let members = [(first, ""), (second, ""), (backup, "backup = true"), (drained, "drain = true")];
         let members = members.map(|(address, more)| (address, more.to_owned()));
-        let running = check(SECONDS, Pools::new().pool("app", None, members)).start();
+        let running = check(SECONDS, pools.pool("app", None, members)).start();
         Load::on(block.balancer(1)).run_for(TRAFFIC);
         let ended = running.finish();
         println!("checks: {}", if kind.is_empty() { "layer 4" } else { kind });
@@ -152,7 +154,9 @@ fn checks_over_http_are_counted_as_the_backends_accept_them() {
     let haproxy = Haproxy::at(block.balancer(1))
         .option("option httpchk GET /health")
         .servers(addresses(&backends), "check inter 200ms");
-    let running = check(SECONDS, Pools::of_backends(&backends)).start();
+    let members = addresses(&backends).map(|address| (address, String::new()));
+    let pools = Pools::new().checked_every("200ms").pool("app", None, members);
+    let running = check(SECONDS, pools).start();
     let haproxy = haproxy.start();
     Load::on(block.balancer(1)).run_for(TRAFFIC_WITH_TIMEOUTS);
     drop(haproxy);

@@ -30,8 +30,14 @@ pub(crate) fn tracer<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) ->
     Tracer { command, seconds: 0, _pools: None }
 }
 
-/// `tracer check --json` for so many seconds, against these pools.
+/// `tracer check --json` for so many seconds, against these pools and nothing else that goes on.
 pub(crate) fn check(seconds: u64, pools: Pools) -> Tracer {
+    let port = pools.port().to_string();
+    check_everything(seconds, pools).argument("--port").argument(port)
+}
+
+/// The same without a filter: what else goes on is judged too.
+pub(crate) fn check_everything(seconds: u64, pools: Pools) -> Tracer {
     let mut tracer = check_without_pools(seconds).argument("--pools").argument(pools.file());
     tracer._pools = Some(pools);
     tracer
