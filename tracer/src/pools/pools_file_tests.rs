@@ -94,10 +94,14 @@ fn an_empty_file_is_refused() {
 
 #[test]
 fn durations_are_read() {
-    for (text, milliseconds) in [("2s", 2_000), ("1.5s", 1_500), ("500ms", 500), ("1m", 60_000), ("60m", 3_600_000)] {
+    for (text, milliseconds) in
+        [("2s", 2_000), ("1.5s", 1_500), ("500ms", 500), ("1m", 60_000), ("60m", 3_600_000)]
+    {
         assert_eq!(parse_interval(text).unwrap(), Duration::from_millis(milliseconds), "{text}");
     }
-    for text in ["", "2", "s", "-1s", "0s", "1e3s", "nans", "2 s", "2h", "61m", "1..2s", "9999999999999999999999m"] {
+    for text in
+        ["", "2", "s", "-1s", "0s", "1e3s", "nans", "2 s", "2h", "61m", "1..2s", "9999999999999999999999m"]
+    {
         assert!(parse_interval(text).is_err(), "{text}");
     }
 }

@@ -1,0 +1,80 @@
+//! Exit codes with a meaning, and the failures that lead to them.
+
+use crate::kernel::KernelError;
+use crate::outputs::escape::for_terminal;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+/// Exit codes; scripts rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Balanced, or done.
+    Fine = 0,
+    /// A finding.
+    Finding = 1,
+    /// Wrong usage, configuration or input.
+    Usage = 2,
+    /// Not enough evidence.
+    InsufficientEvidence = 3,
+    /// This host cannot be traced.
+    CannotTrace = 4,
+    /// Our own fault.
+    Internal = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command could not do what it was asked.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The user's input is wrong; each line names a place and a remedy.
+    Input(Vec<String>),
+    /// The host cannot be traced.
+    Host(KernelError),
+    /// Our own fault, or something that should not happen.
+    Internal(anyhow::Error),
+}
+
+impl Failure {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Input(_) => Exit::Usage,
+            Self::Host(_) => Exit::CannotTrace,
+            Self::Internal(_) => Exit::Internal,
+        }
+    }
+}
+
+impl From<KernelError> for Failure {
+    fn from(error: KernelError) -> Self {
+        Self::Host(error)
+    }
+}
+
+/// Says what went wrong, on stderr.
+pub(super) fn complain(failure: &Failure) {
+    match failure {
+        Failure::Input(lines) => lines.iter().for_each(|line| say(&format!("error: {line}"))),
+        Failure::Host(error) => say(&format!("error: {error}")),
+        Failure::Internal(error) => say(&format!("internal error: {error:#}; please report it")),
+    }
+}
+
+/// A line on stderr. That nobody reads it is no failure.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", for_terminal(line));
+}
+
+/// Writes to stdout, then exits so. A reader that has gone away has seen what it wanted: quiet success.
+pub(super) fn print(text: &str, exit: Exit) -> Result<Exit, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(exit),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Fine),
+        Err(error) => Err(Failure::Internal(anyhow::Error::new(error).context("cannot write to stdout"))),
+    }
+}

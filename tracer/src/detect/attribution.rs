@@ -1,0 +1,71 @@
+//! Which members depart, and by how much.
+//!
+//! Greedy and conditional (detector.md §8, detector-study.md §4.6): the shares of the others move as a consequence,
+//! so the worst is taken out and the rest is looked at again.
+
+use super::interval::NINETY_FIVE;
+use super::odds::{divergence, tilt};
+
+/// Added to the logarithm of the number of members, the least evidence that names one, nats.
+const LEAST_NATS: f64 = 5.0;
+
+/// A member that departs from the rest of the pool.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Named {
+    /// Which.
+    pub(super) member: usize,
+    /// How many times its due it gets, against the balanced remainder; infinite when nothing is left over.
+    pub(super) ratio: f64,
+    /// 95 % interval of that, on the log scale, with the dispersion.
+    pub(super) interval: [f64; 2],
+    /// Evidence when it was taken, nats.
+    pub(super) nats: f64,
+}
+
+/// Names the members of a window: `counts` and `shares` (any scale; 0 takes a member out) by member. The most
+/// conspicuous comes first.
+pub(super) fn attribute(counts: &[f64], shares: &[f64], dispersion: f64, margin: f64) -> Vec<Named> {
+    let mut left: Vec<usize> =
+        (0..counts.len().min(shares.len())).filter(|&index| shares[index] > 0.0).collect();
+    let members = left.len();
+    let least = (members as f64).ln() + LEAST_NATS;
+    let mut named = Vec::new();
+    while left.len() > 1 && named.len() < (members / 2).max(1) {
+        let total: f64 = left.iter().map(|&index| counts[index]).sum();
+        let due: f64 = left.iter().map(|&index| shares[index]).sum();
+        if total < 1.0 {
+            break;
+        }
+        let mut worst = (0, 0.0);
+        for (position, &index) in left.iter().enumerate() {
+            let nats = total * departure(counts[index] / total, shares[index] / due, margin) / dispersion;
+            if nats > worst.1 {
+                worst = (position, nats);
+            }
+        }
+        if worst.1 < least {
+            break;
+        }
+        let member = left.remove(worst.0);
+        named.push(Named { member, ratio: f64::INFINITY, interval: [0.0, f64::INFINITY], nats: worst.1 });
+    }
+    let rest: f64 = left.iter().map(|&index| counts[index]).sum();
+    let rest_due: f64 = left.iter().map(|&index| shares[index]).sum();
+    for one in &mut named {
+        let (count, due) = (counts[one.member], shares[one.member]);
+        if rest > 0.0 {
+            one.ratio = (count / due) / (rest / rest_due);
+        }
+        let error = (dispersion * (1.0 / (count + 0.5) + 1.0 / (rest + 0.5))).sqrt();
+        let centre = (((count + 0.5) / due) / ((rest + 0.5) / rest_due)).ln();
+        one.interval = [(centre - NINETY_FIVE * error).exp(), (centre + NINETY_FIVE * error).exp()];
+    }
+    named
+}
+
+/// Nats per connection by which a share lies outside the margin around what is expected.
+fn departure(observed: f64, expected: f64, margin: f64) -> f64 {
+    let edge = tilt(expected, if observed > expected { margin } else { 1.0 / margin });
+    let inside = if observed > expected { observed <= edge } else { observed >= edge };
+    if inside { 0.0 } else { divergence(observed, edge) }
+}

@@ -1,0 +1,324 @@
+//! The bank of one-sided sequential tests: every member against eight alternatives.
+//!
+//! Page 1954 (CUSUM) with the hypotheses of detector.md §2, dispersion (§3), calibration (§4) and clearing by the
+//! reversed test (§5). About 8 K multiplications and additions per tick, and no allocation.
+
+use super::Settings;
+use super::calibration::Calibration;
+use super::dispersion::Dispersion;
+use super::odds::{ABOVE, ALTERNATIVES, Coefficients, coefficients, untested};
+
+/// A test never stands higher than this many thresholds, so that it can come down again.
+const HIGHEST: f64 = 3.0;
+/// One tick takes a flag down by at most this part of the clearing threshold.
+const CLEARING_LEAST_TICKS: f64 = 5.0;
+
+/// One test, and its run: the time since it last stood at zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Test {
+    /// Evidence, nats times dispersion and calibration.
+    pub(super) height: f64,
+    /// Highest of the run, nats.
+    peak: f64,
+    /// Ticks of the run.
+    pub(super) ticks: u64,
+    /// Connections to the member in the run.
+    pub(super) own: f64,
+    /// Connections of the pool in the run.
+    pub(super) pool: f64,
+    /// When the run began, seconds.
+    pub(super) began_seconds: f64,
+}
+
+/// A raised flag.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Flag {
+    /// Which alternative raised it.
+    pub(super) alternative: usize,
+    /// When its run began, seconds.
+    pub(super) onset_seconds: f64,
+}
+
+/// What a tick did to the flag of a member.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Event {
+    /// It was raised.
+    Raised { member: usize, alternative: usize, run: (f64, f64, u64) },
+    /// It was cleared.
+    Cleared { member: usize },
+}
+
+/// The strongest departure that a tick left standing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Departure {
+    /// Evidence, nats.
+    pub(super) nats: f64,
+    /// Connections of the pool in its run.
+    pub(super) pool: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Member {
+    coefficients: [Coefficients; ALTERNATIVES],
+    tests: [Test; ALTERNATIVES],
+    flag: Option<Flag>,
+    reversed: f64,
+    reversed_ticks: u64,
+    eligible: bool,
+}
+
+impl Member {
+    fn restart(&mut self) {
+        self.tests = Default::default();
+        self.flag = None;
+        self.reversed = 0.0;
+        self.reversed_ticks = 0;
+    }
+}
+
+/// All tests of one pool on one signal.
+#[derive(Clone, Debug)]
+pub(super) struct Bank {
+    members: Vec<Member>,
+    eligible: usize,
+    /// Counts of the tick, 0 where not eligible.
+    counts: Vec<f64>,
+    margin: f64,
+    untested: usize,
+    /// Height at which a flag is raised, nats, once the pool is known.
+    threshold: f64,
+    learning_seconds_left: f64,
+    dispersion: Dispersion,
+    calibration: Calibration,
+    strongest: Departure,
+    events: Vec<Event>,
+    closed_scales: u8,
+}
+
+impl Bank {
+    /// Of a pool of which nothing is known, not even its members.
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            members: Vec::new(),
+            eligible: 0,
+            counts: Vec::new(),
+            margin: settings.margin,
+            untested: 0,
+            threshold: settings.threshold(1.0),
+            learning_seconds_left: settings.learning_seconds,
+            dispersion: Dispersion::new(0),
+            calibration: Calibration::default(),
+            strongest: Departure::default(),
+            events: Vec::new(),
+            closed_scales: 0,
+        }
+    }
+
+    /// Other members, or the same in other places: `from` tells for each where it was, if anywhere, and `kept` whether
+    /// its runs go on. Flags fall when the shares are not those they were raised on.
+    pub(super) fn rearrange(&mut self, from: &[Option<usize>], kept: &[bool], same_shares: bool) {
+        let old = std::mem::take(&mut self.members);
+        self.members = from
+            .iter()
+            .zip(kept)
+            .map(|(&from, &kept)| {
+                let known = from.filter(|_| kept).and_then(|from| old.get(from));
+                known.cloned().unwrap_or_default()
+            })
+            .collect();
+        for member in self.members.iter_mut().filter(|_| !same_shares) {
+            member.flag = None;
+        }
+        self.counts = vec![0.0; from.len()];
+        self.dispersion.drop_blocks(from.len());
+    }
+
+    /// Expected shares (any scale), who is eligible, and the margin; called when one of them changed. Runs of members
+    /// whose eligibility changed begin again, those of the others go on with the new shares. detector.md §6.
+    pub(super) fn expect(&mut self, shares: &[f64], eligible: &[bool], margin: f64, threshold: f64) {
+        let eligible = |index: usize| eligible[index] && shares[index] > 0.0;
+        self.margin = margin;
+        self.untested = untested(margin);
+        self.threshold = threshold;
+        let sum: f64 = (0..shares.len()).filter(|&index| eligible(index)).map(|index| shares[index]).sum();
+        self.eligible = (0..shares.len()).filter(|&index| eligible(index)).count();
+        let mut changed = false;
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if member.eligible != eligible(index) {
+                member.eligible = eligible(index);
+                member.restart();
+                changed = true;
+            }
+            let share = if member.eligible { shares[index] / sum } else { 0.0 };
+            member.coefficients = coefficients(share, margin);
+        }
+        if changed {
+            self.dispersion.drop_blocks(self.members.len());
+        }
+    }
+
+    /// Forgets every run and flag; keeps what was learned of the pool.
+    pub(super) fn restart(&mut self) {
+        self.members.iter_mut().for_each(Member::restart);
+        self.strongest = Departure::default();
+    }
+
+    /// Takes in one tick: the new connections of every member, and when it began and ended.
+    pub(super) fn tick(
+        &mut self,
+        counts: &[f64],
+        began_seconds: f64,
+        ended_seconds: f64,
+        settings: &Settings,
+    ) {
+        self.events.clear();
+        self.closed_scales = 0;
+        let mut total = 0.0;
+        for ((kept, &count), member) in self.counts.iter_mut().zip(counts).zip(&self.members) {
+            *kept = if member.eligible { count } else { 0.0 };
+            total += *kept;
+        }
+        if self.eligible < 2 || total <= 0.0 {
+            return;
+        }
+        self.closed_scales = self.dispersion.tick(&self.counts, self.eligible, total, began_seconds);
+        let (raising, learning) = (self.threshold_in_force(), self.is_learning());
+        let per_tick = self.cap(settings);
+        let factors = self.calibration.factors();
+        self.strongest = Departure::default();
+        for (index, (member, &count)) in self.members.iter_mut().zip(&self.counts).enumerate() {
+            if !member.eligible {
+                continue;
+            }
+            for (alternative, &factor) in factors.iter().enumerate() {
+                let test = &mut member.tests[alternative];
+                let gain = member.coefficients[alternative].of(count, total);
+                if test.height + gain <= 0.0 {
+                    if test.height > 0.0 && (test.peak < self.threshold || learning) {
+                        self.calibration.ended(alternative, test.peak, self.threshold);
+                    }
+                    *test = Test::default();
+                    continue;
+                }
+                if test.ticks == 0 {
+                    test.began_seconds = began_seconds;
+                }
+                test.ticks += 1;
+                test.own += count;
+                test.pool += total;
+                let scale = self.dispersion.over(test.ticks) * factor;
+                test.height =
+                    (test.height + gain.min(per_tick * scale)).min(HIGHEST * self.threshold * scale);
+                let nats = test.height / scale;
+                test.peak = test.peak.max(nats);
+                if nats > self.strongest.nats {
+                    self.strongest = Departure { nats, pool: test.pool };
+                }
+                if nats >= raising && member.flag.is_none() {
+                    member.flag = Some(Flag { alternative, onset_seconds: test.began_seconds });
+                    member.reversed = 0.0;
+                    member.reversed_ticks = 0;
+                    let run = (test.own, test.pool, test.ticks);
+                    self.events.push(Event::Raised { member: index, alternative, run });
+                }
+            }
+        }
+        self.clear(total, settings);
+        if learning {
+            self.learning_seconds_left -= ended_seconds - began_seconds;
+        }
+    }
+
+    /// The reversed tests of flagged members. detector.md §5.
+    fn clear(&mut self, total: f64, settings: &Settings) {
+        for (index, (member, &count)) in self.members.iter_mut().zip(&self.counts).enumerate() {
+            let Some(flag) = member.flag else { continue };
+            let side = (flag.alternative % ABOVE.len()).min(1).max(self.untested);
+            let reversed = side + if flag.alternative < ABOVE.len() { 0 } else { ABOVE.len() };
+            let gain = -member.coefficients[reversed].of(count, total);
+            if member.reversed + gain <= 0.0 {
+                member.reversed = 0.0;
+                member.reversed_ticks = 0;
+                continue;
+            }
+            member.reversed_ticks += 1;
+            let scale = self.dispersion.over(member.reversed_ticks);
+            member.reversed += gain.min(settings.clearing_nats * scale / CLEARING_LEAST_TICKS);
+            if member.reversed / scale >= settings.clearing_nats
+                && member.reversed_ticks >= settings.clearing_least_ticks
+            {
+                member.restart();
+                self.events.push(Event::Cleared { member: index });
+            }
+        }
+    }
+
+    /// Most that one tick may add, nats.
+    fn cap(&self, settings: &Settings) -> f64 {
+        let least_ticks =
+            if self.is_learning() { settings.least_ticks_learning } else { settings.least_ticks };
+        self.threshold_in_force() / least_ticks.max(1.0)
+    }
+
+    /// Whether the pool is new, and thresholds doubled.
+    pub(super) fn is_learning(&self) -> bool {
+        self.learning_seconds_left > 0.0
+    }
+
+    /// Height at which a flag is raised at present, nats.
+    pub(super) fn threshold_in_force(&self) -> f64 {
+        if self.is_learning() { 2.0 * self.threshold } else { self.threshold }
+    }
+
+    /// Members that count at present.
+    pub(super) fn eligible(&self) -> usize {
+        self.eligible
+    }
+
+    /// What the last tick did.
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Scales at which the last tick closed a block, one bit each.
+    pub(super) fn closed_scales(&self) -> u8 {
+        self.closed_scales
+    }
+
+    /// The pool's dispersion.
+    pub(super) fn dispersion(&self) -> &Dispersion {
+        &self.dispersion
+    }
+
+    /// Calibration of the alternative that stands for a member at about twice its due.
+    pub(super) fn calibration_of_double(&self) -> f64 {
+        self.calibration.factors()[1]
+    }
+
+    /// The strongest departure of all members, flagged or not.
+    pub(super) fn strongest(&self) -> Departure {
+        self.strongest
+    }
+
+    /// The flag of a member.
+    pub(super) fn flag(&self, member: usize) -> Option<Flag> {
+        self.members.get(member).and_then(|member| member.flag)
+    }
+
+    /// The flagged member with the most evidence by now, and this evidence, nats.
+    pub(super) fn strongest_flagged(&self) -> Option<(usize, f64)> {
+        let factors = self.calibration.factors();
+        let flagged = self.members.iter().enumerate().filter_map(|(index, member)| {
+            let flag = member.flag?;
+            let test = &member.tests[flag.alternative];
+            let scale = self.dispersion.over(test.ticks) * factors[flag.alternative];
+            Some((index, test.height / scale))
+        });
+        flagged.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn test(&self, member: usize, alternative: usize) -> &Test {
+        &self.members[member].tests[alternative]
+    }
+}

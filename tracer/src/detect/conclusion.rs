@@ -1,0 +1,226 @@
+//! From what stands after a tick to the assessment: order of verdicts, shares, what is still needed.
+
+use super::assessment::{Assessment, Finding, MemberAssessment, Verdict};
+use super::failing::WINDOWS_SECONDS;
+use super::history::Moment;
+use super::interval::{NINETY_FIVE, wilson};
+use super::judge::PoolJudge;
+use super::sentence;
+use crate::pools::{ExpectedSource, PoolSample};
+
+/// Connections after which a pool of one declared member is as it should be.
+const ENOUGH_FOR_ONE: f64 = 10.0;
+
+/// A verdict that is supported.
+pub(super) struct Standing {
+    pub(super) verdict: Verdict,
+    pub(super) since_seconds: f64,
+    pub(super) nats: f64,
+    /// The members it is about, with what is found of each, the most conspicuous first.
+    pub(super) members: Vec<(usize, Finding)>,
+}
+
+/// Shares over the time judged.
+pub(super) struct Window {
+    counts: Vec<f64>,
+    total: f64,
+    dispersion: f64,
+    /// Length, seconds.
+    pub(super) seconds: f64,
+    /// Connections to members with an expected share.
+    pub(super) pool: f64,
+}
+
+impl Window {
+    /// Share that a member got.
+    pub(super) fn observed(&self, member: usize) -> Option<f64> {
+        (self.total > 0.0).then(|| self.counts[member] / self.total)
+    }
+
+    fn interval(&self, member: usize) -> Option<[f64; 2]> {
+        let effective = |count: f64| count / self.dispersion;
+        (self.total > 0.0).then(|| wilson(effective(self.counts[member]), effective(self.total), NINETY_FIVE))
+    }
+}
+
+impl PoolJudge {
+    /// The assessment after a tick.
+    pub(super) fn conclude(&mut self, sample: &PoolSample, now: f64) -> Assessment {
+        let standing = self.standing();
+        let window = self.window(&standing, now);
+        let source = sample.pool.expected_source;
+        let mut members: Vec<MemberAssessment> = (sample.members.iter())
+            .map(|member| MemberAssessment {
+                backend: member.backend,
+                finding: None,
+                expected_share: None,
+                observed_share: None,
+                share_interval: None,
+            })
+            .collect();
+        for index in 0..self.roster.len() {
+            let found =
+                standing.iter().flat_map(|standing| &standing.members).find(|(member, _)| *member == index);
+            let assessed = &mut members[self.roster.place(index)];
+            assessed.finding = found.map(|(_, finding)| *finding);
+            assessed.expected_share = self.roster.weight(index).map(|_| self.roster.shares()[index]);
+            assessed.observed_share = window.observed(index);
+            assessed.share_interval = window.interval(index);
+        }
+        let (verdict, summary, needed) = match standing.first() {
+            Some(worst) => (worst.verdict, sentence::finding(self, worst, &window, &sample.pool, now), None),
+            None => self.without_finding(&window, source, now),
+        };
+        self.was_balanced = verdict == Verdict::Balanced;
+        Assessment {
+            verdict,
+            findings: standing.iter().map(|standing| standing.verdict).collect(),
+            summary,
+            since_seconds: standing.first().map(|worst| worst.since_seconds),
+            evidence: standing.first().map_or(self.bank.strongest().nats, |worst| worst.nats),
+            needed,
+            signal: "connections",
+            members,
+        }
+    }
+
+    /// Every verdict that is supported, the most severe first. detector.md §10.
+    fn standing(&self) -> Vec<Standing> {
+        let collect = |verdict, finding, found: &dyn Fn(usize) -> Option<(f64, f64)>| {
+            let found: Vec<(usize, f64, f64)> = (0..self.members.len())
+                .filter_map(|index| found(index).map(|(s, n)| (index, s, n)))
+                .collect();
+            (!found.is_empty()).then(|| Standing {
+                verdict,
+                since_seconds: found.iter().map(|found| found.1).fold(f64::INFINITY, f64::min),
+                nats: found.iter().map(|found| found.2).fold(0.0, f64::max),
+                members: found.iter().map(|found| (found.0, finding)).collect(),
+            })
+        };
+        let mut all: Vec<Standing> = Vec::new();
+        let mut failing = collect(Verdict::BackendFailing, Finding::Failing, &|index| {
+            self.members[index].health.failing().map(|failing| (failing.since_seconds, failing.nats))
+        });
+        if self.pool_fails(failing.as_ref().map_or(0, |failing| failing.members.len())) {
+            let wide = self.health.failing();
+            let standing = failing.take();
+            let earlier = |a: f64, b: Option<f64>| b.map_or(a, |b| a.min(b));
+            let since_seconds = earlier(
+                standing.as_ref().map_or(f64::INFINITY, |standing| standing.since_seconds),
+                wide.map(|wide| wide.since_seconds),
+            );
+            let nats = standing.as_ref().map_or(0.0, |s| s.nats).max(wide.map_or(0.0, |wide| wide.nats));
+            let members = standing.map_or_else(Vec::new, |standing| standing.members);
+            all.push(Standing { verdict: Verdict::PoolFailing, since_seconds, nats, members });
+        }
+        all.extend(failing);
+        all.extend(collect(Verdict::MemberMissing, Finding::Missing, &|index| {
+            let member = &self.members[index];
+            let missing = member.absence.missing().filter(|_| member.health.failing().is_none())?;
+            Some((missing.since_seconds, missing.nats))
+        }));
+        all.extend(collect(Verdict::UnexpectedBackend, Finding::Unexpected, &|index| {
+            // A count is its own evidence: none was due.
+            self.members[index].stray.found().map(|(got, since)| (since, got))
+        }));
+        if let Some(skew) = &self.skew {
+            let finding = |ratio: f64| if ratio > 1.0 { Finding::Over } else { Finding::Under };
+            all.push(Standing {
+                verdict: Verdict::Skewed,
+                since_seconds: skew.since_seconds,
+                nats: skew.nats,
+                members: skew.named.iter().map(|named| (named.member, finding(named.ratio))).collect(),
+            });
+        }
+        all
+    }
+
+    /// Whether it is the pool that fails rather than `failing` of its members.
+    fn pool_fails(&self, failing: usize) -> bool {
+        let tried = self.members.iter().filter(|member| {
+            member.health.failing().is_some() || member.health.window(WINDOWS_SECONDS.len() - 1).tried > 0.0
+        });
+        let most = (tried.count() as f64 * self.settings.pool_failing_share).ceil();
+        self.health.failing().is_some() || (failing >= 2 && failing as f64 >= most)
+    }
+
+    /// What shares are shown over: since the onset of the worst finding, else the last minutes.
+    fn window(&self, standing: &[Standing], now: f64) -> Window {
+        let recent = now - self.settings.window_seconds;
+        let base = match standing.first() {
+            Some(worst) if worst.verdict == Verdict::Skewed => self.skew.as_ref().map(|skew| &skew.base),
+            Some(worst) => self.history.since(worst.since_seconds.min(now - 1.0)),
+            None => self.history.since(recent),
+        };
+        let window = self.window_from(base, now);
+        if window.total > 0.0 { window } else { self.window_from(self.history.since(recent), now) }
+    }
+
+    fn window_from(&self, base: Option<&Moment>, now: f64) -> Window {
+        let before = |index: usize| base.and_then(|base| base.counts.get(index)).copied().unwrap_or(0.0);
+        let counts: Vec<f64> = self
+            .history
+            .now()
+            .iter()
+            .enumerate()
+            .map(|(index, now)| (now - before(index)).max(0.0))
+            .collect();
+        let expected = counts.iter().zip(self.roster.shares()).filter(|(_, share)| **share > 0.0);
+        let pool = expected.map(|(count, _)| count).sum();
+        let ticks = self.history.ticks() - base.map_or(0, |base| base.ticks.min(self.history.ticks()));
+        let total: f64 = counts.iter().sum();
+        Window {
+            total: if total.is_finite() { total } else { 0.0 },
+            dispersion: self.bank.dispersion().over(ticks),
+            seconds: now - base.map_or(self.began_seconds, |base| base.seconds),
+            pool,
+            counts,
+        }
+    }
+
+    /// Balanced, or what is lacking.
+    fn without_finding(
+        &self,
+        window: &Window,
+        source: ExpectedSource,
+        now: f64,
+    ) -> (Verdict, String, Option<u64>) {
+        let lacking = |summary: String, needed| (Verdict::InsufficientEvidence, summary, needed);
+        match self.roster.expected() {
+            0 => return lacking(sentence::nobody_expected(self.roster.len()), None),
+            1 if source == ExpectedSource::Assumed => return lacking(sentence::only_one_seen(), None),
+            1 if self.connections >= ENOUGH_FOR_ONE => {
+                return (Verdict::Balanced, sentence::only_one(), None);
+            }
+            1 => {
+                let needed = ENOUGH_FOR_ONE - self.connections;
+                return lacking(
+                    sentence::needed(needed, window, self.connections <= 0.0),
+                    Some(whole(needed)),
+                );
+            }
+            _ => {}
+        }
+        if self.bank.eligible() < 2 {
+            return lacking(sentence::left_out(self), None);
+        }
+        let lacks = self.enough() - self.watched;
+        if lacks > 0.0 {
+            return lacking(sentence::needed(lacks, window, self.connections <= 0.0), Some(whole(lacks)));
+        }
+        let strongest = self.bank.strongest();
+        let doubtful = self.bank.threshold_in_force() / 2.0;
+        if !self.was_balanced && strongest.nats >= doubtful {
+            // At the pace of the departure so far, when it would be clear.
+            let lacks = strongest.pool * (self.bank.threshold_in_force() / strongest.nats - 1.0);
+            return lacking(sentence::doubtful(lacks, window), Some(whole(lacks)));
+        }
+        (Verdict::Balanced, sentence::balanced(self, window, source, now), None)
+    }
+}
+
+/// Connections still needed, at least one.
+#[expect(clippy::cast_possible_truncation, reason = "a float to an integer saturates, and NaN becomes 0")]
+fn whole(connections: f64) -> u64 {
+    (connections.ceil() as u64).max(1)
+}

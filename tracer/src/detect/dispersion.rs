@@ -1,0 +1,200 @@
+//! How much more, or less, counts scatter than drawn lots would: measured, per time scale.
+//!
+//! detector.md §3, detector-study.md §4.3. Round robin is far steadier than chance, hashing with heavy clients far
+//! wilder, and both depend on how long one looks.
+
+/// Time scales: blocks of at least 4^s ticks, s = 0 to 6.
+pub(super) const SCALES: usize = 7;
+/// One block may pull a scale up by at most this factor of what it was.
+const CLIP: f64 = 4.0;
+/// Blocks after which a scale is known.
+const KNOWN: u64 = 4;
+/// Below this on every known scale, the pool is steadier than chance.
+const STEADY: f64 = 0.5;
+/// And never trusted to be steadier than this.
+const STEADIEST: f64 = 0.25;
+
+/// One time scale.
+#[derive(Clone, Debug, Default)]
+struct Scale {
+    block: Block,
+    previous: Block,
+    phi: f64,
+    seen: u64,
+}
+
+/// Counts of every member over some ticks in a row.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Block {
+    /// Per member; 0 for those who do not count.
+    pub(super) counts: Vec<f64>,
+    /// Of all of them.
+    pub(super) total: f64,
+    /// When it began, seconds.
+    pub(super) began_seconds: f64,
+    ticks: u64,
+}
+
+impl Block {
+    fn restart(&mut self, members: usize) {
+        self.counts.clear();
+        self.counts.resize(members, 0.0);
+        self.total = 0.0;
+        self.ticks = 0;
+    }
+}
+
+/// The dispersion of one pool.
+#[derive(Clone, Debug)]
+pub(super) struct Dispersion {
+    scales: [Scale; SCALES],
+    by_scale: [f64; SCALES],
+}
+
+impl Dispersion {
+    /// Of a pool with so many members, nothing known.
+    pub(super) fn new(members: usize) -> Self {
+        let mut new = Self {
+            scales: std::array::from_fn(|_| Scale { phi: 1.0, ..Scale::default() }),
+            by_scale: [1.0; SCALES],
+        };
+        new.drop_blocks(members);
+        new
+    }
+
+    /// Forgets the blocks under way, which straddle a change of members; what was learned is kept. detector.md §6.
+    pub(super) fn drop_blocks(&mut self, members: usize) {
+        for scale in &mut self.scales {
+            scale.block.restart(members);
+            scale.previous.restart(members);
+        }
+    }
+
+    /// Takes in one tick: counts of every member (0 where not eligible), how many are eligible, and their sum.
+    /// Says which scales closed a block, one bit each.
+    pub(super) fn tick(&mut self, counts: &[f64], eligible: usize, total: f64, began_seconds: f64) -> u8 {
+        if eligible < 2 || total <= 0.0 {
+            return 0;
+        }
+        let freedom = eligible as f64 - 1.0;
+        let least_total = (eligible as f64).max(16.0);
+        let least_weight = (freedom / 192.0).clamp(1.0 / 192.0, 1.0 / 16.0);
+        let mut closed = 0;
+        let mut below = 1.0;
+        for (index, scale) in self.scales.iter_mut().enumerate() {
+            let block = &mut scale.block;
+            if block.ticks == 0 {
+                block.began_seconds = began_seconds;
+            }
+            block.ticks += 1;
+            block.total += total;
+            for (sum, count) in block.counts.iter_mut().zip(counts) {
+                *sum += count;
+            }
+            if block.ticks >= 1 << (2 * index) && block.total >= least_total {
+                if scale.previous.total > 0.0 {
+                    let found = scatter(&scale.previous, block) / freedom;
+                    if scale.seen == 0 && index > 0 {
+                        scale.phi = below;
+                    }
+                    let clipped = found.min(CLIP * scale.phi.max(STEADIEST));
+                    scale.seen += 1;
+                    scale.phi += least_weight.max(1.0 / (scale.seen as f64 + 8.0)) * (clipped - scale.phi);
+                }
+                std::mem::swap(&mut scale.block, &mut scale.previous);
+                scale.block.restart(counts.len());
+                closed |= 1 << index;
+            }
+            below = scale.phi;
+        }
+        self.summarise();
+        closed
+    }
+
+    /// The block that a scale closed last.
+    pub(super) fn closed(&self, scale: usize) -> &Block {
+        &self.scales[scale].previous
+    }
+
+    /// Dispersion of counts over `ticks` ticks: the larger of the two scales around it, at least 1 unless the pool is
+    /// steadier than chance on all of them.
+    pub(super) fn over(&self, ticks: u64) -> f64 {
+        self.by_scale[scale_of(ticks)]
+    }
+
+    fn summarise(&mut self) {
+        let known = self.scales.iter().filter(|scale| scale.seen >= KNOWN);
+        let (count, largest) =
+            known.fold((0, 0.0_f64), |(count, most), scale| (count + 1, most.max(scale.phi)));
+        let floor = if count >= 2 && largest < STEADY { largest.max(STEADIEST) } else { 1.0 };
+        for index in 0..SCALES {
+            self.by_scale[index] =
+                floor.max(self.inherited(index.saturating_sub(1))).max(self.inherited(index));
+        }
+    }
+
+    /// Dispersion of a scale, of the nearest known one below it, or 1.
+    fn inherited(&self, index: usize) -> f64 {
+        let source = (0..=index).rev().find(|&below| self.scales[below].seen >= KNOWN);
+        match source {
+            Some(below) => self.scales[below].phi,
+            None if index == 0 => self.scales[0].phi,
+            None => self.scales[0].phi.max(1.0),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn scales(&self) -> [f64; SCALES] {
+        std::array::from_fn(|index| self.scales[index].phi)
+    }
+}
+
+/// The smallest scale whose blocks are at least `ticks` long.
+fn scale_of(ticks: u64) -> usize {
+    if ticks <= 1 { 0 } else { ((ticks - 1).ilog2() as usize / 2 + 1).min(SCALES - 1) }
+}
+
+/// How far the shares of two successive blocks are apart, in units of what lots would give per degree of freedom.
+/// Neighbours are compared, so that a standing skew does not count as scatter.
+fn scatter(before: &Block, after: &Block) -> f64 {
+    let both = before.total + after.total;
+    let mut sum = 0.0;
+    for (&earlier, &later) in before.counts.iter().zip(&after.counts) {
+        let joint = (earlier + later) / both;
+        if joint > 0.0 {
+            let difference = later / after.total - earlier / before.total;
+            sum += difference * difference / joint;
+        }
+    }
+    sum / (1.0 / before.total + 1.0 / after.total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_find_their_scale() {
+        for (ticks, scale) in
+            [(0, 0), (1, 0), (2, 1), (4, 1), (5, 2), (16, 2), (17, 3), (4096, 6), (u64::MAX, 6)]
+        {
+            assert_eq!(scale_of(ticks), scale, "{ticks}");
+        }
+    }
+
+    #[test]
+    fn perfectly_even_counts_are_steadier_than_chance_but_not_trusted_below_a_quarter() {
+        let mut dispersion = Dispersion::new(4);
+        for _ in 0..400 {
+            dispersion.tick(&[50.0; 4], 4, 200.0, 0.0);
+        }
+        assert!((dispersion.over(3) - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_member_has_no_dispersion() {
+        let mut dispersion = Dispersion::new(1);
+        assert_eq!(dispersion.tick(&[50.0], 1, 50.0, 0.0), 0);
+        assert!((dispersion.over(1) - 1.0).abs() < 1e-12);
+    }
+}

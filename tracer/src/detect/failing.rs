@@ -1,0 +1,246 @@
+//! Failure rates of members over 10, 60 and 300 seconds. detector.md §10, detector-study.md §5.
+
+use super::Settings;
+use super::interval::wilson;
+use super::odds::divergence;
+use crate::collect::{Counters, Histogram};
+use tracer_ebpf::histogram::upper_bound_ns;
+
+/// Windows, seconds.
+pub(super) const WINDOWS_SECONDS: [f64; 3] = [10.0, 60.0, 300.0];
+/// Parts of a window.
+const SLOTS: usize = 10;
+/// Standard deviations of the bounds.
+const DEVIATIONS: f64 = 3.0;
+/// A failing member is well when it fails by this much less, as a ratio of rates.
+const WELL: f64 = 0.25;
+/// Causes, in the order of the counters.
+pub(super) const CAUSES: usize = 6;
+/// Place of `cancelled` among the causes.
+pub(super) const CANCELLED: usize = 3;
+/// Place of `local` among the causes.
+pub(super) const LOCAL: usize = 4;
+/// Ages kept before old ones are given half the weight.
+const AGES: u64 = 4096;
+
+/// Attempts whose fate is known, and those that failed, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Tally {
+    /// Established or failed, or all attempts where more were made.
+    pub(super) tried: f64,
+    /// Failed, by cause.
+    pub(super) failed: [f64; CAUSES],
+}
+
+impl Tally {
+    /// Of what a member did in a tick. What the clients gave up is neither a failure nor an attempt.
+    pub(super) fn of(delta: &Counters, settings: &Settings) -> Self {
+        let early = early_cancelled(&delta.cancelled_age, settings.cancelled_boundary_seconds);
+        let aborted = early.min(delta.failed.cancelled);
+        let causes = &delta.failed;
+        let failed = [
+            causes.refused,
+            causes.timed_out,
+            causes.unreachable,
+            causes.cancelled - aborted,
+            causes.local,
+            causes.other,
+        ]
+        .map(|count| count as f64);
+        let resolved = delta.established as f64 + failed.iter().sum::<f64>();
+        Self { tried: resolved.max(delta.attempts.saturating_sub(aborted) as f64), failed }
+    }
+
+    /// All causes together.
+    pub(super) fn failures(&self) -> f64 {
+        self.failed.iter().sum()
+    }
+
+    /// The most frequent cause.
+    pub(super) fn cause(&self) -> usize {
+        (0..CAUSES).max_by(|&a, &b| self.failed[a].total_cmp(&self.failed[b]).then(b.cmp(&a))).unwrap_or(0)
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.tried += other.tried;
+        self.failed.iter_mut().zip(other.failed).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// Without a part of it; never below nothing.
+    pub(super) fn without(mut self, part: &Self) -> Self {
+        self.tried = (self.tried - part.tried).max(0.0);
+        self.failed.iter_mut().zip(part.failed).for_each(|(sum, count)| *sum = (*sum - count).max(0.0));
+        self
+    }
+}
+
+/// Attempts that the balancer gave up sooner than its own timeout would.
+fn early_cancelled(ages: &Histogram, boundary_seconds: f64) -> u64 {
+    let early =
+        |bucket: usize| upper_bound_ns(bucket).is_some_and(|bound| (bound as f64) <= boundary_seconds * 1e9);
+    ages.0.iter().enumerate().filter(|&(bucket, _)| early(bucket)).map(|(_, count)| count).sum()
+}
+
+/// A finding on failures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Failing {
+    /// Since when, seconds.
+    pub(super) since_seconds: f64,
+    /// Evidence, nats.
+    pub(super) nats: f64,
+    /// Failure rate it has at least.
+    rate: f64,
+    /// Reversed test for clearing, nats.
+    reversed: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Window {
+    slots: [Tally; SLOTS],
+    sum: Tally,
+    slot: u64,
+}
+
+/// Attempts and failures of a member, or of a pool, lately.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Health {
+    windows: [Window; WINDOWS_SECONDS.len()],
+    failing: Option<Failing>,
+    ages: Option<Histogram>,
+    first_failure_seconds: f64,
+}
+
+impl Health {
+    /// Takes in one tick. Says whether a finding was cleared by it.
+    pub(super) fn tick(
+        &mut self,
+        tally: &Tally,
+        delta: Option<&Counters>,
+        now_seconds: f64,
+        settings: &Settings,
+    ) -> bool {
+        for (window, seconds) in self.windows.iter_mut().zip(WINDOWS_SECONDS) {
+            window.advance(slot_of(now_seconds, seconds / SLOTS as f64));
+        }
+        let silent = self.windows[WINDOWS_SECONDS.len() - 1].sum.tried <= 0.0;
+        if tally.tried <= 0.0 {
+            return silent && self.failing.take().is_some();
+        }
+        if tally.failures() > 0.0 && self.windows[WINDOWS_SECONDS.len() - 1].sum.failures() <= 0.0 {
+            self.first_failure_seconds = now_seconds;
+        }
+        for window in &mut self.windows {
+            let slot = usize::try_from(window.slot % SLOTS as u64).unwrap_or(0);
+            window.slots[slot].add(tally);
+            window.sum.add(tally);
+        }
+        if tally.failed[CANCELLED] > 0.0
+            && let Some(delta) = delta
+        {
+            self.note_ages(&delta.cancelled_age);
+        }
+        self.clear(tally, settings)
+    }
+
+    fn note_ages(&mut self, ages: &Histogram) {
+        let kept = self.ages.get_or_insert_default();
+        if kept.count() > AGES {
+            kept.0.iter_mut().for_each(|count| *count /= 2);
+        }
+        for (sum, count) in kept.0.iter_mut().zip(ages.0.iter()) {
+            *sum = sum.saturating_add(*count);
+        }
+    }
+
+    /// The reversed test, as for flags: failing at the rate found against a quarter of it.
+    fn clear(&mut self, tally: &Tally, settings: &Settings) -> bool {
+        let Some(failing) = &mut self.failing else { return false };
+        let (high, low) = (failing.rate, failing.rate * WELL);
+        let failures = tally.failures();
+        let gain =
+            failures * (low / high).ln() + (tally.tried - failures) * ((1.0 - low) / (1.0 - high)).ln();
+        failing.reversed = (failing.reversed + gain.min(settings.clearing_nats / 5.0)).max(0.0);
+        let well = failing.reversed >= settings.clearing_nats;
+        if well {
+            *self = Self::default();
+        }
+        well
+    }
+
+    /// What was tried in a window.
+    pub(super) fn window(&self, window: usize) -> &Tally {
+        &self.windows[window].sum
+    }
+
+    /// The finding that stands.
+    pub(super) fn failing(&self) -> Option<&Failing> {
+        self.failing.as_ref()
+    }
+
+    /// Median age at which the balancer gave up, seconds.
+    pub(super) fn median_age_seconds(&self) -> Option<f64> {
+        self.ages.as_ref().and_then(|ages| ages.quantile(0.5))
+    }
+
+    /// The shortest window that shows failures beyond `limit` of it; says whether that is new.
+    pub(super) fn judge(
+        &mut self,
+        now_seconds: f64,
+        settings: &Settings,
+        limit: impl Fn(usize) -> f64,
+    ) -> bool {
+        let excess = WINDOWS_SECONDS.iter().enumerate().find_map(|(window, seconds)| {
+            exceeds(self.window(window), limit(window), settings).map(|(rate, nats)| (rate, nats, *seconds))
+        });
+        let Some((rate, nats, seconds)) = excess else { return false };
+        if let Some(failing) = &mut self.failing {
+            failing.nats = failing.nats.max(nats);
+            return false;
+        }
+        let since_seconds = self.first_failure_seconds.max(now_seconds - seconds);
+        self.failing = Some(Failing { since_seconds, nats, rate: rate.clamp(0.01, 0.99), reversed: 0.0 });
+        true
+    }
+}
+
+/// Lower bound of the failure rate and evidence, when there are enough failures and it lies above `limit`.
+pub(super) fn exceeds(tally: &Tally, limit: f64, settings: &Settings) -> Option<(f64, f64)> {
+    let failures = tally.failures();
+    if failures < settings.failing_least {
+        return None;
+    }
+    let [low, _] = wilson(failures, tally.tried, DEVIATIONS);
+    let nats = tally.tried * divergence((failures / tally.tried).min(1.0), limit.clamp(1e-6, 0.999_999));
+    (low > limit).then_some((low, nats))
+}
+
+/// The failure rate that is too much next to that of `others`.
+pub(super) fn limit(others: &Tally, settings: &Settings) -> f64 {
+    let [_, high] = wilson(others.failures(), others.tried, DEVIATIONS);
+    (3.0 * high).min(settings.failing_ceiling).max(settings.failing_floor)
+}
+
+impl Window {
+    /// Forgets the slots that lie before the window now.
+    fn advance(&mut self, slot: u64) {
+        if slot <= self.slot {
+            return;
+        }
+        for passed in 1..=(slot - self.slot).min(SLOTS as u64) {
+            let index = usize::try_from((self.slot + passed) % SLOTS as u64).unwrap_or(0);
+            if self.slots[index] != Tally::default() {
+                self.slots[index] = Tally::default();
+                self.sum = Tally::default();
+                let (slots, sum) = (&self.slots, &mut self.sum);
+                slots.iter().for_each(|slot| sum.add(slot));
+            }
+        }
+        self.slot = slot;
+    }
+}
+
+/// Number of the slot that a moment lies in.
+#[expect(clippy::cast_possible_truncation, reason = "a float to an integer saturates, and NaN becomes 0")]
+fn slot_of(now_seconds: f64, width_seconds: f64) -> u64 {
+    (now_seconds / width_seconds).floor() as u64
+}

@@ -1,0 +1,370 @@
+//! The judgement on one pool, tick by tick.
+
+use super::Settings;
+use super::assessment::Assessment;
+use super::bank::Bank;
+use super::diffuse::{self, Diffuse};
+use super::ejection::{Ejection, Tried};
+use super::failing::{self, Health, Tally, WINDOWS_SECONDS};
+use super::history::History;
+use super::missing::{Absence, Surroundings};
+use super::odds::power;
+use super::roster::{Change, Roster};
+use super::skew::{self, Grounds, Outcome, Skew};
+use super::unexpected::Stray;
+use crate::pools::{Method, PoolSample};
+
+/// Attempts of a pool before its own past tells what is normal.
+const PAST_ATTEMPTS: f64 = 1000.0;
+
+/// What is kept of one member.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Member {
+    pub(super) absence: Absence,
+    pub(super) ejection: Ejection,
+    pub(super) health: Health,
+    pub(super) stray: Stray,
+}
+
+/// Judges one pool: keeps what must be remembered between its samples.
+///
+/// Pure: time is an argument, and the same samples give the same assessments. The method is that of detector.md on
+/// the signal "new connections".
+#[derive(Clone, Debug)]
+pub struct PoolJudge {
+    pub(super) settings: Settings,
+    pub(super) roster: Roster,
+    pub(super) members: Vec<Member>,
+    /// New connections of the tick, by member.
+    counts: Vec<f64>,
+    eligible: Vec<bool>,
+    /// Whether the bank has yet to be told who takes part.
+    unsettled: bool,
+    pub(super) bank: Bank,
+    pub(super) history: History,
+    pub(super) diffuse: Option<Diffuse>,
+    pub(super) skew: Option<Skew>,
+    /// The pool as if it were one member, for failures that no member shows alone.
+    pub(super) health: Health,
+    past: Tally,
+    pub(super) margin: f64,
+    /// Nats per connection that a member at twice its due would show.
+    pub(super) power: f64,
+    /// Connections that speak for "balanced", and the ticks they came in.
+    pub(super) watched: f64,
+    pub(super) watched_ticks: u64,
+    pub(super) was_balanced: bool,
+    /// Connections to members with an expected share, since when, and when the last of them came.
+    pub(super) connections: f64,
+    pub(super) began_seconds: f64,
+    pub(super) last_connection_seconds: f64,
+    now_seconds: Option<f64>,
+}
+
+impl PoolJudge {
+    /// For a pool of which nothing was seen yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            roster: Roster::default(),
+            members: Vec::new(),
+            counts: Vec::new(),
+            eligible: Vec::new(),
+            unsettled: true,
+            bank: Bank::new(&settings),
+            history: History::default(),
+            diffuse: None,
+            skew: None,
+            health: Health::default(),
+            past: Tally::default(),
+            margin: settings.margin,
+            power: 0.0,
+            watched: 0.0,
+            watched_ticks: 0,
+            was_balanced: false,
+            connections: 0.0,
+            began_seconds: 0.0,
+            last_connection_seconds: 0.0,
+            now_seconds: None,
+            settings,
+        }
+    }
+
+    /// Takes in one more interval, which ended at `now_seconds`, and judges the pool. Time must not run backwards;
+    /// where it does, it stands still.
+    pub fn judge(&mut self, sample: &PoolSample, now_seconds: f64) -> Assessment {
+        let (began, now) = self.interval(sample.interval_seconds, now_seconds);
+        let method = sample.pool.method;
+        if let Some(change) = self.roster.update(sample) {
+            self.rearrange(&change, began, now);
+        }
+        for (member, count) in self.counts.iter_mut().enumerate() {
+            *count = sample.members[self.roster.place(member)].decisions as f64;
+        }
+        let disturbed = self.observe(sample, began, now);
+        self.settle(method, disturbed);
+        self.bank.tick(&self.counts, began, now, &self.settings);
+        self.history.tick(&self.counts, now);
+        self.diffuse = diffuse::judge(
+            self.diffuse,
+            &self.bank,
+            self.roster.shares(),
+            &self.eligible,
+            self.settings.false_alarm_ticks,
+        );
+        if self.find_missing(method, now) {
+            self.settle(method, true);
+        }
+        self.judge_skew(method);
+        self.weigh(began, now);
+        self.conclude(sample, now)
+    }
+
+    /// When the interval began and ended, both finite and in order.
+    fn interval(&mut self, seconds: f64, now_seconds: f64) -> (f64, f64) {
+        let seconds = if seconds.is_finite() && seconds > 0.0 { seconds } else { 1.0 };
+        let before = self.now_seconds;
+        let now = if now_seconds.is_finite() { now_seconds } else { before.unwrap_or(0.0) + seconds };
+        let now = before.map_or(now, |before| now.max(before));
+        let began = before.map_or(now - seconds, |before| (now - seconds).max(before));
+        if before.is_none() {
+            self.began_seconds = began;
+            self.last_connection_seconds = began;
+        }
+        self.now_seconds = Some(now);
+        (began, now)
+    }
+
+    /// Members joined, left or changed their weight. detector.md §6.
+    fn rearrange(&mut self, change: &Change, began: f64, now: f64) {
+        let mut old: Vec<Option<Member>> = std::mem::take(&mut self.members).into_iter().map(Some).collect();
+        for (index, from) in change.from.iter().enumerate() {
+            let known = from.and_then(|from| old.get_mut(from)).and_then(Option::take);
+            let mut member =
+                known.unwrap_or_else(|| Member { absence: Absence::new(began), ..Member::default() });
+            if !change.kept[index] {
+                member.absence.restart(began);
+                member.stray = Stray::default();
+            }
+            if change.lost_weight[index] {
+                member.stray.lost_weight(now, &self.settings);
+            }
+            self.members.push(member);
+        }
+        let count = self.roster.len();
+        self.counts = vec![0.0; count];
+        self.eligible = vec![false; count];
+        self.unsettled = true;
+        self.bank.rearrange(&change.from, &change.kept, change.same_shares);
+        if change.same_shares {
+            self.history.rearrange(&change.from);
+            if let Some(skew) = &mut self.skew {
+                skew.rearrange(&change.from);
+            }
+        } else {
+            self.history.begin(count, began);
+            self.skew = None;
+            self.diffuse = None;
+            self.start_watching();
+        }
+    }
+
+    /// Takes in what every member did; says whether a member's or the pool's standing changed so that what the bank
+    /// saw until now does not count any more.
+    fn observe(&mut self, sample: &PoolSample, began: f64, now: f64) -> bool {
+        let shares = self.roster.shares();
+        let pool: f64 =
+            self.counts.iter().zip(shares).filter(|(_, s)| **s > 0.0).map(|(count, _)| count).sum();
+        if pool > 0.0 {
+            self.connections += pool;
+            self.last_connection_seconds = now;
+        }
+        let mut disturbed = false;
+        let mut all = Tally::default();
+        for (index, member) in self.members.iter_mut().enumerate() {
+            let delta = &sample.members[self.roster.place(index)].delta;
+            let (own, share) = (self.counts[index], shares[index]);
+            let tally = Tally::of(delta, &self.settings);
+            all.add(&tally);
+            disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
+            if share > 0.0 {
+                disturbed |= member.absence.tick(own, pool, began, now, self.settings.missing_clears_seconds);
+                let tried = Tried {
+                    decisions: own,
+                    established: delta.established as f64,
+                    failures: tally.failures(),
+                    missed: member.absence.pool * share,
+                };
+                member.ejection.tick(tried, now, &self.settings);
+            } else {
+                member.stray.tick(own, began, now, &self.settings);
+            }
+        }
+        self.health.tick(&all, None, now, &self.settings);
+        disturbed |= self.judge_failures(now);
+        if self.health.failing().is_none() {
+            self.past.add(&all);
+        }
+        disturbed
+    }
+
+    /// Failure rates, of the members against each other and of the pool against its own past. detector.md §10.
+    fn judge_failures(&mut self, now: f64) -> bool {
+        let mut changed = false;
+        let mut others = [Tally::default(); WINDOWS_SECONDS.len()];
+        let mut failed = 0_usize;
+        let mut tried = 0_usize;
+        for member in self.members.iter().filter(|member| member.health.failing().is_none()) {
+            for (window, sum) in others.iter_mut().enumerate() {
+                sum.add(member.health.window(window));
+            }
+            let long = member.health.window(WINDOWS_SECONDS.len() - 1);
+            failed += usize::from(long.failures() > 0.0);
+            tried += usize::from(long.tried > 0.0);
+        }
+        for member in &mut self.members {
+            let own: [Tally; WINDOWS_SECONDS.len()] =
+                std::array::from_fn(|window| *member.health.window(window));
+            if own[WINDOWS_SECONDS.len() - 1].failures() < self.settings.failing_least {
+                continue;
+            }
+            let counted = member.health.failing().is_none();
+            let settings = &self.settings;
+            changed |= member.health.judge(now, settings, |window| {
+                let rest = if counted { others[window].without(&own[window]) } else { others[window] };
+                failing::limit(&rest, settings)
+            });
+        }
+        // Failures that are spread so thinly that no member shows them alone.
+        let failures = others[WINDOWS_SECONDS.len() - 1].failures();
+        if failed >= 2 && failed as f64 >= 0.5 * failures.min(tried as f64) {
+            let settings = &self.settings;
+            let limit = if self.past.tried >= PAST_ATTEMPTS {
+                failing::limit(&self.past, settings)
+            } else {
+                settings.failing_ceiling
+            };
+            let shown = others.iter().any(|sum| failing::exceeds(sum, limit, settings).is_some());
+            changed |= shown && self.health.judge(now, settings, |_| limit);
+        }
+        changed
+    }
+
+    /// Who takes part in the comparison, given everybody's standing; begins the runs again when it was `disturbed`.
+    fn settle(&mut self, method: Method, disturbed: bool) {
+        let mut changed = std::mem::take(&mut self.unsettled);
+        let shares = self.roster.shares();
+        for ((eligible, member), &share) in self.eligible.iter_mut().zip(&self.members).zip(shares) {
+            let takes_part = share > 0.0
+                && member.health.failing().is_none()
+                && member.absence.missing().is_none()
+                && !member.ejection.is_ejected();
+            changed |= takes_part != *eligible;
+            *eligible = takes_part;
+        }
+        if changed {
+            self.margin = self.settings.margin_for(method, self.roster.is_equal());
+            let threshold = self.settings.threshold(self.roster.expected() as f64);
+            self.bank.expect(shares, &self.eligible, self.margin, threshold);
+            let sum: f64 =
+                shares.iter().zip(&self.eligible).filter(|(_, e)| **e).map(|(share, _)| share).sum();
+            let taking_part = shares.iter().zip(&self.eligible).filter(|(_, eligible)| **eligible);
+            self.power = power(taking_part.map(|(share, _)| share / sum), self.margin);
+        }
+        if disturbed {
+            self.bank.restart();
+            self.diffuse = None;
+            self.start_watching();
+        }
+    }
+
+    /// Members that get nothing. detector.md §9.
+    fn find_missing(&mut self, method: Method, now: f64) -> bool {
+        let around = Surroundings {
+            settings: &self.settings,
+            method,
+            members: self.roster.expected(),
+            per_second: self.connections / (now - self.began_seconds).max(1.0),
+            learning: self.bank.is_learning(),
+            now_seconds: now,
+        };
+        let mut found = false;
+        for (index, member) in self.members.iter_mut().enumerate() {
+            let share = self.roster.shares()[index];
+            if share <= 0.0 || member.health.failing().is_some() {
+                continue;
+            }
+            let absence = &mut member.absence;
+            let dispersion = self.bank.dispersion().over(absence.ticks);
+            let before = absence.began_seconds - self.settings.ejection_failure_seconds;
+            let after_failures = member.ejection.failed_since(before);
+            if member.ejection.is_ejected() {
+                if member.ejection.lasts(now, &self.settings) {
+                    let nats = -absence.pool * (1.0 - share).max(1e-12).ln() / dispersion.max(1.0);
+                    found |= absence.find(nats, true);
+                }
+                continue;
+            }
+            let flagged =
+                self.bank.flag(index).is_some_and(|flag| flag.alternative >= super::odds::ABOVE.len());
+            found |= absence.judge(share, dispersion, flagged, after_failures, &around);
+        }
+        found
+    }
+
+    /// Shares of those who take part.
+    fn judge_skew(&mut self, method: Method) {
+        let shares = self.roster.shares().iter().zip(&self.eligible);
+        let quiet = self.skew.is_none() && self.diffuse.is_none() && self.bank.strongest_flagged().is_none();
+        // Under hashing a failing member's clients go to its neighbour: a consequence.
+        let consequence =
+            method == Method::Hash && self.members.iter().any(|member| member.health.failing().is_some());
+        if quiet || consequence {
+            self.skew = None;
+            return;
+        }
+        let taking_part: Vec<f64> =
+            shares.map(|(share, eligible)| if *eligible { *share } else { 0.0 }).collect();
+        let grounds = Grounds {
+            bank: &self.bank,
+            history: &self.history,
+            shares: &taking_part,
+            diffuse: self.diffuse,
+            margin: self.margin,
+        };
+        self.skew = match skew::judge(self.skew.take(), &grounds) {
+            Outcome::None => None,
+            Outcome::Stands(skew) => Some(skew),
+            Outcome::Ended => {
+                self.bank.restart();
+                self.start_watching();
+                None
+            }
+        };
+    }
+
+    /// Connections that speak for "balanced": those of the last day, and not from before the last change.
+    fn weigh(&mut self, began: f64, now: f64) {
+        let taking_part = self.counts.iter().zip(&self.eligible).filter(|(_, eligible)| **eligible);
+        let total: f64 = taking_part.map(|(count, _)| count).sum();
+        self.watched *= (-(now - began) / self.settings.memory_seconds).exp();
+        self.watched += total;
+        self.watched_ticks += u64::from(total > 0.0);
+        let enough = self.enough();
+        if enough.is_finite() {
+            self.watched = self.watched.min(2.0 * enough);
+        }
+    }
+
+    /// Connections after which "balanced" can be said: `h φ κ / KL`. detector.md §10.
+    pub(super) fn enough(&self) -> f64 {
+        let dispersion = self.bank.dispersion().over(self.watched_ticks);
+        self.bank.threshold_in_force() * dispersion * self.bank.calibration_of_double() / self.power
+    }
+
+    fn start_watching(&mut self) {
+        self.watched = 0.0;
+        self.watched_ticks = 0;
+        self.was_balanced = false;
+    }
+}

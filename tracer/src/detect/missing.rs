@@ -1,0 +1,160 @@
+//! Members that get nothing while the pool goes on. detector.md §9.
+
+use super::Settings;
+use crate::pools::Method;
+
+/// Seconds of a year.
+const YEAR_SECONDS: f64 = 3.156e7;
+/// Connections since its return that end an absence.
+const RETURNED: f64 = 3.0;
+/// Connections it was due and did not get, per unit of dispersion, for a member that is flagged as getting too little
+/// to count as getting nothing. detector-study.md §4.6.
+const DUE_WHEN_FLAGGED: f64 = 10.0;
+
+/// What a member has gone without.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Absence {
+    /// Connections of the pool since this member's last.
+    pub(super) pool: f64,
+    /// Ticks with traffic since then.
+    pub(super) ticks: u64,
+    /// When it began, seconds.
+    pub(super) began_seconds: f64,
+    /// Longest that ended, connections of the pool; `None` before the member's first connection.
+    longest: Option<f64>,
+    /// Since when the member is watched, seconds.
+    watched_from_seconds: f64,
+    missing: Option<Missing>,
+}
+
+/// A member found missing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Missing {
+    /// When it got its last connection, or was first due one, seconds.
+    pub(super) since_seconds: f64,
+    /// Evidence, nats.
+    pub(super) nats: f64,
+    /// Whether it failed shortly before.
+    pub(super) after_failures: bool,
+    /// When it was served again, seconds.
+    pub(super) returned_seconds: Option<f64>,
+    got: f64,
+}
+
+/// What the rule asks about the pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings<'a> {
+    /// Settings in force.
+    pub(super) settings: &'a Settings,
+    /// How the balancer chooses.
+    pub(super) method: Method,
+    /// Members with an expected share.
+    pub(super) members: usize,
+    /// Connections of the pool per second.
+    pub(super) per_second: f64,
+    /// Whether the pool is new.
+    pub(super) learning: bool,
+    /// Now, seconds.
+    pub(super) now_seconds: f64,
+}
+
+impl Absence {
+    /// Of a member that is watched from now on.
+    pub(super) fn new(now_seconds: f64) -> Self {
+        Self { began_seconds: now_seconds, watched_from_seconds: now_seconds, ..Self::default() }
+    }
+
+    /// Its share changed, or was not due until now: what it went without says nothing.
+    pub(super) fn restart(&mut self, now_seconds: f64) {
+        *self = Self::new(now_seconds);
+    }
+
+    /// Takes in one tick: connections of the member and of all that are due some. Says whether a missing member is
+    /// well again, and forgotten.
+    pub(super) fn tick(
+        &mut self,
+        own: f64,
+        pool: f64,
+        began_seconds: f64,
+        now_seconds: f64,
+        hold: f64,
+    ) -> bool {
+        if own > 0.0 {
+            self.longest = Some(self.longest.map_or(0.0, |longest| longest.max(self.pool)));
+            (self.pool, self.ticks, self.began_seconds) = (0.0, 0, now_seconds);
+        } else if pool > 0.0 {
+            if self.ticks == 0 && self.longest.is_some() {
+                self.began_seconds = began_seconds;
+            }
+            self.pool += pool;
+            self.ticks += 1;
+        }
+        let Some(missing) = &mut self.missing else { return false };
+        missing.got += own;
+        if missing.got >= RETURNED && missing.returned_seconds.is_none() {
+            missing.returned_seconds = Some(now_seconds);
+        }
+        let well = missing.returned_seconds.is_some_and(|since| now_seconds - since >= hold);
+        if well {
+            self.missing = None;
+        }
+        well
+    }
+
+    /// Whether the member is found missing.
+    pub(super) fn missing(&self) -> Option<&Missing> {
+        self.missing.as_ref()
+    }
+
+    /// Applies the rule; says whether the member is newly missing. `flagged` when the bank says it gets too little.
+    pub(super) fn judge(
+        &mut self,
+        share: f64,
+        dispersion: f64,
+        flagged: bool,
+        after_failures: bool,
+        around: &Surroundings,
+    ) -> bool {
+        let settings = around.settings;
+        let (least_ticks, doubled) =
+            if around.learning { (settings.least_ticks_learning, 2.0) } else { (settings.least_ticks, 1.0) };
+        if self.pool <= 0.0 || share <= 0.0 {
+            return false;
+        }
+        let nats = -self.pool * (1.0 - share).max(1e-12).ln() / dispersion.max(1.0);
+        if let Some(missing) = &mut self.missing {
+            missing.nats = missing.nats.max(nats);
+        }
+        if (self.ticks as f64) < least_ticks {
+            return false;
+        }
+        let years = settings.false_alarm_ticks / YEAR_SECONDS;
+        let yearly = around.members as f64 * around.per_second * YEAR_SECONDS * years;
+        let certain = nats >= doubled * (yearly.max(1.0).ln() + 3.0);
+        let found = if around.method == Method::Hash {
+            let recorded = around.now_seconds - self.watched_from_seconds >= settings.hash_record_seconds;
+            let unheard = self.longest.is_some_and(|longest| self.pool > settings.hash_gap_ratio * longest);
+            certain && recorded && unheard
+        } else {
+            certain || (flagged && self.pool * share >= DUE_WHEN_FLAGGED * dispersion.max(1.0))
+        };
+        found && self.find(nats, after_failures)
+    }
+
+    /// Finds the member missing on other grounds (an ejection that lasts); says whether that is new.
+    pub(super) fn find(&mut self, nats: f64, after_failures: bool) -> bool {
+        match &mut self.missing {
+            Some(missing) => {
+                missing.returned_seconds = None;
+                missing.got = 0.0;
+                false
+            }
+            None => {
+                let since_seconds = self.began_seconds;
+                self.missing =
+                    Some(Missing { since_seconds, nats, after_failures, returned_seconds: None, got: 0.0 });
+                true
+            }
+        }
+    }
+}

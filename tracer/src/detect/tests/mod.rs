@@ -1,0 +1,7 @@
+//! Tests of the whole room: behaviour on generated traffic, properties, and the reference's own numbers.
+
+mod balancer;
+mod behaviour;
+mod failures;
+mod golden;
+mod properties;

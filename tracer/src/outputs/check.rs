@@ -1,0 +1,29 @@
+//! What a check found, as data: the noun that both its outputs are made from.
+
+use crate::agent::Judged;
+use crate::collect::Uncounted;
+use crate::detect::Verdict;
+
+/// The end of a check.
+#[derive(Clone, Debug)]
+pub struct CheckReport {
+    /// Name of the host.
+    pub host: String,
+    /// When counting began, seconds since the epoch.
+    pub started_seconds: f64,
+    /// How long it counted.
+    pub duration_seconds: f64,
+    /// Every pool, judged or not.
+    pub pools: Vec<Judged>,
+    /// What could not be counted where it belongs.
+    pub uncounted: Uncounted,
+}
+
+impl CheckReport {
+    /// The most severe verdict of all pools that are judged.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let verdicts = self.pools.iter().filter_map(|pool| Some(pool.assessment.as_ref()?.verdict));
+        verdicts.min().unwrap_or(Verdict::InsufficientEvidence)
+    }
+}

@@ -1,0 +1,152 @@
+//! A check for a person: verdict first, then the sentence, then the figures.
+
+use super::check::CheckReport;
+use super::check_json::timestamp;
+use super::escape::for_terminal;
+use crate::agent::Judged;
+use crate::collect::{Failures, Uncounted};
+use crate::detect::{Assessment, Finding, MemberAssessment};
+use crate::pools::MemberSample;
+use std::fmt::Write as _;
+
+/// The whole report, newline at its end.
+#[must_use]
+pub fn render(report: &CheckReport) -> String {
+    let mut text = String::new();
+    let mut listed = Vec::new();
+    for pool in &report.pools {
+        match &pool.assessment {
+            Some(assessment) => judged(&mut text, pool, assessment),
+            None => listed.push(pool),
+        }
+    }
+    if text.is_empty() {
+        text.push_str("no pool seen: no balancer opened connections to two backends on one port\n");
+    }
+    if !listed.is_empty() {
+        text.push_str("\nalso seen, not judged:\n");
+        for pool in listed {
+            let _ = writeln!(text, "  {}", listed_line(pool));
+        }
+    }
+    if let Some(line) = uncounted(&report.uncounted) {
+        let _ = write!(text, "\n{line}\n");
+    }
+    text
+}
+
+fn judged(text: &mut String, pool: &Judged, assessment: &Assessment) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let identity = &pool.sample.pool;
+    let _ = write!(text, "{}", for_terminal(&identity.name));
+    if let Some(balancer) = &identity.balancer {
+        let _ = write!(text, " by {}", for_terminal(balancer));
+    }
+    let _ =
+        write!(text, " ({}): {}", for_terminal(&identity.source), assessment.verdict.as_str().to_uppercase());
+    if let Some(since) = assessment.since_seconds {
+        let _ = write!(text, " since {}", timestamp(since));
+    }
+    let _ = write!(text, "\n  {}\n", for_terminal(&assessment.summary));
+    if assessment.findings.len() > 1 {
+        let others: Vec<_> = assessment.findings[1..].iter().map(|verdict| verdict.as_str()).collect();
+        let _ = writeln!(text, "  also found: {}", others.join(", "));
+    }
+    if let Some(note) = &pool.sample.note {
+        let _ = writeln!(text, "  note: {}", for_terminal(note));
+    }
+    text.push('\n');
+    text.push_str(&table(&pool.sample.members, &assessment.members));
+}
+
+const COLUMNS: [&str; 9] =
+    ["backend", "", "expected", "share", "95 % interval", "attempts", "failed", "live", "probes"];
+
+fn table(samples: &[MemberSample], found: &[MemberAssessment]) -> String {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    for (sample, found) in samples.iter().zip(found) {
+        rows.push([
+            sample.backend.to_string(),
+            found.finding.map_or("", word).to_owned(),
+            found.expected_share.map_or("—".into(), percent),
+            found.observed_share.map_or("—".into(), percent),
+            found
+                .share_interval
+                .map_or("—".into(), |[low, high]| format!("{} to {}", percent(low), percent(high))),
+            sample.total.attempts.to_string(),
+            failures(&sample.total.failed),
+            sample.stock.map_or("—".into(), |stock| stock.live.to_string()),
+            sample.total.probes.to_string(),
+        ]);
+    }
+    let widths: Vec<usize> = (0..COLUMNS.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::from(" ");
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            // Names to the left, figures to the right; a column in which nothing stands is left out.
+            match (column, width) {
+                (_, 0) => {}
+                (0 | 1, _) => _ = write!(line, " {cell:<width$}"),
+                _ => _ = write!(line, "  {cell:>width$}"),
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+const fn word(finding: Finding) -> &'static str {
+    match finding {
+        Finding::Over => "OVER",
+        Finding::Under => "UNDER",
+        Finding::Missing => "MISSING",
+        Finding::Unexpected => "UNEXPECTED",
+        Finding::Failing => "FAILING",
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// `3 refused, 1 cancelled`
+fn failures(failed: &Failures) -> String {
+    let causes: Vec<_> = failed
+        .by_cause()
+        .into_iter()
+        .filter(|&(_, count)| count > 0)
+        .map(|(cause, count)| format!("{count} {}", cause.replace('_', " ")))
+        .collect();
+    if causes.is_empty() { "0".into() } else { causes.join(", ") }
+}
+
+fn listed_line(pool: &Judged) -> String {
+    let members = &pool.sample.members;
+    let attempts: u64 = members.iter().map(|member| member.total.attempts).sum();
+    let name = for_terminal(&pool.sample.pool.name);
+    let note = pool.sample.note.as_deref().map_or(String::new(), |note| format!(" ({})", for_terminal(note)));
+    format!("{name}: {attempts} connections to {} backends{note}", members.len())
+}
+
+fn uncounted(uncounted: &Uncounted) -> Option<String> {
+    let mut parts = Vec::new();
+    if uncounted.backends > 0 {
+        parts.push(format!("{} connections whose backend has no counters of its own", uncounted.backends));
+    }
+    if uncounted.connections > 0 {
+        parts.push(format!("{} connections whose end is not known", uncounted.connections));
+    }
+    match uncounted.recursion_misses {
+        Some(0) | None => {}
+        Some(misses) => {
+            parts.push(format!("{misses} events that the kernel skipped (made up for where possible)"))
+        }
+    }
+    (!parts.is_empty()).then(|| format!("not counted where it belongs: {}", parts.join("; ")))
+}

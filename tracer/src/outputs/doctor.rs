@@ -1,0 +1,76 @@
+//! What this host supports, program by program.
+
+use super::escape;
+use crate::kernel::{Intent, Outcome, ProgramReport, Support};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// One JSON object on one line, schema `tracer.doctor/1`, newline included.
+#[must_use]
+pub fn json(support: &Support) -> String {
+    let programs: Vec<Value> = support.programs.iter().map(program_json).collect();
+    let object = json!({
+        "schema": "tracer.doctor/1",
+        "kernel": support.kernel,
+        "can_trace": support.can_trace(),
+        "refusal": support.refusal.as_ref().map(ToString::to_string),
+        "programs": programs,
+        "notices": support.notices,
+    });
+    format!("{}\n", escape::json(&object.to_string()))
+}
+
+fn program_json(report: &ProgramReport) -> Value {
+    let (intent, lost) = match report.intent {
+        Intent::Required => ("required", None),
+        Intent::Optional(lost) => ("optional", Some(lost)),
+    };
+    let reason = match &report.outcome {
+        Outcome::Refused(reason) => Some(reason),
+        Outcome::NotTried | Outcome::Works => None,
+    };
+    json!({
+        "name": report.name,
+        "intent": intent,
+        "works": report.outcome.works(),
+        "reason": reason,
+        "lost": lost.filter(|_| !report.outcome.works()),
+        "without": report.notes,
+        "verified_instructions": report.verified_instructions,
+    })
+}
+
+/// One line for each program, then what else is worth knowing.
+#[must_use]
+pub fn text(support: &Support) -> String {
+    let mut text = format!("kernel {}\n", escape::for_terminal(&support.kernel));
+    for report in &support.programs {
+        let _ = writeln!(text, "  {:<12} {}", report.name, escape::for_terminal(&outcome(report)));
+    }
+    for notice in &support.notices {
+        let _ = writeln!(text, "notice: {}", escape::for_terminal(notice));
+    }
+    match &support.refusal {
+        None => text.push_str("this host can be traced\n"),
+        Some(refusal) => {
+            _ = writeln!(text, "this host cannot be traced: {}", escape::for_terminal(&refusal.to_string()))
+        }
+    }
+    text
+}
+
+fn outcome(report: &ProgramReport) -> String {
+    let mut line = match (&report.outcome, report.intent) {
+        (Outcome::Works, _) => "ok".to_owned(),
+        (Outcome::NotTried, _) => "not tried".to_owned(),
+        (Outcome::Refused(reason), Intent::Required) => format!("refused, and required: {reason}"),
+        (Outcome::Refused(reason), Intent::Optional(lost)) => format!("refused: {reason}; lost: {lost}"),
+    };
+    if let Some(count) = report.verified_instructions {
+        let _ = write!(line, " ({count} instructions verified)");
+    }
+    if !report.notes.is_empty() {
+        let _ = write!(line, "; works without: {}", report.notes.join(", "));
+    }
+    line
+}

@@ -1,0 +1,12 @@
+//! What is found, shown: JSON and text. Takes nouns of the other rooms and gives text; decides nothing.
+
+mod check;
+mod check_json;
+mod check_text;
+mod doctor;
+pub mod escape;
+
+pub use check::CheckReport;
+pub use check_json::render as check_json;
+pub use check_text::render as check_text;
+pub use doctor::{json as doctor_json, text as doctor_text};
