@@ -99,12 +99,13 @@ fn icmp_from_a_router_is_unreachable() {
 fn checks_at_layer_4_are_probes_and_stay_out_of_the_shares() {
     let (_turn, block) = (turn::traffic(), Block::new());
     let backends = backends(block, 4);
-    let _haproxy = Haproxy::at(block.balancer(1))
+    let haproxy = Haproxy::at(block.balancer(1))
         .server(backends[0].address, "check inter 20ms")
         .servers(addresses(&backends[1..]), "check inter 1s")
         .start();
     let running = check(SECONDS, Pools::of_backends(&backends)).start();
     Load::on(block.balancer(1)).run_for(TRAFFIC);
+    drop(haproxy);
     wait_until_closed(&backends);
     let ended = running.finish();
     ended.print_uncounted();
@@ -127,7 +128,7 @@ fn a_backup_and_a_drained_server_that_get_only_checks_are_as_they_should_be() {
         let (_turn, block) = (turn::traffic(), Block::new());
         let backends = backends(block, 4);
         let [first, second, backup, drained] = [0, 1, 2, 3].map(|at: usize| backends[at].address);
-        let _haproxy = Haproxy::at(block.balancer(1))
+        let haproxy = Haproxy::at(block.balancer(1))
             .option(kind)
             .servers([first, second], "check inter 500ms")
             .server(backup, "check inter 500ms backup")
@@ -137,6 +138,9 @@ fn a_backup_and_a_drained_server_that_get_only_checks_are_as_they_should_be() {
         let members = members.map(|(address, more)| (address, more.to_owned()));
         let running = check(SECONDS, pools.pool("app", None, members)).start();
         Load::on(block.balancer(1)).run_for(TRAFFIC);
+        // Its checks end, too: a connect between the last sweep and the reading of the counters is in no sum.
+        drop(haproxy);
+        wait_until_closed(&backends);
         let ended = running.finish();
         println!("checks: {}", if kind.is_empty() { "layer 4" } else { kind });
         for backend in &backends {

@@ -174,16 +174,18 @@ fn the_same_addresses_in_two_namespaces_are_two_balancers() {
     let _nginxes = networks.each_ref().map(|network| {
         Nginx::at(block.balancer(1)).servers(remote.iter().copied()).within(&network.front).start()
     });
-    let of_one = check(SECONDS, Pools::of(remote.iter().copied()))
+    let mut of_one = check(SECONDS, Pools::of(remote.iter().copied()))
         .argument("--netns")
         .argument(networks[0].front.path())
         .start();
-    let of_both = check(SECONDS, Pools::of(remote.iter().copied())).start();
+    let mut of_both = check(SECONDS, Pools::of(remote.iter().copied())).start();
     for (network, per_second) in networks.iter().zip([100, 140]) {
         let load = Load::on(block.balancer(1)).per_second(per_second).within(&network.front);
         load.run_for(SOME_TRAFFIC / 2);
     }
     wait_until_closed(here.iter().chain(&there));
+    of_one.traffic_is_over();
+    of_both.traffic_is_over();
     let (of_one, of_both) = (of_one.finish(), of_both.finish());
     of_one.equals(&here);
     let established = |pool: &&serde_json::Value| -> u64 {

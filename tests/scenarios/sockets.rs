@@ -129,11 +129,11 @@ fn live_connections_are_live() {
     ended.member("app", backend.address).is("probes", 0);
 }
 
-/// Traces a client of this name by the backend's address alone.
+/// Traces a client of this name by the addresses of its two backends alone.
 #[track_caller]
 fn named(name: &[u8], command: &str, json: bool) -> (Ended, SocketAddr) {
     let (_turn, block) = (turn::traffic(), Block::new());
-    let backend = Backend::start(block.backend(1), Hold);
+    let backends = [1, 2].map(|n| Backend::start(block.backend(n), Hold));
     let mut client = Client::start(OsStr::from_bytes(name));
     let tracer = if json {
         check_without_pools(SECONDS)
@@ -141,9 +141,11 @@ fn named(name: &[u8], command: &str, json: bool) -> (Ended, SocketAddr) {
         crate::support::tracer::tracer(["check", "--for", "2s"])
     };
     let running = tracer.argument("--backend").argument(block.network()).start();
-    assert_eq!(client.ask(format!("{command} {}", backend.address)), "ok");
-    wait_until_closed([&backend]);
-    (running.finish(), backend.address)
+    for backend in &backends {
+        assert_eq!(client.ask(format!("{command} {}", backend.address)), "ok");
+    }
+    wait_until_closed(&backends);
+    (running.finish(), backends[0].address)
 }
 
 /// The only pool that has this backend.
@@ -166,7 +168,7 @@ fn threads_that_rename_themselves_are_one_balancer() {
     let pool = pool_of(&ended, address);
     let balancer = pool["balancer"].as_str().unwrap_or_default();
     ended.ensure(balancer.starts_with("envoy"), "the balancer should be the leader's name");
-    ended.ensure(pool["members"][0]["established"] == 8, "eight connections of one balancer");
+    ended.ensure(pool["members"][0]["established"] == 8, "eight connections of one balancer to each");
 }
 
 /// Quotes, a newline, an escape sequence, a tab and a byte that is not UTF-8.
