@@ -4,6 +4,8 @@
 //! bucket below and one above. A bucket's width is at most a quarter of its lower bound, so that a quantile is off by
 //! at most a quarter. Powers of two need no division in the kernel.
 
+#![expect(clippy::cast_possible_truncation, reason = "bucket numbers are below 87; const fn has no try_from")]
+
 /// log2 of the lower bound of the first octave, nanoseconds.
 const FIRST_OCTAVE: u32 = 15;
 /// log2 of the upper bound of the last octave, nanoseconds.

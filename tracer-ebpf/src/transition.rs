@@ -239,6 +239,7 @@ pub const fn payload_received(bytes_received: u64, fin_taken_in: bool) -> u64 {
 /// by less than half its range was read late, by one who lost a race: it has not moved.
 #[inline(always)]
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is compared")]
 pub const fn widen(seen: u64, now: u32) -> u64 {
     let growth = now.wrapping_sub(seen as u32);
     if growth > u32::MAX / 2 { seen } else { seen.wrapping_add(growth as u64) }

@@ -39,7 +39,8 @@ pub(super) fn attribute(counts: &[f64], shares: &[f64], dispersion: f64, margin:
         let mut worst = (0, 0.0);
         for (position, &index) in left.iter().enumerate() {
             let nats = total * departure(counts[index] / total, shares[index] / due, margin) / dispersion;
-            if nats > worst.1 {
+            // Of two that are equally conspicuous but for rounding (always so in a pool of two), the first.
+            if nats > worst.1 * (1.0 + 1e-9) {
                 worst = (position, nats);
             }
         }

@@ -318,6 +318,11 @@ impl Bank {
     }
 
     #[cfg(test)]
+    pub(super) fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    #[cfg(test)]
     pub(super) fn test(&self, member: usize, alternative: usize) -> &Test {
         &self.members[member].tests[alternative]
     }

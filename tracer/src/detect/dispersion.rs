@@ -94,6 +94,7 @@ impl Dispersion {
             if block.ticks >= 1 << (2 * index) && block.total >= least_total {
                 if scale.previous.total > 0.0 {
                     let found = scatter(&scale.previous, block) / freedom;
+                    let found = found.min(CLIP * scale.phi.max(STEADIEST));
                     if scale.seen == 0 && index > 0 {
                         scale.phi = below;
                     }

@@ -22,6 +22,8 @@ pub(super) const CANCELLED: usize = 3;
 pub(super) const LOCAL: usize = 4;
 /// Ages kept before old ones are given half the weight.
 const AGES: u64 = 4096;
+/// No bucket counts further, so that all of them together can be added up.
+const MOST_PER_BUCKET: u64 = 1 << 40;
 
 /// Attempts whose fate is known, and those that failed, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -78,7 +80,11 @@ impl Tally {
 fn early_cancelled(ages: &Histogram, boundary_seconds: f64) -> u64 {
     let early =
         |bucket: usize| upper_bound_ns(bucket).is_some_and(|bound| (bound as f64) <= boundary_seconds * 1e9);
-    ages.0.iter().enumerate().filter(|&(bucket, _)| early(bucket)).map(|(_, count)| count).sum()
+    ages.0
+        .iter()
+        .enumerate()
+        .filter(|&(bucket, _)| early(bucket))
+        .fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }
 
 /// A finding on failures.
@@ -148,7 +154,7 @@ impl Health {
             kept.0.iter_mut().for_each(|count| *count /= 2);
         }
         for (sum, count) in kept.0.iter_mut().zip(ages.0.iter()) {
-            *sum = sum.saturating_add(*count);
+            *sum = sum.saturating_add(*count).min(MOST_PER_BUCKET);
         }
     }
 

@@ -52,8 +52,11 @@ impl Roster {
             places,
         };
         let change = new.change_from(self);
-        *self = new;
-        Some(change)
+        let renamed = change.from.iter().enumerate().any(|(index, from)| *from != Some(index));
+        let another_unit = !renamed && self.len() == new.len() && change.same_shares;
+        let shares = if another_unit { std::mem::take(&mut self.shares) } else { new.shares };
+        *self = Self { shares, ..new };
+        (!another_unit).then_some(change)
     }
 
     fn change_from(&self, old: &Self) -> Change {

@@ -93,7 +93,7 @@ pub fn render(report: &CheckReport) -> serde_json::Result<String> {
         started: timestamp(report.started_seconds),
         duration_seconds: rounded(report.duration_seconds, 1e3),
         verdict: report.verdict(),
-        pools: report.pools.iter().filter_map(|pool| judged(pool)).collect(),
+        pools: report.pools.iter().filter_map(judged).collect(),
         listed: report.pools.iter().filter(|pool| pool.assessment.is_none()).map(listed).collect(),
         uncounted: report.uncounted,
     };

@@ -104,7 +104,9 @@ impl Pools {
         parts.extend(self.discovered_parts(&sorted, &assignment));
         let keys: HashSet<&PoolKey> = parts.iter().map(|part| &part.key).collect();
         self.health_checks.retain(|key, _| keys.contains(key));
-        parts.into_iter().map(|part| self.measure(part, sample)).collect()
+        // A sweep covers all sockets or none: what had no connection yet has none now, if the sweep finished.
+        let sweep_finished = sample.backends.iter().all(|backend| backend.stock.is_some());
+        parts.into_iter().map(|part| self.measure(part, sample, sweep_finished)).collect()
     }
 
     fn declared_parts<'a>(
@@ -235,9 +237,7 @@ impl Pools {
             .collect()
     }
 
-    fn measure(&mut self, part: Part<'_>, sample: &Sample) -> PoolSample {
-        // A sweep covers all sockets or none: what had no connection yet has none now, if the sweep finished.
-        let sweep_finished = sample.backends.iter().all(|backend| backend.stock.is_some());
+    fn measure(&mut self, part: Part<'_>, sample: &Sample, sweep_finished: bool) -> PoolSample {
         let counted = |backend: &SocketAddr, place: Place| {
             let here = !matches!(place, Place::Shared { counted_here: false });
             let seen = part.traffic.filter(|_| here).and_then(|traffic| traffic.backends.get(backend));

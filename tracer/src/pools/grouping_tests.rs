@@ -1,1 +1,305 @@
+use super::*;
+use crate::collect::{BackendSample, Balancer, Counters, Stock};
+use crate::pools::{BackendRange, DeclaredMember, parse_pools_file};
+use proptest::prelude::*;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
+fn declared(text: &str) -> Vec<DeclaredPool> {
+    let file = parse_pools_file("pools.toml", text.as_bytes()).unwrap();
+    file.resolve(|_, _| Ok(Vec::new())).unwrap()
+}
+
+fn pool(name: &str, balancer: Option<&str>, members: &[(&str, f64)]) -> DeclaredPool {
+    let members = members
+        .iter()
+        .map(|(address, weight)| DeclaredMember { backend: address.parse().unwrap(), weight: *weight })
+        .collect();
+    DeclaredPool {
+        name: name.into(),
+        balancer: balancer.map(Into::into),
+        method: Method::default(),
+        source: "pools.toml:1".into(),
+        members,
+        health_check_interval: None,
+    }
+}
+
+fn balancer(command: &str, unit: &str, listens: Option<bool>) -> Arc<Balancer> {
+    Arc::new(Balancer {
+        command: command.into(),
+        cgroup: Some(format!("/system.slice/{unit}.service")),
+        netns: 1,
+        first_pid: 1,
+        listens,
+    })
+}
+
+fn seen(balancer: &Arc<Balancer>, backend: &str, attempts: u64) -> BackendSample {
+    let counters = Counters { attempts, ..Counters::default() };
+    BackendSample {
+        balancer: Arc::clone(balancer),
+        backend: backend.parse().unwrap(),
+        delta: counters.clone(),
+        total: counters,
+        stock: Some(Stock::default()),
+    }
+}
+
+fn sample(backends: Vec<BackendSample>) -> Sample {
+    Sample { time_seconds: 1.0, interval_seconds: 1.0, backends, ..Sample::default() }
+}
+
+/// One line per pool: name, balancer, judged or listed, then backend=weight:decisions.
+fn shown(pools: &[PoolSample]) -> Vec<String> {
+    pools
+        .iter()
+        .map(|pool| {
+            let balancer = pool.pool.balancer.as_deref().unwrap_or("-");
+            let judged = if pool.judged { "judged" } else { "listed" };
+            let mut line = format!("{} {balancer} {judged}", pool.pool.name);
+            for member in &pool.members {
+                let weight = member.weight.map_or("?".into(), |weight| weight.to_string());
+                write!(line, " {}={weight}:{}", member.backend, member.decisions).unwrap();
+            }
+            line
+        })
+        .collect()
+}
+
+#[test]
+fn without_declarations_everything_is_discovered() {
+    let nginx = balancer("nginx", "nginx", None);
+    let apt = balancer("apt", "apt", Some(false));
+    let mine = balancer("mine", "mine", Some(true));
+    let mut pools = Pools::new(Vec::new(), Filter::default());
+    let found = pools.group(&sample(vec![
+        seen(&nginx, "10.0.0.2:80", 5),
+        seen(&nginx, "10.0.0.1:80", 4),
+        seen(&nginx, "10.0.0.1:81", 1),
+        seen(&apt, "192.0.2.1:80", 1),
+        seen(&apt, "192.0.2.2:80", 1),
+        seen(&mine, "10.0.0.1:80", 1),
+        seen(&mine, "[::ffff:10.0.0.2]:80", 1),
+    ]));
+    assert_eq!(
+        shown(&found),
+        [
+            "apt:80 apt listed 192.0.2.1:80=1:1 192.0.2.2:80=1:1",
+            "mine:80 mine judged 10.0.0.1:80=1:1 10.0.0.2:80=1:1",
+            "nginx:80 nginx judged 10.0.0.1:80=1:4 10.0.0.2:80=1:5",
+        ]
+    );
+    assert_eq!(found[0].pool.expected_source, ExpectedSource::Assumed);
+    assert_eq!(found[0].pool.source, "discovered");
+    let later = pools.group(&sample(vec![seen(&nginx, "10.0.0.1:80", 4)]));
+    assert_eq!(later.len(), 3, "members stay");
+    assert_eq!(shown(&later)[2], "nginx:80 nginx judged 10.0.0.1:80=1:4 10.0.0.2:80=1:0");
+}
+
+#[test]
+fn what_a_filter_selects_is_judged() {
+    let apt = balancer("apt", "apt", Some(false));
+    let backends = vec![
+        seen(&apt, "192.0.2.1:80", 1),
+        seen(&apt, "192.0.2.2:80", 1),
+        seen(&apt, "192.0.2.1:81", 1),
+        seen(&apt, "192.0.2.2:81", 1),
+    ];
+    let filter = Filter { port: Some(80), ..Filter::default() };
+    let found = Pools::new(Vec::new(), filter).group(&sample(backends));
+    assert_eq!(shown(&found), ["apt:80 apt judged 192.0.2.1:80=1:1 192.0.2.2:80=1:1"]);
+}
+
+#[test]
+fn a_declared_pool_is_there_without_traffic() {
+    let pools = declared("[[pool]]\nname = \"app\"\nmembers = [{ address = \"10.0.0.1:80\" }]");
+    let found = Pools::new(pools.clone(), Filter::default()).group(&Sample::default());
+    assert_eq!(shown(&found), ["app - judged 10.0.0.1:80=1:0"]);
+    assert_eq!(found[0].pool.source, "pools.toml:1");
+    let named = vec![DeclaredPool { balancer: Some("nginx".into()), ..pools[0].clone() }];
+    let found = Pools::new(named, Filter::default()).group(&Sample::default());
+    assert_eq!(shown(&found), ["app nginx judged 10.0.0.1:80=1:0"]);
+}
+
+#[test]
+fn an_undeclared_backend_on_the_members_port_is_unexpected() {
+    let nginx = balancer("nginx", "nginx", None);
+    let mut pools = Pools::new(
+        vec![pool("app", None, &[("10.0.0.1:8080", 1.0), ("10.0.0.2:8080", 3.0)])],
+        Filter::default(),
+    );
+    let found = pools.group(&sample(vec![
+        seen(&nginx, "10.0.0.1:8080", 1),
+        seen(&nginx, "10.0.0.9:8080", 2),
+        seen(&nginx, "10.0.0.1:9090", 3),
+        seen(&nginx, "10.0.0.2:9090", 4),
+    ]));
+    assert_eq!(
+        shown(&found),
+        [
+            "app nginx judged 10.0.0.1:8080=1:1 10.0.0.2:8080=3:0 10.0.0.9:8080=?:2",
+            "nginx:9090 nginx judged 10.0.0.1:9090=1:3 10.0.0.2:9090=1:4",
+        ]
+    );
+}
+
+#[test]
+fn on_a_port_of_several_pools_a_stranger_is_noted() {
+    let nginx = balancer("nginx", "nginx", None);
+    let two = vec![pool("app", None, &[("10.0.0.1:80", 1.0)]), pool("api", None, &[("10.0.0.2:80", 1.0)])];
+    let found = Pools::new(two, Filter::default()).group(&sample(vec![
+        seen(&nginx, "10.0.0.1:80", 1),
+        seen(&nginx, "10.0.0.2:80", 1),
+        seen(&nginx, "10.0.0.3:80", 1),
+    ]));
+    assert_eq!(shown(&found), ["app nginx judged 10.0.0.1:80=1:1", "api nginx judged 10.0.0.2:80=1:1"]);
+    assert!(found.iter().all(|pool| pool.note.as_ref().unwrap().starts_with("10.0.0.3:80 gets traffic")));
+}
+
+#[test]
+fn the_outside_world_is_no_stranger_of_a_private_web_pool() {
+    let nginx = balancer("nginx", "nginx", None);
+    let pools =
+        vec![pool("app", None, &[("10.0.0.1:80", 1.0)]), pool("tls", None, &[("10.0.0.1:8443", 1.0)])];
+    let found = Pools::new(pools, Filter::default()).group(&sample(vec![
+        seen(&nginx, "10.0.0.1:80", 1),
+        seen(&nginx, "192.0.2.7:80", 1),
+        seen(&nginx, "192.0.2.7:8443", 1),
+    ]));
+    let expected = ["app nginx judged 10.0.0.1:80=1:1", "tls nginx listed"];
+    assert_eq!(shown(&found)[0], expected[0]);
+    assert_eq!(shown(&found)[1], "tls - judged 10.0.0.1:8443=1:0", "nobody has talked to its member");
+}
+
+#[test]
+fn a_declaration_that_names_nobody_takes_the_likely_balancer() {
+    let (nginx, curl) = (balancer("nginx", "nginx", None), balancer("curl", "user", Some(false)));
+    let app = || vec![pool("app", None, &[("10.0.0.1:80", 1.0)])];
+    let both = sample(vec![seen(&nginx, "10.0.0.1:80", 9), seen(&curl, "10.0.0.1:80", 1)]);
+    let found = Pools::new(app(), Filter::default()).group(&both);
+    assert_eq!(shown(&found), ["app curl listed 10.0.0.1:80=1:1", "app nginx judged 10.0.0.1:80=1:9"]);
+    let found = Pools::new(app(), Filter::default()).group(&sample(vec![seen(&curl, "10.0.0.1:80", 1)]));
+    assert_eq!(shown(&found), ["app curl judged 10.0.0.1:80=1:1"], "nobody else is there");
+    let curl_only = Filter { balancer: Some("curl".into()), ..Filter::default() };
+    let found = Pools::new(app(), curl_only).group(&both);
+    assert_eq!(shown(&found), ["app curl judged 10.0.0.1:80=1:1"]);
+}
+
+#[test]
+fn a_named_balancer_without_members_traffic_shows_what_it_does_on_their_port() {
+    let (nginx, other) = (balancer("nginx", "edge", None), balancer("nginx", "other", None));
+    let app = vec![pool("app", Some("edge"), &[("10.0.0.1:8080", 1.0)])];
+    let found = Pools::new(app, Filter::default())
+        .group(&sample(vec![seen(&nginx, "10.0.0.9:8080", 9), seen(&other, "10.0.0.1:8080", 1)]));
+    assert_eq!(shown(&found), ["app nginx (edge.service) judged 10.0.0.1:8080=1:0 10.0.0.9:8080=?:9"]);
+}
+
+#[test]
+fn shared_members_decide_nothing_and_are_counted_once() {
+    let haproxy = balancer("haproxy", "haproxy", None);
+    let app = pool("app", None, &[("10.0.0.1:80", 1.0), ("10.0.0.2:80", 1.0), ("10.0.0.3:80", 1.0)]);
+    let api = pool("api", None, &[("10.0.0.3:80", 1.0), ("10.0.0.4:80", 1.0)]);
+    let found = Pools::new(vec![app, api], Filter::default()).group(&sample(
+        ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"].map(|to| seen(&haproxy, to, 5)).to_vec(),
+    ));
+    assert_eq!(
+        shown(&found),
+        [
+            "app haproxy judged 10.0.0.1:80=1:5 10.0.0.2:80=1:5 10.0.0.3:80=0:0",
+            "api haproxy listed 10.0.0.3:80=0:0 10.0.0.4:80=1:5",
+        ]
+    );
+    assert_eq!(found[0].members[2].total.attempts, 5);
+    assert_eq!(found[1].members[0].total.attempts, 0);
+    assert_eq!(
+        found[1].note.as_deref().unwrap(),
+        "10.0.0.3:80 is left out: pool \"app\" of the same balancer has it too; \
+         not judged: 1 of its members with a weight belong to it alone, two are needed"
+    );
+}
+
+#[test]
+fn a_filter_hides_what_it_does_not_select() {
+    let pools = vec![
+        pool("app", Some("nginx"), &[("10.0.0.1:80", 1.0), ("10.0.1.1:80", 1.0)]),
+        pool("db", Some("haproxy"), &[("10.0.0.1:5432", 1.0)]),
+    ];
+    let by_port = Filter { port: Some(5432), ..Filter::default() };
+    assert_eq!(
+        shown(&Pools::new(pools.clone(), by_port).group(&Sample::default())),
+        ["db haproxy judged 10.0.0.1:5432=1:0"]
+    );
+    let by_name = Filter { balancer: Some("nginx.service".into()), ..Filter::default() };
+    assert_eq!(Pools::new(pools.clone(), by_name).group(&Sample::default()).len(), 1);
+    let range: BackendRange = "10.0.0.0/24:80".parse().unwrap();
+    let by_range = Filter { backend: Some(range), ..Filter::default() };
+    let found = Pools::new(pools, by_range).group(&Sample::default());
+    assert_eq!(shown(&found), ["app nginx judged 10.0.0.1:80=1:0"]);
+    assert_eq!(found[0].note.as_deref(), Some("the filter leaves 1 of 2 members"));
+}
+
+#[test]
+fn drained_members_make_no_verdict() {
+    let app = vec![pool("app", None, &[("10.0.0.1:80", 0.0)])];
+    let found = Pools::new(app, Filter::default()).group(&Sample::default());
+    assert!(!found[0].judged && found[0].note.as_deref().unwrap().contains("every member is drained"));
+}
+
+#[test]
+fn an_unfinished_sweep_is_unknown_for_every_member() {
+    let nginx = balancer("nginx", "nginx", None);
+    let mut backend = seen(&nginx, "10.0.0.1:80", 1);
+    backend.stock = None;
+    let app = vec![pool("app", None, &[("10.0.0.1:80", 1.0), ("10.0.0.2:80", 1.0)])];
+    let found = Pools::new(app, Filter::default()).group(&sample(vec![backend]));
+    assert!(found[0].members.iter().all(|member| member.stock.is_none()));
+}
+
+#[test]
+fn a_reload_replaces_the_declarations() {
+    let nginx = balancer("nginx", "nginx", None);
+    let backends = sample(vec![seen(&nginx, "10.0.0.1:80", 1), seen(&nginx, "10.0.0.2:80", 1)]);
+    let mut pools = Pools::new(Vec::new(), Filter::default());
+    assert_eq!(pools.group(&backends)[0].pool.name, "nginx:80");
+    pools.declare(vec![pool("app", None, &[("10.0.0.2:80", 1.0), ("10.0.0.1:80", 1.0)])]);
+    assert_eq!(shown(&pools.group(&backends)), ["app nginx judged 10.0.0.1:80=1:1 10.0.0.2:80=1:1"]);
+}
+
+fn backends() -> impl Strategy<Value = Vec<BackendSample>> {
+    let names = ["nginx", "haproxy", "curl"];
+    let one = (0..3_usize, 0..2_usize, 1..6_u8, 80..82_u16, 0..9_u64).prop_map(
+        move |(name, unit, host, port, attempts)| {
+            let balancer = balancer(names[name], ["one", "two"][unit], None);
+            seen(&balancer, &format!("10.0.0.{host}:{port}"), attempts)
+        },
+    );
+    proptest::collection::vec(one, 0..30)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_of_the_backends_makes_no_difference(
+        (one, other) in backends().prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())),
+    ) {
+        let declared = || vec![
+            pool("app", Some("nginx"), &[("10.0.0.1:80", 1.0), ("10.0.0.2:80", 2.0)]),
+            pool("api", None, &[("10.0.0.2:80", 1.0), ("10.0.0.3:81", 0.0)]),
+        ];
+        let pools = || Pools::new(declared(), Filter::default());
+        let (mut first, mut second) = (pools(), pools());
+        for _ in 0..2 {
+            let found = first.group(&sample(one.clone()));
+            prop_assert_eq!(format!("{found:?}"), format!("{:?}", second.group(&sample(other.clone()))));
+            // Every counter is in one place at most.
+            let there: u64 = found.iter().flat_map(|pool| &pool.members).map(|member| member.delta.attempts).sum();
+            prop_assert!(there <= one.iter().map(|backend| backend.delta.attempts).sum());
+            let mut names: Vec<_> = found.iter().map(|pool| (&pool.pool.name, &pool.pool.balancer)).collect();
+            names.sort();
+            names.dedup();
+            prop_assert_eq!(names.len(), found.len(), "each pool has a name of its own");
+        }
+    }
+}

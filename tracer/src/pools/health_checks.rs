@@ -11,7 +11,7 @@
 //!
 //! Over any time: attempts = decisions + probes taken out + checks taken out + held back.
 
-use super::regularity::{Explanation, IdleArrivals};
+use super::regularity::IdleArrivals;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -150,15 +150,9 @@ impl Member {
         }
 
         if self.role == Role::Idle {
-            let explained = self.idle.explain(now, interval, rest);
-            rest = match explained {
-                Explanation::Traffic { released } => released,
-                Explanation::Undecided => 0,
-                Explanation::Timer { settled } => {
-                    self.ledger.checks += settled;
-                    0
-                }
-            };
+            let told = self.idle.explain(now, interval, rest);
+            self.ledger.checks += told.settled;
+            rest = told.released;
         }
         self.ledger.held_back = self.idle.held_back();
         self.ledger.decisions += rest;

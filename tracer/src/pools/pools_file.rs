@@ -3,7 +3,7 @@
 use super::Method;
 use super::address::{MemberAddress, parse_address};
 use super::declared::{PoolsFile, WrittenMember, WrittenPool};
-use super::problem::{PoolsFileError, Position};
+use super::problem::{PoolsFileError, Position, Positions};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -48,7 +48,7 @@ struct Member {
 /// # Errors
 /// Every problem found, in the order of the text; never an empty list.
 pub fn parse_pools_file(file: &str, bytes: &[u8]) -> Result<PoolsFile, Vec<PoolsFileError>> {
-    let mut reader = Reader { file, bytes, problems: Vec::new() };
+    let mut reader = Reader { file, bytes, positions: Positions::new(bytes), problems: Vec::new() };
     let pools = reader.read();
     reader.problems.sort_by_key(|problem| (problem.line, problem.column));
     if reader.problems.is_empty() {
@@ -58,9 +58,27 @@ pub fn parse_pools_file(file: &str, bytes: &[u8]) -> Result<PoolsFile, Vec<Pools
     }
 }
 
+/// The TOML parser's message in this file's words, on one line.
+fn explain(message: &str) -> String {
+    let message = message.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+    if message == "duplicate key" {
+        return "this key is there twice: keep one".into();
+    }
+    [
+        ("expected f64", "expected a number such as 2 or 0.5"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list in [ ]"),
+        ("unknown field", "unknown key"),
+        ("unknown variant", "unknown method"),
+    ]
+    .into_iter()
+    .fold(message, |message, (theirs, ours)| message.replace(theirs, ours))
+}
+
 struct Reader<'a> {
     file: &'a str,
     bytes: &'a [u8],
+    positions: Positions<'a>,
     problems: Vec<PoolsFileError>,
 }
 
@@ -75,8 +93,8 @@ impl Reader<'_> {
         });
     }
 
-    fn position(&self, offset: usize) -> Position {
-        Position::of(self.bytes, offset)
+    fn position(&mut self, offset: usize) -> Position {
+        self.positions.of(offset)
     }
 
     fn read(&mut self) -> Vec<WrittenPool> {
@@ -91,8 +109,7 @@ impl Reader<'_> {
             Ok(document) => document,
             Err(error) => {
                 let offset = error.span().unwrap_or(Range { start: 0, end: 0 }).start;
-                let message = error.message().lines().map(str::trim).collect::<Vec<_>>().join("; ");
-                self.problem(offset, message);
+                self.problem(offset, explain(error.message()));
                 return Vec::new();
             }
         };
@@ -105,6 +122,7 @@ impl Reader<'_> {
 
     fn pool(&mut self, pool: Spanned<Pool>, names: &mut HashMap<String, usize>) -> WrittenPool {
         let start = pool.span().start;
+        let line = self.position(start).line;
         let pool = pool.into_inner();
         let name = self.name(start, pool.name, names);
         let balancer = pool.balancer.map(|balancer| {
@@ -122,14 +140,7 @@ impl Reader<'_> {
                 }
             });
         let members = self.members(start, &name, pool.members);
-        WrittenPool {
-            name,
-            balancer,
-            method: pool.method,
-            line: self.position(start).line,
-            members,
-            health_check_interval,
-        }
+        WrittenPool { name, balancer, method: pool.method, line, members, health_check_interval }
     }
 
     fn name(

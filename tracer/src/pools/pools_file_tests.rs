@@ -116,7 +116,31 @@ fn host_names_are_told_from_addresses() {
     assert!(!with("127.0.0.1:80"));
 }
 
+/// Neither is quadratic in the length of a line or the number of members.
+#[test]
+fn a_large_file_is_read_in_one_line_too() {
+    for separator in ["", "\n"] {
+        let mut text = String::from("[[pool]]\nname = \"p\"\nmembers = [");
+        for number in 0..40_000_u32 {
+            let [_, _, high, low] = number.to_be_bytes();
+            write!(text, "{{ address = \"10.1.{high}.{low}:80\" }},{separator}").unwrap();
+        }
+        text.push(']');
+        assert_eq!(load("f", text.as_bytes()).unwrap()[0].members.len(), 40_000);
+    }
+}
+
+#[test]
+fn what_editors_of_other_systems_leave_is_no_problem() {
+    let text = "\u{feff}[[pool]]\r\nname = \"p\"\r\nmembers = [{ address = \"10.0.0.1:80\" }]\r\n";
+    assert_eq!(load("f", text.as_bytes()).unwrap()[0].source, "f:1");
+    let problems = load("f", text.replace(":80", "").as_bytes()).unwrap_err();
+    assert_eq!((problems[0].line, problems[0].column), (3, 24));
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = load("f", &bytes);

@@ -36,15 +36,35 @@ pub(super) struct Position {
     pub(super) column: usize,
 }
 
-impl Position {
-    /// Where the byte `offset` of `text` is. Bytes that are no UTF-8 count as one column each.
-    pub(super) fn of(text: &[u8], offset: usize) -> Self {
-        let before = &text[..offset.min(text.len())];
-        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
-            column: 1 + String::from_utf8_lossy(&before[line_start..]).chars().count(),
-        }
+/// Turns byte offsets of a text into places; fast when they are asked for in order, even in one very long line.
+#[derive(Debug)]
+pub(super) struct Positions<'a> {
+    text: &'a [u8],
+    line_starts: Vec<usize>,
+    /// The last place given, with its offset.
+    last: (usize, Position),
+}
+
+impl<'a> Positions<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        let newlines = text.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
+        let line_starts = std::iter::once(0).chain(newlines.map(|(offset, _)| offset + 1)).collect();
+        Self { text, line_starts, last: (0, Position { line: 1, column: 1 }) }
+    }
+
+    /// Where the byte `offset` is, the end of the text for what is beyond. Bytes that are no UTF-8 count as characters.
+    pub(super) fn of(&mut self, offset: usize) -> Position {
+        let offset = offset.min(self.text.len());
+        let line = self.line_starts.partition_point(|&start| start <= offset);
+        let (last_offset, last) = self.last;
+        let (from, column) = if last.line == line && last_offset <= offset {
+            (last_offset, last.column)
+        } else {
+            (self.line_starts[line - 1], 1)
+        };
+        let column = column + String::from_utf8_lossy(&self.text[from..offset]).chars().count();
+        self.last = (offset, Position { line, column });
+        self.last.1
     }
 }
 
@@ -54,11 +74,12 @@ mod tests {
 
     #[test]
     fn positions_count_characters_from_one() {
-        let text = "ab\nä=é!".as_bytes();
-        assert_eq!(Position::of(text, 0), Position { line: 1, column: 1 });
-        assert_eq!(Position::of(text, 3), Position { line: 2, column: 1 });
-        assert_eq!(Position::of(text, 8), Position { line: 2, column: 4 });
-        assert_eq!(Position::of(text, 99), Position { line: 2, column: 5 });
+        let mut positions = Positions::new("ab\nä=é!".as_bytes());
+        for (offset, line, column) in
+            [(0, 1, 1), (2, 1, 3), (3, 2, 1), (5, 2, 2), (8, 2, 4), (5, 2, 2), (99, 2, 5)]
+        {
+            assert_eq!(positions.of(offset), Position { line, column }, "byte {offset}");
+        }
     }
 
     #[test]

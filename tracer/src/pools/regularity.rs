@@ -6,8 +6,18 @@ use std::collections::VecDeque;
 const HISTORY: usize = 16;
 /// Arrivals before anything is said.
 const ENOUGH: usize = 4;
+/// Arrivals before anything is said when the gaps are hardly longer than the interval in which arrivals are counted:
+/// then even a timer's come by two and none.
+const ENOUGH_WHEN_COARSE: usize = 8;
+/// Gaps below this many intervals are such.
+const COARSE_INTERVALS: f64 = 1.5;
 /// Coefficient of variation of the gaps: 0 for a perfect timer, 1 for arrivals at random.
-const REGULAR_BELOW: f64 = 0.5;
+const REGULAR_BELOW: f64 = 0.45;
+/// The same beyond which no timer explains it, in a long history; in a short one it takes more, by 0.8 divided by
+/// the number of arrivals.
+const IRREGULAR_ABOVE: f64 = 0.5;
+/// From this many intervals on, the arrivals of a timer with some jitter fall in an interval of their own each.
+const PAIR_INTERVALS: f64 = 1.7;
 /// Checks come at most once a second; a little more, since arrival times are known to the interval only.
 const MAX_PER_SECOND: f64 = 1.1;
 /// A pause of this many gaps ends one series of checks (the balancer stopped checking) and starts another.
@@ -19,13 +29,22 @@ const BURST: u32 = 3;
 
 /// What the arrivals are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Explanation {
-    /// Not enough to tell: everything is held back.
+enum Explanation {
+    /// Not enough to tell.
     Undecided,
-    /// Health checks; those that left the history are checks for good.
-    Timer { settled: u64 },
-    /// Traffic, with all that was held back.
-    Traffic { released: u64 },
+    /// Health checks.
+    Timer,
+    /// Anything but.
+    Traffic,
+}
+
+/// What is known, after an interval, of arrivals that were held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// They were traffic.
+    pub(super) released: u64,
+    /// They were checks.
+    pub(super) settled: u64,
 }
 
 /// Arrivals at one member that should get no traffic.
@@ -39,6 +58,15 @@ pub(super) struct IdleArrivals {
     timer: Option<f64>,
     /// The last that could be told was traffic.
     traffic: bool,
+}
+
+/// What the gaps between arrivals look like.
+struct Gaps {
+    mean: f64,
+    /// Coefficient of variation.
+    variation: f64,
+    /// Gaps within one interval.
+    pairs: usize,
 }
 
 impl IdleArrivals {
@@ -68,32 +96,31 @@ impl IdleArrivals {
         withdrawn
     }
 
-    /// Adds the arrivals of the interval that ends at `now`, and says what they are.
-    pub(super) fn explain(&mut self, now: f64, interval: f64, arrivals: u64) -> Explanation {
-        let mut settled = 0;
+    /// Holds back the arrivals of the interval that ends at `now`, and says which of all held back are explained.
+    pub(super) fn explain(&mut self, now: f64, interval: f64, arrivals: u64) -> Told {
+        let mut told = Told::default();
         if arrivals > 0 {
-            settled += self.start_again_after_a_pause(now - interval);
+            told.settled = self.start_again_after_a_pause(now - interval);
             self.remember(now, interval, arrivals);
         }
         match self.verdict(now, interval, arrivals) {
-            Explanation::Timer { .. } => {
+            Explanation::Undecided => {}
+            Explanation::Timer => {
                 // Kept open as long as they are in the history: a random series may look regular at first.
                 self.undecided = None;
                 self.traffic = false;
                 let open = self.held_back.min(self.times.len() as u64);
-                settled += self.held_back - open;
+                told.settled += self.held_back - open;
                 self.held_back = open;
-                Explanation::Timer { settled }
             }
-            Explanation::Traffic { .. } => {
+            Explanation::Traffic => {
                 self.timer = None;
                 self.undecided = None;
                 self.traffic = true;
-                Explanation::Traffic { released: std::mem::take(&mut self.held_back) }
+                told.released = std::mem::take(&mut self.held_back);
             }
-            Explanation::Undecided if settled > 0 => Explanation::Timer { settled },
-            Explanation::Undecided => Explanation::Undecided,
         }
+        told
     }
 
     fn start_again_after_a_pause(&mut self, interval_start: f64) -> u64 {
@@ -103,6 +130,7 @@ impl IdleArrivals {
         }
         self.times.clear();
         self.timer = None;
+        self.undecided = None;
         std::mem::take(&mut self.held_back)
     }
 
@@ -129,32 +157,50 @@ impl IdleArrivals {
             .undecided
             .is_some_and(|(since, arrivals)| arrivals as f64 > (now - since) + f64::from(BURST));
         if too_many_at_once || too_many_in_all {
-            return Explanation::Traffic { released: 0 };
+            return Explanation::Traffic;
         }
         if self.times.len() < ENOUGH {
             return Explanation::Undecided;
         }
-        let (mean, variation) = self.gaps();
+        let Gaps { mean, variation, pairs } = self.gaps(interval);
+        if mean < COARSE_INTERVALS * interval && self.times.len() < ENOUGH_WHEN_COARSE {
+            return Explanation::Undecided;
+        }
+        // A timer's do not come two at a time, but for once when the balancer is reloaded.
+        let pairs_forgiven = usize::from(self.timer.is_some() || self.times.len() >= ENOUGH_WHEN_COARSE);
+        if mean >= PAIR_INTERVALS * interval && pairs > pairs_forgiven {
+            return Explanation::Traffic;
+        }
+        if variation >= IRREGULAR_ABOVE + 0.8 / self.times.len() as f64 {
+            return Explanation::Traffic;
+        }
         if variation >= REGULAR_BELOW {
-            return Explanation::Traffic { released: 0 };
+            // Could be either: what was told last stays.
+            return match (self.timer, self.traffic) {
+                (Some(_), _) => Explanation::Timer,
+                (None, true) => Explanation::Traffic,
+                (None, false) => Explanation::Undecided,
+            };
         }
         if mean * MAX_PER_SECOND < 1.0 {
             // Even, but too frequent for a timer: whether it goes on will tell, unless it has told before.
-            let go_on = Explanation::Traffic { released: 0 };
-            return if self.traffic { go_on } else { Explanation::Undecided };
+            return if self.traffic { Explanation::Traffic } else { Explanation::Undecided };
         }
         self.timer = Some(mean);
-        Explanation::Timer { settled: 0 }
+        Explanation::Timer
     }
 
-    /// Mean of the gaps, and their coefficient of variation.
+    /// The gaps between the arrivals of the history. An arrival is known to the interval only, which alone gives
+    /// each of its two ends a variance of a twelfth of the interval's square: that is no irregularity.
     #[expect(clippy::cast_precision_loss, reason = "at most HISTORY")]
-    fn gaps(&self) -> (f64, f64) {
+    fn gaps(&self, interval: f64) -> Gaps {
         let gaps: Vec<f64> =
             self.times.iter().zip(self.times.iter().skip(1)).map(|(one, next)| next - one).collect();
         let count = gaps.len() as f64;
         let mean = gaps.iter().sum::<f64>() / count;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (count - 1.0);
-        (mean, if mean > 0.0 { variance.sqrt() / mean } else { f64::INFINITY })
+        let variance = (variance - interval * interval / 6.0).max(0.0);
+        let variation = if mean > 0.0 { variance.sqrt() / mean } else { f64::INFINITY };
+        Gaps { mean, variation, pairs: gaps.iter().filter(|&&gap| gap < 0.75 * interval).count() }
     }
 }

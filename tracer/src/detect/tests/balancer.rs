@@ -139,6 +139,7 @@ impl Pool {
             interval_seconds: 1.0,
             members: members.collect(),
             judged: true,
+            note: None,
         };
         let assessment = self.judge.judge(&sample, f64::from(self.tick));
         sane(&assessment);
