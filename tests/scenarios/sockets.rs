@@ -36,6 +36,13 @@ fn a_close_with_linger_0_is_a_close() {
 }
 
 #[test]
+fn a_close_with_linger_0_and_no_payload_is_a_probe() {
+    let (ended, backend) = one(Hold, "linger0-empty 20 {}", "ok");
+    let member = ended.member("app", backend.address);
+    member.is("established", 20).is("closed", 20).is("probes", 20).is("resets", 0).failed_only("", 0);
+}
+
+#[test]
 fn a_reset_without_a_byte_is_told_apart() {
     let (ended, backend) = one(ResetWithoutData, "reset 20 {} 0", "ok");
     let member = ended.member("app", backend.address);
