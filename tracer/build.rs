@@ -22,11 +22,15 @@ const OBJECT_ENVIRONMENT: &[(&str, &str)] = &[
     ("CARGO_TERM_QUIET", "true"),
 ];
 
+/// Comes last, where it is read; the compiler's own words stand above, as warnings.
+const REMEDY: &str =
+    "the eBPF object was not built; if rust-src or bpf-linker is missing: run `cargo xtask setup`";
+
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{error:#}\n{REMEDY}");
             ExitCode::FAILURE
         }
     }
@@ -45,10 +49,7 @@ fn build() -> Result<()> {
         // SAFETY: no other thread exists yet that could read the environment while it changes.
         unsafe { env::set_var(name, value) }
     }
-    aya_build::build_ebpf([object], Toolchain::Custom(&toolchain)).context(
-        "the eBPF object was not built (the warnings above say why); `cargo xtask setup` installs what it needs: \
-         rust-src and bpf-linker",
-    )
+    aya_build::build_ebpf([object], Toolchain::Custom(&toolchain))
 }
 
 /// The toolchain that builds tracer itself: what rustup runs us with, else what [`TOOLCHAIN_FILE`] asks for.

@@ -10,7 +10,10 @@ use crate::{command::run_aside, machine::Machine, setup};
 /// Returns only when that fails.
 pub(crate) fn run(machine: &Machine, arguments: Vec<OsString>) -> Result<()> {
     setup::set_up(machine, false)?;
-    run_aside(machine.command("cargo").args(["build", "--release", "--package", "tracer"]), "see above")?;
+    run_aside(
+        machine.command("cargo").args(["build", "--release", "--package", "tracer"]),
+        "the errors above name place and reason",
+    )?;
     let program = machine.target.join("release/tracer");
     let error = Command::new(&program).args(or_demo(arguments)).exec();
     Err(error).with_context(|| format!("cannot start {}", program.display()))
