@@ -192,7 +192,7 @@ fn two_balancers_to_the_same_backends_are_two_pools() {
             .map(|address| ended.member(pool, address).adds_up().count("established"))
             .sum();
         ended.ensure(established == outcome.sent, format!("{pool}: {established} of {}", outcome.sent));
-        ended.ensure(ended.pool(pool)["verdict"] == verdict, format!("{pool} should be {verdict}"));
+        ended.says_of(pool, verdict);
     }
     for backend in &backends {
         let both: u64 =

@@ -41,7 +41,7 @@ fn trace(tracer: Tracer, balancer: SocketAddr, backends: &[Backend]) -> Ended {
 
 #[test]
 fn a_weight_typo_is_skewed_and_names_the_member() {
-    let (_turn, block) = (turn::alone(), Block::new());
+    let (_turn, block) = (turn::traffic(), Block::new());
     let backends = backends(block, 4);
     let nginx = Nginx::at(block.balancer(1))
         .server(backends[0].address, "weight=10")
@@ -49,7 +49,8 @@ fn a_weight_typo_is_skewed_and_names_the_member() {
     let _nginx = nginx.start();
     let tracer = check_everything(SECONDS, Pools::of_backends(&backends));
     let ended = trace(tracer, block.balancer(1), &backends);
-    ended.equals(&backends).says(1, "skewed");
+    // Without a filter the verdict on top is on everything that goes on here.
+    ended.equals(&backends).says_of("app", "skewed").exits(1);
     let guilty = backends[0].address;
     ended.member("app", guilty).finds("over").interval_contains(10.0 / 13.0);
     let summary = ended.pool("app")["summary"].as_str().unwrap_or_default();

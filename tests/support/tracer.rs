@@ -256,15 +256,22 @@ impl Ended {
         self
     }
 
-    /// Exit code, the verdict on top, and the verdict of the pool `app`; and that the object is of its schema.
+    /// Exit code, the verdict on top, and the verdict of the pool `app`.
     #[track_caller]
     pub(crate) fn says(&self, code: i32, verdict: &str) -> &Self {
+        self.says_of("app", verdict);
+        self.ensure(self.json["verdict"] == verdict, format!("verdict should be `{verdict}`"));
+        self.exits(code)
+    }
+
+    /// The verdict of one pool; and that the object is of its schema.
+    #[track_caller]
+    pub(crate) fn says_of(&self, pool: &str, verdict: &str) -> &Self {
         self.ensure(self.json["schema"] == "tracer.check/1", "one JSON object of schema tracer.check/1");
         let lines = self.stderr.lines().filter(|line| line.starts_with("tracing: ")).count();
         self.ensure(lines == 1, "exactly one line `tracing: `");
-        self.ensure(self.pool("app")["verdict"] == verdict, format!("pool app should be `{verdict}`"));
-        self.ensure(self.json["verdict"] == verdict, format!("verdict should be `{verdict}`"));
-        self.exits(code)
+        self.ensure(self.pool(pool)["verdict"] == verdict, format!("pool {pool} should be `{verdict}`"));
+        self
     }
 
     /// The only pool of this name.
