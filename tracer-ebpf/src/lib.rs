@@ -250,8 +250,6 @@ offsets! {
     socket_state,
     /// `net.ns.inum`
     net_inum,
-    /// `tcp_sock.inet_conn.icsk_inet.inet_sport`
-    sport,
     /// `tcp_sock.bytes_sent`
     bytes_sent,
     /// `tcp_sock.bytes_retrans`

@@ -196,7 +196,7 @@ const SS_UNCONNECTED: u32 = 1;
 /// Why an attempt went from SYN_SENT to CLOSE, from what the socket says at that moment.
 ///
 /// `sk_err` 0 means that nobody answered and nobody complained: either the application gave up, or `connect(2)` itself
-/// found no local port (`local_port` still 0) or no free pair of addresses and ports; that happens inside the call, so
+/// found no local port or no free pair of addresses and ports; that happens inside the call, so
 /// the `struct socket` is still unconnected. `socket_state` 0: the socket has no owner any more.
 #[inline(always)]
 #[must_use]

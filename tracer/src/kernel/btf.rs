@@ -220,6 +220,7 @@ fn word(data: &[u8], at: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the test's types and names are few")]
 mod tests {
     use super::*;
 
