@@ -6,7 +6,7 @@ use crate::support::load::Load;
 use crate::support::netns::{Fate, Network};
 use crate::support::nginx::Nginx;
 use crate::support::pools::Pools;
-use crate::support::tracer::{Ended, Tracer, accepted, check};
+use crate::support::tracer::{Ended, Tracer, accepted, check, check_everything};
 use crate::support::{require_root, turn};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const SECONDS: u64 = 9;
 const TRAFFIC: Duration = Duration::from_millis(7500);
 /// The same, where only counts matter.
-const FEW_SECONDS: u64 = 4;
+const FEW_SECONDS: u64 = 6;
 const SOME_TRAFFIC: Duration = Duration::from_millis(2500);
 
 fn backends(block: Block, count: u8) -> Vec<Backend> {
@@ -47,8 +47,10 @@ fn a_weight_typo_is_skewed_and_names_the_member() {
         .server(backends[0].address, "weight=10")
         .servers(addresses(&backends[1..]));
     let _nginx = nginx.start();
-    let ended = trace(check(SECONDS, Pools::of_backends(&backends)), block.balancer(1), &backends);
-    ended.equals(&backends).says(1, "skewed");
+    let tracer = check_everything(SECONDS, Pools::of_backends(&backends));
+    let ended = trace(tracer, block.balancer(1), &backends);
+    // Without a filter the verdict on top is on everything that goes on here.
+    ended.equals(&backends).says_of("app", "skewed").exits(1);
     let guilty = backends[0].address;
     ended.member("app", guilty).finds("over").interval_contains(10.0 / 13.0);
     let summary = ended.pool("app")["summary"].as_str().unwrap_or_default();
@@ -132,10 +134,8 @@ fn a_backend_that_was_not_declared_is_unexpected() {
     let (_turn, block) = (turn::traffic(), Block::new());
     let backends = backends(block, 4);
     let _nginx = Nginx::at(block.balancer(1)).servers(addresses(&backends)).start();
-    let pools =
-        Pools::new().pool("app", Some("nginx"), addresses(&backends[..3]).map(|it| (it, String::new())));
-    let tracer = check(SECONDS, pools).argument("--backend").argument(block.network());
-    let ended = trace(tracer, block.balancer(1), &backends);
+    let pools = Pools::of_backends(&backends[..3]);
+    let ended = trace(check(SECONDS, pools), block.balancer(1), &backends);
     ended.says(1, "unexpected-backend").equals(&backends);
     ended.member("app", backends[3].address).finds("unexpected");
 }
@@ -175,16 +175,18 @@ fn the_same_addresses_in_two_namespaces_are_two_balancers() {
     let _nginxes = networks.each_ref().map(|network| {
         Nginx::at(block.balancer(1)).servers(remote.iter().copied()).within(&network.front).start()
     });
-    let of_one = check(FEW_SECONDS, Pools::of(remote.iter().copied()))
+    let mut of_one = check(SECONDS, Pools::of(remote.iter().copied()))
         .argument("--netns")
         .argument(networks[0].front.path())
         .start();
-    let of_both = check(FEW_SECONDS, Pools::of(remote.iter().copied())).start();
+    let mut of_both = check(SECONDS, Pools::of(remote.iter().copied())).start();
     for (network, per_second) in networks.iter().zip([100, 140]) {
         let load = Load::on(block.balancer(1)).per_second(per_second).within(&network.front);
         load.run_for(SOME_TRAFFIC / 2);
     }
     wait_until_closed(here.iter().chain(&there));
+    of_one.traffic_is_over();
+    of_both.traffic_is_over();
     let (of_one, of_both) = (of_one.finish(), of_both.finish());
     of_one.equals(&here);
     let established = |pool: &&serde_json::Value| -> u64 {

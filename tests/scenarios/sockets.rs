@@ -36,6 +36,13 @@ fn a_close_with_linger_0_is_a_close() {
 }
 
 #[test]
+fn a_close_with_linger_0_and_no_payload_is_a_probe() {
+    let (ended, backend) = one(Hold, "linger0-empty 20 {}", "ok");
+    let member = ended.member("app", backend.address);
+    member.is("established", 20).is("closed", 20).is("probes", 20).is("resets", 0).failed_only("", 0);
+}
+
+#[test]
 fn a_reset_without_a_byte_is_told_apart() {
     let (ended, backend) = one(ResetWithoutData, "reset 20 {} 0", "ok");
     let member = ended.member("app", backend.address);
@@ -129,11 +136,11 @@ fn live_connections_are_live() {
     ended.member("app", backend.address).is("probes", 0);
 }
 
-/// Traces a client of this name by the backend's address alone.
+/// Traces a client of this name by the addresses of its two backends alone.
 #[track_caller]
 fn named(name: &[u8], command: &str, json: bool) -> (Ended, SocketAddr) {
     let (_turn, block) = (turn::traffic(), Block::new());
-    let backend = Backend::start(block.backend(1), Hold);
+    let backends = [1, 2].map(|n| Backend::start(block.backend(n), Hold));
     let mut client = Client::start(OsStr::from_bytes(name));
     let tracer = if json {
         check_without_pools(SECONDS)
@@ -141,9 +148,11 @@ fn named(name: &[u8], command: &str, json: bool) -> (Ended, SocketAddr) {
         crate::support::tracer::tracer(["check", "--for", "2s"])
     };
     let running = tracer.argument("--backend").argument(block.network()).start();
-    assert_eq!(client.ask(format!("{command} {}", backend.address)), "ok");
-    wait_until_closed([&backend]);
-    (running.finish(), backend.address)
+    for backend in &backends {
+        assert_eq!(client.ask(format!("{command} {}", backend.address)), "ok");
+    }
+    wait_until_closed(&backends);
+    (running.finish(), backends[0].address)
 }
 
 /// The only pool that has this backend.
@@ -166,7 +175,7 @@ fn threads_that_rename_themselves_are_one_balancer() {
     let pool = pool_of(&ended, address);
     let balancer = pool["balancer"].as_str().unwrap_or_default();
     ended.ensure(balancer.starts_with("envoy"), "the balancer should be the leader's name");
-    ended.ensure(pool["members"][0]["established"] == 8, "eight connections of one balancer");
+    ended.ensure(pool["members"][0]["established"] == 8, "eight connections of one balancer to each");
 }
 
 /// Quotes, a newline, an escape sequence, a tab and a byte that is not UTF-8.

@@ -54,9 +54,9 @@ impl Block {
         (address, self.port()).into()
     }
 
-    /// A short name for a namespace or a link of this scenario.
+    /// A short name for a namespace of this scenario, with the process that it ends with.
     pub(crate) fn name(self, what: &str) -> String {
-        format!("t{:x}{:02x}{what}", std::process::id(), self.scenario)
+        format!("tracer-e2e-{}-{}{what}", std::process::id(), self.scenario)
     }
 }
 

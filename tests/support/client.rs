@@ -90,7 +90,8 @@ fn obey(words: &[&str]) -> String {
     let address = |at: usize| words[at].parse::<SocketAddr>().unwrap();
     let outcomes: Vec<_> = match words[0] {
         "exchange" => (0..number(1)).map(|_| exchange(address(2))).collect(),
-        "linger0" => (0..number(1)).map(|_| linger_0(address(2))).collect(),
+        "linger0" => (0..number(1)).map(|_| linger_0(address(2), b"0123456789")).collect(),
+        "linger0-empty" => (0..number(1)).map(|_| linger_0(address(2), b"")).collect(),
         "reset" => (0..number(1)).map(|_| wait_for_reset(address(2), number(3))).collect(),
         "empty" => (0..number(1)).map(|_| connect(&new_socket(), address(2))).collect(),
         "threads" => in_threads(number(1), address(2)),
@@ -134,9 +135,9 @@ fn finish(mut stream: TcpStream) -> Outcome {
 }
 
 /// Ends a connection by its own RST.
-fn linger_0(to: SocketAddr) -> Outcome {
+fn linger_0(to: SocketAddr, payload: &[u8]) -> Outcome {
     let mut stream = connected(to)?;
-    stream.write_all(b"0123456789").unwrap();
+    stream.write_all(payload).unwrap();
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     socket::setsockopt(&stream, sockopt::Linger, &linger)
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 /// A namespace that `ip netns` knows by name; deleted when dropped.
@@ -21,6 +21,8 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     pub(crate) fn new(name: String) -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(delete_abandoned);
         ip(&format!("netns add {name}"));
         let file = Arc::new(File::open(format!("/run/netns/{name}")).unwrap());
         let namespace = Self { name, file };
@@ -76,6 +78,18 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+    }
+}
+
+/// Deletes what a run left that was killed.
+fn delete_abandoned() {
+    for entry in std::fs::read_dir("/run/netns").into_iter().flatten() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let owner = name.strip_prefix("tracer-e2e-").and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            println!("deleting {name}, left by a run that was killed");
+            let _ = Command::new("ip").args(["netns", "delete", &name]).status();
+        }
     }
 }
 

@@ -9,15 +9,21 @@ use tempfile::TempDir;
 /// A pools file, in a directory that goes with it.
 pub(crate) struct Pools {
     text: String,
+    port: Option<u16>,
+    checked_every: Option<&'static str>,
     directory: TempDir,
 }
 
 impl Pools {
     pub(crate) fn new() -> Self {
-        Self {
-            text: String::new(),
-            directory: tempfile::Builder::new().prefix("tracer-e2e-").tempdir().unwrap(),
-        }
+        let directory = tempfile::Builder::new().prefix("tracer-e2e-").tempdir().unwrap();
+        Self { text: String::new(), port: None, checked_every: None, directory }
+    }
+
+    /// Says of the pools to come how often their members are checked over HTTP.
+    pub(crate) fn checked_every(mut self, interval: &'static str) -> Self {
+        self.checked_every = Some(interval);
+        self
     }
 
     /// One pool called `app` with these members, all alike.
@@ -40,8 +46,12 @@ impl Pools {
         if let Some(balancer) = balancer {
             writeln!(self.text, "balancer = \"{balancer}\"").unwrap();
         }
+        if let Some(interval) = self.checked_every {
+            writeln!(self.text, "health_check_interval = \"{interval}\"").unwrap();
+        }
         self.text.push_str("members = [\n");
         for (address, more) in members {
+            self.port = Some(address.port());
             let comma = if more.is_empty() { "" } else { ", " };
             writeln!(self.text, "    {{ address = \"{address}\"{comma}{more} }},").unwrap();
         }
@@ -60,6 +70,11 @@ impl Pools {
         let file = self.directory.path().join("pools.toml");
         std::fs::write(&file, &self.text).unwrap();
         file
+    }
+
+    /// The port of the members.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap()
     }
 
     pub(crate) fn directory(&self) -> &Path {

@@ -30,8 +30,14 @@ pub(crate) fn tracer<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) ->
     Tracer { command, seconds: 0, _pools: None }
 }
 
-/// `tracer check --json` for so many seconds, against these pools.
+/// `tracer check --json` for so many seconds, against these pools and nothing else that goes on.
 pub(crate) fn check(seconds: u64, pools: Pools) -> Tracer {
+    let port = pools.port().to_string();
+    check_everything(seconds, pools).argument("--port").argument(port)
+}
+
+/// The same without a filter: what else goes on is judged too.
+pub(crate) fn check_everything(seconds: u64, pools: Pools) -> Tracer {
     let mut tracer = check_without_pools(seconds).argument("--pools").argument(pools.file());
     tracer._pools = Some(pools);
     tracer
@@ -91,7 +97,15 @@ impl Tracer {
                 text
             })
         });
-        Running { child, started, to_tracing: Duration::ZERO, stderr, stdout, tracer: self }
+        Running {
+            child,
+            started,
+            to_tracing: Duration::ZERO,
+            to_end_of_traffic: None,
+            stderr,
+            stdout,
+            tracer: self,
+        }
     }
 
     /// Runs it to its end, with nothing reading its standard output.
@@ -100,7 +114,11 @@ impl Tracer {
         drop(reader);
         self.command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
         let output = end_with_parent(&mut self.command, Signal::SIGKILL).output().unwrap();
-        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (
+            output.status,
+            stderr.lines().filter(|line| !is_debug_log(line)).map(|line| format!("{line}\n")).collect(),
+        )
     }
 }
 
@@ -110,6 +128,7 @@ pub(crate) struct Running {
     started: Instant,
     /// From its start to the line `tracing:`.
     pub(crate) to_tracing: Duration,
+    to_end_of_traffic: Option<Duration>,
     stderr: Lines,
     stdout: Option<JoinHandle<Vec<u8>>>,
     tracer: Tracer,
@@ -124,9 +143,9 @@ impl Running {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
-    /// Waits for its end, after the traffic.
+    /// Says that the traffic is over: it has to be before the last tick.
     #[track_caller]
-    pub(crate) fn finish(mut self) -> Ended {
+    pub(crate) fn traffic_is_over(&mut self) {
         let counted = self.started.elapsed().saturating_sub(self.to_tracing);
         let seconds = self.tracer.seconds;
         if seconds > 0 && self.to_tracing > Duration::ZERO {
@@ -135,6 +154,16 @@ impl Running {
                 "harness: the traffic ended {counted:?} after `tracing:`, too late for {seconds} s"
             );
         }
+        self.to_end_of_traffic = Some(counted);
+    }
+
+    /// Waits for its end, after the traffic.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Ended {
+        if self.to_end_of_traffic.is_none() {
+            self.traffic_is_over();
+        }
+        let seconds = self.tracer.seconds;
         let deadline = Duration::from_secs(seconds + 20);
         let status = wait::until("the tracer's end", deadline, || self.child.try_wait().unwrap());
         let stdout = self.stdout.take().unwrap().join().unwrap();
@@ -177,8 +206,15 @@ impl Lines {
         if let Some(reading) = self.reading.take() {
             let _ = reading.join();
         }
-        self.text.lock().unwrap().iter().fold(String::new(), |text, (line, _)| text + line + "\n")
+        let lines = self.text.lock().unwrap();
+        let said = lines.iter().filter(|(line, _)| !is_debug_log(line));
+        said.fold(String::new(), |text, (line, _)| text + line + "\n")
     }
+}
+
+/// The debug build's log of what its programs do in the kernel, a line for each event on the host.
+fn is_debug_log(line: &str) -> bool {
+    cfg!(debug_assertions) && line.starts_with("kernel: ")
 }
 
 /// What a tracer left when it ended.
@@ -220,15 +256,22 @@ impl Ended {
         self
     }
 
-    /// Exit code, the verdict on top, and the verdict of the pool `app`; and that the object is of its schema.
+    /// Exit code, the verdict on top, and the verdict of the pool `app`.
     #[track_caller]
     pub(crate) fn says(&self, code: i32, verdict: &str) -> &Self {
+        self.says_of("app", verdict);
+        self.ensure(self.json["verdict"] == verdict, format!("verdict should be `{verdict}`"));
+        self.exits(code)
+    }
+
+    /// The verdict of one pool; and that the object is of its schema.
+    #[track_caller]
+    pub(crate) fn says_of(&self, pool: &str, verdict: &str) -> &Self {
         self.ensure(self.json["schema"] == "tracer.check/1", "one JSON object of schema tracer.check/1");
         let lines = self.stderr.lines().filter(|line| line.starts_with("tracing: ")).count();
         self.ensure(lines == 1, "exactly one line `tracing: `");
-        self.ensure(self.pool("app")["verdict"] == verdict, format!("pool app should be `{verdict}`"));
-        self.ensure(self.json["verdict"] == verdict, format!("verdict should be `{verdict}`"));
-        self.exits(code)
+        self.ensure(self.pool(pool)["verdict"] == verdict, format!("pool {pool} should be `{verdict}`"));
+        self
     }
 
     /// The only pool of this name.
