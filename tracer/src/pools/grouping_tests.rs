@@ -95,7 +95,7 @@ fn without_declarations_everything_is_discovered() {
     assert_eq!(found[0].pool.expected_source, ExpectedSource::Assumed);
     assert_eq!(found[0].pool.source, "discovered");
     let later = pools.group(&sample(vec![seen(&nginx, "10.0.0.1:80", 4)]));
-    assert_eq!(later.len(), 3, "members stay");
+    assert_eq!(later.len(), 4, "members stay");
     assert_eq!(shown(&later)[2], "nginx:80 nginx judged 10.0.0.1:80=1:4 10.0.0.2:80=1:0");
 }
 
