@@ -1,4 +1,45 @@
-//! tracer
+//! Who gets the traffic? `tracer` counts every TCP connection that a load balancer opens, in the kernel, and judges the
+//! spread over its backends, whatever the balancer says of itself.
+//!
+//! # Data flows one way
+//!
+//! ```text
+//!  tracer-ebpf                          tracer
+//!  connect, transition ─┐
+//!  sweep ───────────────┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
+//!                                  Snapshot  Sample     PoolSample  Assessment
+//! ```
+//!
+//! | room | takes → gives | may touch |
+//! |---|---|---|
+//! | [`kernel`] | host → [`kernel::Snapshot`]: cumulative counters as read, and what was not counted | aya, bpf(2), BTF, `/proc`, cgroups; decides nothing |
+//! | [`collect`] | snapshots → [`collect::Sample`]: what happened in an interval; unknown is kept apart from zero | pure, but for the tick |
+//! | [`pools`] | sample and declarations → [`pools::PoolSample`]: which backends belong together, what each should get | pure, but for reading files and names |
+//! | [`detect`] | pool sample and time → [`detect::Assessment`]: the verdict | pure: no clock, no I/O |
+//! | [`outputs`] | assessments → text and JSON | nothing: gives strings |
+//! | [`agent`] | joins `pools` and `detect` | pure |
+//! | [`cli`] | arguments → exit code | terminal, signals; owns the runtime |
+//!
+//! The crate `tracer-ebpf` is two things: a library with the layout shared with the kernel and every decision of the
+//! kernel side that needs no kernel, and the eBPF object.
+//!
+//! # Words
+//!
+//! A **balancer** opens connections: the command of the thread-group leader, its cgroup, its network namespace. A
+//! **backend** is one remote address and port; a **pool** a balancer and the backends it spreads over; a **member** a
+//! backend in a pool, with its expected share. An **attempt** is a socket that enters SYN_SENT; it becomes
+//! **established**, or **failed** with a cause, or is still **pending**. A connection is **live**, **closing** or
+//! **closed**; a **probe** is one that ended without payload. A **sweep** reads the kernel's own counters of every
+//! tracked socket. The **signal** is what shares are computed on.
+//!
+//! Always: attempts = established + failed + pending (+ those whose socket could keep no state), and established = live +
+//! closing + closed. Pending, live and closing are counted and not derived, so that the sums can disagree and be seen
+//! to: while connections come and go they do by what happened between the sweep and the reading of the counters.
+//!
+//! # What is not here
+//!
+//! No event per connection crosses from the kernel: everything is added up there. No room but `kernel` knows aya. No
+//! room but `cli` prints. Nothing in `detect` reads a clock: a recorded sample is judged as a live one is.
 
 pub mod agent;
 pub mod cli;
