@@ -137,7 +137,11 @@ pub(crate) fn slot_of(key: &CellKey) -> Option<Slot> {
     if let Some(slot) = unsafe { SLOTS.get(key) } {
         return Some(*slot);
     }
-    let Ok(Some(slot)) = FREE.pop() else { return None };
+    let Ok(Some(slot)) = FREE.pop() else {
+        // Another CPU may have taken the last place for this very pair.
+        // SAFETY: as above.
+        return unsafe { SLOTS.get(key) }.copied();
+    };
     let cell = CELLS.get_ptr_mut(slot.index)?;
     // The place came from the queue, so nobody else writes its key.
     set!(cell, key, *key);

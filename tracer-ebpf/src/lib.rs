@@ -51,10 +51,10 @@ pub mod maps {
 
 /// Names of the programs in the object.
 pub mod programs {
-    /// `tp_btf/inet_sock_set_state`, CLOSE→SYN_SENT.
-    pub const CONNECT: &str = "connect";
-    /// `tp_btf/inet_sock_set_state`, every other transition that matters.
-    pub const TRANSITION: &str = "transition";
+    /// `tp_btf/inet_sock_set_state`, every change of state.
+    pub const LIFECYCLE: &str = "lifecycle";
+    /// The same again, for what the kernel skips `LIFECYCLE` for.
+    pub const RELIEF: &str = "relief";
     /// `iter/bpf_sk_storage_map`.
     pub const SWEEP: &str = "sweep";
 }

@@ -8,10 +8,16 @@
 //! namespace, and hands over the socket itself; kprobes and fentry are not to be had everywhere and cost more. It fires
 //! before the state is written, for TCP, MPTCP, SCTP and DCCP.
 //!
-//! Why two programs: the kernel skips a program that would interrupt itself on the same CPU. `connect` is long and runs
-//! in process context with softirqs on; what a softirq brings for other sockets meanwhile is `transition`'s, which is
-//! short. The misses of `connect` are therefore harmless (no softirq connects), those of `transition` are exported, and
-//! what was missed is made up for by the connection's next event or the next sweep.
+//! Why two programs: the kernel skips a program that would interrupt itself on the same CPU, as a softirq does that
+//! brings packets for other sockets while a process connects or closes. Under packet steering one program alone was
+//! skipped for 1 % of events. Both programs see every event, the second right after the first; while one is interrupted
+//! the other is not running, and what both see counts once, since only a change of the connection's own phase counts. TCP
+//! runs in processes and softirqs only, so there is no third level.
+//!
+//! What remains: some kernels run no tracepoint program on a CPU while bpf(2) reads or writes a map there, whoever calls
+//! it. Userspace of this project therefore reads mapped memory (see `maps.rs`); what another tool's call hides is made up
+//! for by the connection's next event or the next sweep, and counted as `repaired`. A close that is hidden so is lost: the
+//! socket is gone. The sums then disagree by it.
 
 use crate::cells::{
     OVERFLOW, at, cell, claim, claim_wrapping, count, exchange, get, set, slot_of, uncounted,
@@ -30,7 +36,7 @@ use core::mem::transmute;
 use core::ptr::{null_mut, read_volatile};
 use tracer_ebpf::histogram::bucket_of;
 use tracer_ebpf::transition::{
-    Cause, Connect, Phase, State, Step, cause, on_change, on_connect, payload_received, payload_sent,
+    Cause, Connect, Phase, State, Step, Watch, cause, on_change, on_connect, payload_received, payload_sent,
     reset_by_peer, tcp,
 };
 use tracer_ebpf::{Cell, CellKey, Connection};
@@ -62,27 +68,31 @@ impl Change {
     }
 }
 
-/// CLOSE→SYN_SENT, in the context of the connecting task: an attempt begins.
+/// Sees every change of state first.
 #[btf_tracepoint(function = "inet_sock_set_state")]
-pub(crate) fn connect(ctx: BtfTracePointContext) -> i32 {
-    let change = Change::read(&ctx);
-    if change.new == tcp::SYN_SENT && change.socket.protocol() == IPPROTO_TCP {
-        let counted = begin(change.socket);
-        log!(&ctx, "connect to port {}: counted {}", change.socket.dport(), counted.is_some() as u8);
-        let _ = counted;
-    }
-    0
+pub(crate) fn lifecycle(ctx: BtfTracePointContext) -> i32 {
+    see(&ctx, Watch::First)
 }
 
-/// Every other change of state of a socket that has an entry.
+/// Sees every change of state after `lifecycle`, and counts what the kernel skipped that for.
 #[btf_tracepoint(function = "inet_sock_set_state")]
-pub(crate) fn transition(ctx: BtfTracePointContext) -> i32 {
-    let change = Change::read(&ctx);
-    // What ends an attempt or a connection. Passive sockets come by here too and have no entry, which costs 5 ns.
-    if change.new == tcp::CLOSE || (change.new == tcp::ESTABLISHED && change.old != tcp::CLOSE) {
+pub(crate) fn relief(ctx: BtfTracePointContext) -> i32 {
+    see(&ctx, Watch::Relief)
+}
+
+#[inline(always)]
+fn see(ctx: &BtfTracePointContext, watch: Watch) -> i32 {
+    let change = Change::read(ctx);
+    if change.new == tcp::SYN_SENT {
+        if change.socket.protocol() == IPPROTO_TCP && begin(change.socket, watch).is_some() {
+            log!(ctx, "attempt to port {}", change.socket.dport());
+        }
+    } else if change.new == tcp::CLOSE || (change.new == tcp::ESTABLISHED && change.old != tcp::CLOSE) {
+        // What ends an attempt or a connection. Passive sockets come by here too and have no entry, which costs 5 ns.
         let step = step(change);
-        log!(&ctx, "transition: {}", step as u8);
-        let _ = step;
+        if !matches!(step, Step::Nothing) {
+            log!(ctx, "step {}", step as u8);
+        }
     }
     0
 }
@@ -99,24 +109,30 @@ fn entry(socket: Kernel, flags: u32) -> Option<*mut Connection> {
 
 /// Counts an attempt. `None`: not one of ours, or counted already.
 #[inline(always)]
-fn begin(socket: Kernel) -> Option<()> {
+fn begin(socket: Kernel, watch: Watch) -> Option<()> {
+    let entry = entry(socket, BPF_SK_STORAGE_GET_F_CREATE);
+    let before = match entry {
+        Some(connection) => State(get!(connection, state)),
+        // What the first program could make no entry for, it has counted.
+        None if matches!(watch, Watch::Relief) => return None,
+        None => State(0),
+    };
+    let connect = on_connect(watch, before.phase());
+    if matches!(connect, Connect::AlreadyCounted) {
+        return None;
+    }
     let key = key(socket)?;
-    // SAFETY: a helper without arguments.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    let Some(connection) = entry(socket, BPF_SK_STORAGE_GET_F_CREATE) else {
+    let Some(connection) = entry else {
         let cell = cell(slot_of(&key).unwrap_or(OVERFLOW))?;
         count!(cell, attempts += 1_u8);
         count!(cell, untracked += 1_u8);
         uncounted!(no_storage);
         return Some(());
     };
-    let before = State(get!(connection, state));
-    let age_ns = now_ns.wrapping_sub(get!(connection, started_ns));
-    match on_connect(before.phase(), age_ns) {
-        Connect::Begin => {}
-        Connect::AlreadyCounted => return None,
+    match connect {
         Connect::FailThenBegin => repair(connection, before, Step::Fail),
         Connect::CloseThenBegin => repair(connection, before, Step::Close),
+        Connect::Begin | Connect::AlreadyCounted => {}
     }
     let slot = match slot_of(&key) {
         Some(slot) => slot,
@@ -127,7 +143,8 @@ fn begin(socket: Kernel) -> Option<()> {
     };
     let tcp = socket.tcp()?;
     set!(connection, slot, slot);
-    set!(connection, started_ns, now_ns);
+    // SAFETY: a helper without arguments.
+    set!(connection, started_ns, unsafe { bpf_ktime_get_ns() });
     set!(connection, sent_bytes, payload_sent(tcp.bytes_sent(), tcp.bytes_retrans()));
     set!(connection, received_bytes, tcp.bytes_received());
     set!(connection, segments_sent, u64::from(tcp.segs_out()));
@@ -277,9 +294,10 @@ pub(crate) fn claim_traffic(
     socket: Kernel,
     tcp: Kernel,
 ) -> (u64, u64) {
-    // Retransmitted first: bytes that are sent again between the two reads then count as sent, and are claimed back
-    // never, since a claim only goes forwards; the other way round they would be missing until the next one.
-    let sent = payload_sent(tcp.bytes_sent(), tcp.bytes_retrans());
+    // What was sent is read before what was sent again: bytes sent again between the two are then taken off too early
+    // and made up for by the next claim. The other way round they would count twice for good: claims never go back.
+    let bytes_sent = tcp.bytes_sent();
+    let sent = payload_sent(bytes_sent, tcp.bytes_retrans());
     let received = payload_received(tcp.bytes_received(), socket.fin_taken_in());
     let growth = claim(at!(connection, sent_bytes), sent);
     if growth != 0 {

@@ -1,6 +1,10 @@
 //! The maps. Sizes of `SLOTS`, `FREE` and `CELLS` are set by userspace before loading.
+//!
+//! What userspace reads each tick is mapped into its memory: that is no system call, and bpf(2) on a map keeps some
+//! kernels from running tracepoint programs on that CPU meanwhile.
 
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     btf_maps::SkStorage,
     macros::{btf_map, map},
     maps::{Array, HashMap, Queue},
@@ -17,10 +21,10 @@ pub(crate) static SLOTS: HashMap<CellKey, Slot> = HashMap::with_max_entries(1, 0
 pub(crate) static FREE: Queue<Slot> = Queue::with_max_entries(1, 0);
 
 #[map]
-pub(crate) static CELLS: Array<Cell> = Array::with_max_entries(1, 0);
+pub(crate) static CELLS: Array<Cell> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
-pub(crate) static UNCOUNTED: Array<Uncounted> = Array::with_max_entries(1, 0);
+pub(crate) static UNCOUNTED: Array<Uncounted> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map]
-pub(crate) static SWEEP_END: Array<SweepEnd> = Array::with_max_entries(1, 0);
+pub(crate) static SWEEP_END: Array<SweepEnd> = Array::with_max_entries(1, BPF_F_MMAPABLE);

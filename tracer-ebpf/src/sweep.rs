@@ -63,10 +63,10 @@ fn visit(session: u64, socket: Kernel, connection: *mut Connection) -> Option<()
         return None;
     }
     let cell = cell(get!(connection, slot))?;
-    if let Some(after) = missed(found) {
-        if !exchange(at!(connection, state), before.0, before.to(after).0) {
-            return None;
-        }
+    if let Some(after) = missed(found)
+        && exchange(at!(connection, state), before.0, before.to(after).0)
+    {
+        // An exchange that fails has met the event itself, which has counted.
         make_up(cell, found);
     }
     if !matches!(found, Found::Pending | Found::MissedFailure) {

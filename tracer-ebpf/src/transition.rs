@@ -2,7 +2,7 @@
 //!
 //! They rest on the connection's own phase, not on the TCP state that the kernel says it came from. So everything
 //! counts once: simultaneous open and self-connect (which reach ESTABLISHED by SYN_RECV), a socket that connects again
-//! after a refusal, AF_UNSPEC and reconnect, an event that was missed, and two versions of the programs side by side.
+//! after a refusal, AF_UNSPEC and reconnect, an event that was missed, and one that two programs see.
 
 /// TCP states, from `include/net/tcp_states.h`; part of the kernel's user API (`enum` in `linux/bpf.h`).
 pub mod tcp {
@@ -66,6 +66,16 @@ impl State {
     }
 }
 
+/// Which of the two programs on the hook sees an event. The kernel skips a program that would interrupt itself on the
+/// same CPU; of two, one is not running then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watch {
+    /// Runs first.
+    First,
+    /// Runs second, and finds counted what the first one saw.
+    Relief,
+}
+
 /// What to do when a socket enters SYN_SENT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Connect {
@@ -75,22 +85,19 @@ pub enum Connect {
     FailThenBegin,
     /// A new attempt; how the last one on this socket ended was missed: count it as closed first.
     CloseThenBegin,
-    /// This very event was counted already, by another version of the program.
+    /// The first program counted it.
     AlreadyCounted,
 }
 
-/// Two programs see the same event within microseconds; a socket needs a system call or more to connect again.
-const SAME_EVENT_NS: u64 = 20_000;
-
-/// Decides on CLOSE→SYN_SENT. `age_ns` is the time since the attempt that the storage knows began.
+/// Decides on CLOSE→SYN_SENT.
 #[inline(always)]
 #[must_use]
-pub const fn on_connect(phase: Phase, age_ns: u64) -> Connect {
-    match phase {
-        Phase::Idle | Phase::Ended => Connect::Begin,
-        Phase::Established => Connect::CloseThenBegin,
-        Phase::Connecting if age_ns < SAME_EVENT_NS => Connect::AlreadyCounted,
-        Phase::Connecting => Connect::FailThenBegin,
+pub const fn on_connect(watch: Watch, phase: Phase) -> Connect {
+    match (watch, phase) {
+        (_, Phase::Idle | Phase::Ended) => Connect::Begin,
+        (Watch::Relief, _) => Connect::AlreadyCounted,
+        (Watch::First, Phase::Established) => Connect::CloseThenBegin,
+        (Watch::First, Phase::Connecting) => Connect::FailThenBegin,
     }
 }
 
@@ -205,9 +212,11 @@ pub const fn cause(sk_err: u32, sk_err_soft: u32, socket_state: u32) -> Cause {
     let error = if sk_err == 0 { sk_err_soft } else { sk_err };
     // errno values of include/uapi/asm-generic/errno.h, the same on every architecture that eBPF in Rust builds for.
     match error {
-        111 => Cause::Refused,                 // ECONNREFUSED
-        110 => Cause::TimedOut,                // ETIMEDOUT
-        101 | 112 | 113 => Cause::Unreachable, // ENETUNREACH, EHOSTDOWN, EHOSTUNREACH
+        111 => Cause::Refused,  // ECONNREFUSED
+        110 => Cause::TimedOut, // ETIMEDOUT
+        // ENETUNREACH, EHOSTDOWN, EHOSTUNREACH; over IPv6 also EACCES (prohibited by an administrator or a policy);
+        // ENONET: the host is isolated.
+        101 | 112 | 113 | 13 | 64 => Cause::Unreachable,
         0 if socket_state == SS_UNCONNECTED => Cause::Local,
         0 => Cause::Cancelled,
         _ => Cause::Other,
@@ -262,7 +271,7 @@ mod tests {
         let (mut attempts, mut established, mut failed, mut closed) = (0, 0, 0, 0);
         for &(old, new) in changes {
             if new == tcp::SYN_SENT {
-                match on_connect(state.phase(), u64::MAX) {
+                match on_connect(Watch::First, state.phase()) {
                     Connect::Begin => {}
                     Connect::FailThenBegin => failed += 1,
                     Connect::CloseThenBegin => closed += 1,
@@ -339,9 +348,11 @@ mod tests {
     }
 
     #[test]
-    fn a_second_version_of_the_program_counts_nothing_twice() {
+    fn the_second_program_counts_only_what_the_first_did_not_see() {
         let state = State(0).next_attempt();
-        assert_eq!(on_connect(state.phase(), 1_000), Connect::AlreadyCounted);
+        assert_eq!(on_connect(Watch::Relief, State(0).phase()), Connect::Begin);
+        assert_eq!(on_connect(Watch::Relief, state.to(Ended).phase()), Connect::Begin);
+        assert_eq!(on_connect(Watch::Relief, state.phase()), Connect::AlreadyCounted);
         assert_eq!(on_change(state.to(Established).phase(), tcp::SYN_SENT, tcp::ESTABLISHED), Step::Nothing);
         assert_eq!(on_change(state.to(Ended).phase(), LAST_ACK, tcp::CLOSE), Step::Nothing);
     }
@@ -361,6 +372,7 @@ mod tests {
         assert_eq!(cause(110, 0, 2), Cause::TimedOut);
         assert_eq!(cause(113, 0, 1), Cause::Unreachable);
         assert_eq!(cause(101, 0, 1), Cause::Unreachable);
+        assert_eq!(cause(13, 0, 2), Cause::Unreachable, "prohibited, over IPv6");
         assert_eq!(cause(0, 113, 2), Cause::Unreachable, "ICMP while the socket was held");
         assert_eq!(cause(111, 113, 2), Cause::Refused, "what ended it comes first");
         assert_eq!(cause(0, 0, SS_UNCONNECTED), Cause::Local);

@@ -71,10 +71,10 @@ async fn watch(
         let sample = tokio::select! {
             biased;
             () = stop.told() => {
-                take(ticker.read()?);
+                take(ticker.read());
                 break;
             }
-            sample = ticker.next() => sample?,
+            sample = ticker.next() => sample,
         };
         let Some(sample) = sample else { break };
         if take(sample) && arguments.length.is_none() {

@@ -54,7 +54,7 @@ impl Collector {
             uncounted: Uncounted {
                 backends: snapshot.uncounted.no_cell,
                 connections: snapshot.uncounted.no_storage + snapshot.uncounted.stale_cell,
-                recursion_misses: snapshot.recursion_misses,
+                recursion_misses: snapshot.readings.iter().map(|reading| reading.cell.repaired).sum(),
             },
         };
         self.previous_seconds = seconds;
@@ -115,7 +115,6 @@ mod tests {
             taken,
             readings,
             uncounted: tracer_ebpf::Uncounted::default(),
-            recursion_misses: None,
             sweep: session.map(|session| SweepEnd { session }),
         }
     }

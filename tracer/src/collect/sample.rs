@@ -40,6 +40,7 @@ pub struct Uncounted {
     pub backends: u64,
     /// Attempts that could not be followed, since their socket could keep no state.
     pub connections: u64,
-    /// Times the kernel skipped a program because it would have interrupted itself; `None` when it does not say.
-    pub recursion_misses: Option<u64>,
+    /// Events for which the kernel skipped both programs, as far as a later event or a sweep found them out and made up
+    /// for them.
+    pub recursion_misses: u64,
 }

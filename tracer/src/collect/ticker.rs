@@ -1,7 +1,7 @@
 //! The tick: reads the kernel at even intervals.
 
 use super::{Collector, Sample};
-use crate::kernel::{KernelError, Tracer};
+use crate::kernel::Tracer;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
@@ -40,16 +40,13 @@ impl Ticker {
     /// Waits for the next tick and reads. `None`: the length is over, and the last sample was given before.
     ///
     /// Safe to drop while it waits.
-    ///
-    /// # Errors
-    /// When the counters cannot be read any more.
-    pub async fn next(&mut self) -> Result<Option<Sample>, KernelError> {
+    pub async fn next(&mut self) -> Option<Sample> {
         let Some(deadline) = self.deadline else {
             self.interval.tick().await;
-            return self.read().map(Some);
+            return Some(self.read());
         };
         if Instant::now() >= deadline {
-            return Ok(None);
+            return None;
         }
         tokio::select! {
             // At the deadline the tick that falls on it is not a sample of its own.
@@ -57,16 +54,12 @@ impl Ticker {
             () = tokio::time::sleep_until(deadline.into()) => {}
             _ = self.interval.tick() => {}
         }
-        self.read().map(Some)
+        Some(self.read())
     }
 
     /// Reads now, whatever the tick.
-    ///
-    /// # Errors
-    /// When the counters cannot be read any more.
-    pub fn read(&mut self) -> Result<Sample, KernelError> {
-        let snapshot = self.tracer.read()?;
-        Ok(self.collector.sample(&snapshot))
+    pub fn read(&mut self) -> Sample {
+        self.collector.sample(&self.tracer.read())
     }
 
     /// Time since counting began.

@@ -42,9 +42,6 @@ pub enum KernelError {
     /// The object and this code do not belong together.
     #[error("the eBPF object has no {0}: this build is broken")]
     Object(&'static str),
-    /// A map that was there cannot be read any more.
-    #[error("cannot read the counters: {0}")]
-    Read(String),
 }
 
 /// What to do about a refusal, where it is known.

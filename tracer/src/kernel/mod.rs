@@ -10,6 +10,7 @@ mod capabilities;
 mod error;
 #[cfg(debug_assertions)]
 mod log;
+mod mapped;
 mod object;
 mod offsets;
 mod snapshot;

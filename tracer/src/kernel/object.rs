@@ -3,30 +3,31 @@
 use super::balancer::Balancers;
 use super::btf::Btf;
 use super::error::KernelError;
+use super::mapped::{Mapped, SharedLayout};
 use super::offsets::{self, Need};
 use super::snapshot::{Reading, Snapshot, backend};
 use super::support::{Intent, Outcome, PROGRAMS, ProgramReport};
 use super::{bpf, capabilities};
-use aya::maps::{Array, HashMap, Map, MapData, Queue};
+use aya::maps::{Map, Queue};
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use std::fs;
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::mem::offset_of;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
-use tracer_ebpf::{Cell, CellKey, Offsets, Slot, SweepEnd, Uncounted, maps, programs};
+use tracer_ebpf::{Cell, Offsets, Slot, SweepEnd, Uncounted, maps, programs};
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-object"));
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// Value of a map, of the layout shared with the object.
+/// Value that is written into a map, of the layout shared with the object.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 struct Wire<T>(T);
 
-// SAFETY: every T used here (Cell, CellKey, Slot, SweepEnd, Uncounted) is repr(C) and made of integers without padding,
-// which the shared library asserts.
-unsafe impl<T: Copy + 'static> aya::Pod for Wire<T> {}
+// SAFETY: Slot is repr(C) and made of integers without padding, which the shared library asserts.
+unsafe impl aya::Pod for Wire<Slot> {}
 
 /// How much is counted.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +48,9 @@ pub struct Tracer {
     /// Holds programs and links.
     ebpf: Ebpf,
     sweep_link: Option<OwnedFd>,
-    slots: HashMap<MapData, Wire<CellKey>, Wire<Slot>>,
-    cells: Array<MapData, Wire<Cell>>,
-    uncounted: Array<MapData, Wire<Uncounted>>,
-    sweep_end: Array<MapData, Wire<SweepEnd>>,
+    cells: Mapped<Cell>,
+    uncounted: Mapped<Uncounted>,
+    sweep_end: Mapped<SweepEnd>,
     balancers: Balancers,
     reports: Vec<ProgramReport>,
     #[cfg(debug_assertions)]
@@ -117,10 +117,9 @@ impl Tracer {
         Ok(Self {
             #[cfg(debug_assertions)]
             log: super::log::open(&mut ebpf),
-            slots: HashMap::try_from(take(&mut ebpf, maps::SLOTS)?).map_err(map_error)?,
-            cells: Array::try_from(take(&mut ebpf, maps::CELLS)?).map_err(map_error)?,
-            uncounted: Array::try_from(take(&mut ebpf, maps::UNCOUNTED)?).map_err(map_error)?,
-            sweep_end: Array::try_from(take(&mut ebpf, maps::SWEEP_END)?).map_err(map_error)?,
+            cells: mapped(&ebpf, maps::CELLS, settings.max_backends + 1)?,
+            uncounted: mapped(&ebpf, maps::UNCOUNTED, 1)?,
+            sweep_end: mapped(&ebpf, maps::SWEEP_END, 1)?,
             ebpf,
             sweep_link: None,
             balancers: Balancers::new(),
@@ -160,29 +159,26 @@ impl Tracer {
         }
     }
 
-    /// Sweeps, then reads every counter.
-    ///
-    /// # Errors
-    /// When a map cannot be read; a sweep that fails only makes the snapshot's `sweep` unknown.
-    pub fn read(&mut self) -> Result<Snapshot, KernelError> {
+    /// Sweeps, then reads every counter. A sweep that fails only makes the snapshot's `sweep` unknown.
+    pub fn read(&mut self) -> Snapshot {
         #[cfg(debug_assertions)]
         self.log.iter_mut().for_each(aya_log::EbpfLogger::flush);
         let sweep = self.sweep();
         let mut readings = Vec::new();
-        for entry in self.slots.iter() {
-            let (Wire(key), Wire(slot)) = entry.map_err(read_error)?;
-            let Wire(cell) = self.cells.get(&slot.index, 0).map_err(read_error)?;
-            let balancer = self.balancers.resolve(&key, cell.last_pid);
-            readings.push(Reading { balancer, backend: backend(key.address, key.port), cell });
+        for index in 1..self.cells.len() {
+            if self.cells.word(index, offset_of!(Cell, attempts)) == 0 {
+                continue;
+            }
+            let cell = self.cells.get(index);
+            let balancer = self.balancers.resolve(&cell.key, cell.last_pid);
+            readings.push(Reading { balancer, backend: backend(cell.key.address, cell.key.port), cell });
         }
-        let Wire(uncounted) = self.uncounted.get(&0, 0).map_err(read_error)?;
-        let recursion_misses = self.ebpf.program(programs::TRANSITION).and_then(recursion_misses);
-        Ok(Snapshot { taken: Instant::now(), readings, uncounted, recursion_misses, sweep })
+        Snapshot { taken: Instant::now(), readings, uncounted: self.uncounted.get(0), sweep }
     }
 
     /// Runs the sweep to its end; `None` when there is none or it does not get there.
     fn sweep(&self) -> Option<SweepEnd> {
-        let before = self.sweep_end.get(&0, 0).ok()?.0;
+        let before = self.sweep_end.get(0);
         let mut run = bpf::open_iterator(self.sweep_link.as_ref()?.as_fd()).ok()?;
         let mut nothing = [0; 64];
         // The program writes no output. The kernel pauses a long run with EAGAIN, and interrupts one for a signal.
@@ -198,7 +194,7 @@ impl Tracer {
                 Err(_) => return None,
             }
         }
-        let after = self.sweep_end.get(&0, 0).ok()?.0;
+        let after = self.sweep_end.get(0);
         (after.session != before.session).then_some(after)
     }
 }
@@ -216,8 +212,11 @@ fn create(offsets: &Offsets, settings: Settings) -> Result<Ebpf, KernelError> {
     Ok(ebpf)
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
-    ebpf.take_map(name).ok_or(KernelError::Object(name))
+/// Maps an array of the object into memory.
+fn mapped<T: SharedLayout>(ebpf: &Ebpf, name: &'static str, elements: u32) -> Result<Mapped<T>, KernelError> {
+    let Some(Map::Array(array)) = ebpf.map(name) else { return Err(KernelError::Object(name)) };
+    Mapped::new(array.fd().as_fd(), elements)
+        .map_err(|error| KernelError::Maps(format!("mapping {name}: {error}")))
 }
 
 fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, btf: &aya::Btf) -> Result<(), String> {
@@ -249,19 +248,8 @@ where
     program.try_into().map_err(|error: ProgramError| error.to_string())
 }
 
-/// How often the kernel skipped a program that would have interrupted itself, from its descriptor's `fdinfo`.
-fn recursion_misses(program: &Program) -> Option<u64> {
-    let descriptor = program.fd().ok()?.as_fd().as_raw_fd();
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).ok()?;
-    info.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
-}
-
 fn map_error(error: aya::maps::MapError) -> KernelError {
     KernelError::Maps(chain(&error))
-}
-
-fn read_error(error: aya::maps::MapError) -> KernelError {
-    KernelError::Read(chain(&error))
 }
 
 /// How the lines begin with which the verifier's log ends, whatever it says before.

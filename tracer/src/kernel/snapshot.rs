@@ -15,8 +15,6 @@ pub struct Snapshot {
     pub readings: Vec<Reading>,
     /// What the kernel could not count where it belongs.
     pub uncounted: Uncounted,
-    /// Times the kernel skipped `transition` because it would have interrupted itself; `None` when it does not say.
-    pub recursion_misses: Option<u64>,
     /// The sweep of this tick; `None` when it did not come to its end. Stocks of other sessions are then not current.
     pub sweep: Option<SweepEnd>,
 }

@@ -16,8 +16,11 @@ pub enum Intent {
 
 /// Every program of the object, in the order in which they are attached.
 pub(super) const PROGRAMS: &[(&str, Intent)] = &[
-    (programs::TRANSITION, Intent::Required),
-    (programs::CONNECT, Intent::Required),
+    (programs::LIFECYCLE, Intent::Required),
+    (
+        programs::RELIEF,
+        Intent::Optional("events during which a softirq interrupts the counting itself: some are missed"),
+    ),
     (
         programs::SWEEP,
         Intent::Optional("pending, live and closing connections, and bytes before a connection closes"),

@@ -155,11 +155,11 @@ fn uncounted(uncounted: &Uncounted) -> Option<String> {
     if uncounted.connections > 0 {
         parts.push(format!("{} connections whose end is not known", uncounted.connections));
     }
-    match uncounted.recursion_misses {
-        Some(0) | None => {}
-        Some(misses) => {
-            parts.push(format!("{misses} events that the kernel skipped (made up for where possible)"))
-        }
+    if uncounted.recursion_misses > 0 {
+        parts.push(format!(
+            "{} events that the kernel skipped (made up for later)",
+            uncounted.recursion_misses
+        ));
     }
     (!parts.is_empty()).then(|| format!("not counted where it belongs: {}", parts.join("; ")))
 }

@@ -124,7 +124,7 @@ async fn watch(
         let sample = tokio::select! {
             biased;
             () = stop.told() => break,
-            sample = ticker.next() => sample?,
+            sample = ticker.next() => sample,
         };
         let Some(sample) = sample else { break };
         uncounted = sample.uncounted;

@@ -1,0 +1,93 @@
+//! Arrays of the object in this process's memory. Reading them is no system call and disturbs no program (see
+//! `maps.rs` of the object).
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use std::ffi::c_void;
+use std::io;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracer_ebpf::{Cell, SweepEnd, Uncounted};
+
+const WORD: usize = size_of::<u64>();
+
+/// What may lie in a mapped array.
+///
+/// # Safety
+/// The type is `repr(C)`, made of integers without padding, of the layout shared with the object, and its size is a
+/// multiple of a word: every pattern of words is a value.
+pub(super) unsafe trait SharedLayout: Copy {}
+
+// SAFETY: as the trait demands; the shared library asserts that there is no padding.
+unsafe impl SharedLayout for Cell {}
+// SAFETY: as above.
+unsafe impl SharedLayout for SweepEnd {}
+// SAFETY: as above.
+unsafe impl SharedLayout for Uncounted {}
+
+/// An array map, mapped read-only.
+pub(super) struct Mapped<T> {
+    base: NonNull<c_void>,
+    bytes: NonZeroUsize,
+    elements: usize,
+    of: PhantomData<T>,
+}
+
+// SAFETY: the mapping belongs to the process and not to a thread, and is only read.
+unsafe impl<T> Send for Mapped<T> {}
+
+impl<T: SharedLayout> Mapped<T> {
+    /// Maps an array that was created with `BPF_F_MMAPABLE` and so many elements.
+    pub(super) fn new(array: BorrowedFd<'_>, elements: u32) -> io::Result<Self> {
+        const { assert!(size_of::<T>().is_multiple_of(WORD) && size_of::<T>() > 0) };
+        let elements = elements as usize;
+        let bytes = NonZeroUsize::new(elements * size_of::<T>())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an array without elements"))?;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory that is in use.
+        let base = unsafe { mmap(None, bytes, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, array, 0) }?;
+        Ok(Self { base, bytes, elements, of: PhantomData })
+    }
+
+    /// Number of elements.
+    pub(super) fn len(&self) -> usize {
+        self.elements
+    }
+
+    /// A copy of an element. Each word is read at once; programs may write between two words.
+    ///
+    /// # Panics
+    /// When there is no such element.
+    pub(super) fn get(&self, index: usize) -> T {
+        let mut value = MaybeUninit::<T>::uninit();
+        let words = value.as_mut_ptr().cast::<u64>();
+        for word in 0..size_of::<T>() / WORD {
+            // SAFETY: `word` is within the value, whose words may be unaligned to nothing less than a word.
+            unsafe { words.add(word).write_unaligned(self.word(index, word * WORD)) };
+        }
+        // SAFETY: every word was written, and every pattern of words is a value (SharedLayout).
+        unsafe { value.assume_init() }
+    }
+
+    /// The word at a byte offset of an element.
+    ///
+    /// # Panics
+    /// When there is no such element or word.
+    pub(super) fn word(&self, index: usize, offset: usize) -> u64 {
+        assert!(index < self.elements && offset + WORD <= size_of::<T>() && offset.is_multiple_of(WORD));
+        // SAFETY: within the mapping, which begins at a page and so is aligned; nobody writes it but by whole words.
+        unsafe {
+            let word = self.base.as_ptr().cast::<u8>().add(index * size_of::<T>() + offset).cast::<u64>();
+            AtomicU64::from_ptr(word).load(Ordering::Relaxed)
+        }
+    }
+}
+
+impl<T> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this length; no reference into it is ever given out.
+        let _ = unsafe { munmap(self.base, self.bytes.get()) };
+    }
+}
