@@ -7,8 +7,10 @@ use crate::agent::{Agent, Judged};
 use crate::collect::{Sample, Ticker, Uncounted};
 use crate::detect::{Settings, Verdict};
 use crate::kernel::{self, Tracer};
+use crate::outputs::escape::for_terminal;
 use crate::outputs::{CheckReport, check_json, check_text};
 use crate::pools::ExpectedSource;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime};
 
 #[derive(clap::Args)]
@@ -22,6 +24,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pools: PoolOptions,
 }
+
+/// Pools in the progress line, and its columns: it must not wrap.
+const MOST_SHOWN: usize = 3;
+const MOST_COLUMNS: usize = 78;
 
 /// How long to watch when nobody said.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -65,6 +71,7 @@ async fn watch(
     let mut take = |sample: Sample| {
         uncounted = sample.uncounted;
         pools = agent.step(&sample);
+        progress(&pools);
         certainty.reached(&pools)
     };
     loop {
@@ -81,6 +88,7 @@ async fn watch(
             break;
         }
     }
+    progress(&[]);
     let report = CheckReport {
         host: host_name(),
         started_seconds: started.as_secs_f64(),
@@ -96,6 +104,32 @@ async fn watch(
         check_text(&report)
     };
     print(&text, exit(&report.pools, asked))
+}
+
+/// On a terminal, how far the check is, in one line that is written over and at last cleared.
+fn progress(pools: &[Judged]) {
+    let mut stderr = io::stderr();
+    if !stderr.is_terminal() {
+        return;
+    }
+    let judged: Vec<_> = pools.iter().filter(|pool| pool.assessment.is_some()).collect();
+    let attempts: u64 =
+        judged.iter().flat_map(|pool| &pool.sample.members).map(|member| member.total.attempts).sum();
+    let verdicts: Vec<_> = judged
+        .iter()
+        .filter_map(|pool| {
+            Some(format!("{} {}", pool.sample.pool.name, pool.assessment.as_ref()?.verdict.as_str()))
+        })
+        .take(MOST_SHOWN)
+        .collect();
+    let line = if pools.is_empty() {
+        String::new()
+    } else {
+        format!("{attempts} connections so far; {}", verdicts.join(", "))
+    };
+    let line: String = for_terminal(&line).chars().take(MOST_COLUMNS).collect();
+    let _ = write!(stderr, "\r\x1b[K{line}");
+    let _ = stderr.flush();
 }
 
 fn host_name() -> String {

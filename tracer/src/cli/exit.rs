@@ -35,6 +35,8 @@ pub(super) enum Failure {
     Input(Vec<String>),
     /// The host cannot be traced.
     Host(KernelError),
+    /// What was found cannot be written.
+    Output(io::Error),
     /// Our own fault, or something that should not happen.
     Internal(anyhow::Error),
 }
@@ -44,7 +46,7 @@ impl Failure {
         match self {
             Self::Input(_) => Exit::Usage,
             Self::Host(_) => Exit::CannotTrace,
-            Self::Internal(_) => Exit::Internal,
+            Self::Output(_) | Self::Internal(_) => Exit::Internal,
         }
     }
 }
@@ -60,6 +62,7 @@ pub(super) fn complain(failure: &Failure) {
     match failure {
         Failure::Input(lines) => lines.iter().for_each(|line| say(&format!("error: {line}"))),
         Failure::Host(error) => say(&format!("error: {error}")),
+        Failure::Output(error) => say(&format!("error: cannot write to standard output: {error}")),
         Failure::Internal(error) => say(&format!("internal error: {error:#}; please report it")),
     }
 }
@@ -75,6 +78,6 @@ pub(super) fn print(text: &str, exit: Exit) -> Result<Exit, Failure> {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(exit),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Fine),
-        Err(error) => Err(Failure::Internal(anyhow::Error::new(error).context("cannot write to stdout"))),
+        Err(error) => Err(Failure::Output(error)),
     }
 }

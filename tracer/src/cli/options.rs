@@ -4,6 +4,7 @@ use super::exit::Failure;
 use crate::pools::{
     BackendRange, DeclaredPool, Filter, Pools, parse_pools_file, read_pools_file, system_resolver,
 };
+use nix::sys::statfs::NSFS_MAGIC;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,10 +61,18 @@ impl PoolOptions {
 fn netns_inode(path: &Path) -> Result<u32, Failure> {
     let file = if path == Path::new("self") { Path::new("/proc/self/ns/net") } else { path };
     let complain = |what: String| Failure::Input(vec![format!("--netns {}: {what}", path.display())]);
+    let is_namespace =
+        nix::sys::statfs::statfs(file).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
     let found = std::fs::metadata(file).map_err(|error| {
         complain(format!("{error}; give `self`, or a file such as /proc/PID/ns/net or /run/netns/NAME"))
     })?;
-    u32::try_from(found.ino()).map_err(|_| complain("this file is no network namespace".into()))
+    let inode = u32::try_from(found.ino()).ok().filter(|_| is_namespace);
+    inode.ok_or_else(|| {
+        complain(
+            "this file is no namespace; give `self`, or a file such as /proc/PID/ns/net or /run/netns/NAME"
+                .into(),
+        )
+    })
 }
 
 /// `30s`, `2m`, `1h 30m`: more than nothing.
@@ -96,5 +105,6 @@ mod tests {
         let own = netns_inode(Path::new("self")).unwrap();
         assert_eq!(netns_inode(Path::new("/proc/self/ns/net")).unwrap(), own);
         assert!(netns_inode(Path::new("/nowhere")).is_err());
+        assert!(netns_inode(Path::new("/proc/self/status")).is_err(), "a file that is no namespace");
     }
 }

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tracer_ebpf::CellKey;
 
 /// What opens connections.
@@ -38,7 +39,16 @@ pub(super) struct Balancers {
     by_identity: HashMap<KernelIdentity, Arc<Balancer>>,
     by_name: HashMap<(String, Option<String>, u32), Arc<Balancer>>,
     cgroup_root: Option<PathBuf>,
+    /// Paths of all cgroups by id, as of the last look.
+    cgroups: HashMap<u64, String>,
+    looked: Option<Instant>,
 }
+
+/// A look through the cgroup file system takes milliseconds per thousand cgroups, so a tick takes one now and then only:
+/// who came and went in between stays nameless.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+/// Cgroups looked at; a host has hundreds, rarely thousands.
+const MOST_CGROUPS: usize = 50_000;
 
 impl Balancers {
     /// Looks for the cgroup file system (v2), wherever it is mounted.
@@ -72,7 +82,7 @@ impl Balancers {
 
     /// Path of a cgroup: from the process that connected, else by looking through the cgroup file system. A cgroup's
     /// id is the inode number of its directory.
-    fn cgroup_path(&self, id: u64, pid: u32) -> Option<String> {
+    fn cgroup_path(&mut self, id: u64, pid: u32) -> Option<String> {
         let root = self.cgroup_root.as_ref()?;
         let of_process = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok();
         let named = of_process.as_deref().and_then(unified_path);
@@ -81,10 +91,13 @@ impl Balancers {
         {
             return Some(path.to_owned());
         }
-        find_directory(root, id).and_then(|found| {
-            let below = found.strip_prefix(root).ok()?.to_string_lossy().into_owned();
-            Some(format!("/{below}"))
-        })
+        if !self.cgroups.contains_key(&id)
+            && self.looked.is_none_or(|looked| looked.elapsed() > BETWEEN_LOOKS)
+        {
+            self.cgroups = cgroup_paths(root);
+            self.looked = Some(Instant::now());
+        }
+        self.cgroups.get(&id).cloned()
     }
 }
 
@@ -108,12 +121,16 @@ fn unified_path(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::"))
 }
 
-/// Directory with this inode number, depth first.
-fn find_directory(root: &Path, inode: u64) -> Option<PathBuf> {
+/// Path below `root` of every directory there, by inode number.
+fn cgroup_paths(root: &Path) -> HashMap<u64, String> {
+    let mut paths = HashMap::new();
     let mut waiting = vec![root.to_path_buf()];
     while let Some(directory) = waiting.pop() {
-        if fs::metadata(&directory).is_ok_and(|found| found.ino() == inode) {
-            return Some(directory);
+        if let (Ok(found), Ok(below)) = (fs::metadata(&directory), directory.strip_prefix(root)) {
+            paths.insert(found.ino(), format!("/{}", below.to_string_lossy()));
+        }
+        if paths.len() >= MOST_CGROUPS {
+            break;
         }
         let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
         waiting.extend(
@@ -122,7 +139,7 @@ fn find_directory(root: &Path, inode: u64) -> Option<PathBuf> {
                 .map(|entry| entry.path()),
         );
     }
-    None
+    paths
 }
 
 /// Whether a process holds a listening TCP socket; `None` when it is gone or may not be looked at.
@@ -179,6 +196,17 @@ mod tests {
             Some("/system.slice/nginx.service")
         );
         assert_eq!(unified_path("4:memory:/x\n"), None);
+    }
+
+    #[test]
+    fn cgroups_are_named_by_their_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let unit = root.path().join("system.slice/nginx.service");
+        fs::create_dir_all(&unit).unwrap();
+        let paths = cgroup_paths(root.path());
+        assert_eq!(paths.len(), 3);
+        assert_eq!(paths[&fs::metadata(&unit).unwrap().ino()], "/system.slice/nginx.service");
+        assert_eq!(paths[&fs::metadata(root.path()).unwrap().ino()], "/");
     }
 
     #[test]

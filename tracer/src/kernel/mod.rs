@@ -13,11 +13,13 @@ mod log;
 mod mapped;
 mod object;
 mod offsets;
+mod report;
 mod snapshot;
 mod support;
 
 pub use balancer::Balancer;
 pub use error::KernelError;
 pub use object::{Settings, Tracer};
+pub use report::{Intent, Outcome, ProgramReport};
 pub use snapshot::{Reading, Snapshot};
-pub use support::{Intent, Outcome, ProgramReport, Support, survey};
+pub use support::{Support, survey};

@@ -7,7 +7,7 @@ use tracer_ebpf::{MISSING, Offsets, SweepContext};
 /// What a field is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Need {
-    /// Nothing can be counted without it.
+    /// Without it something would be counted wrongly: nothing is counted then. Every kernel tracer is tested on has it.
     Required,
     /// This is lost without it.
     For(&'static str),
@@ -31,10 +31,6 @@ const fn field(
     Field { structure, path, place, need }
 }
 
-const CAUSES: Need = For("causes of failed connects, resets");
-const SENT: Need = For("sent bytes");
-const RECEIVED: Need = For("received bytes, probes");
-
 const FIELDS: &[Field] = &[
     field("sock", "__sk_common.skc_family", |o| &mut o.family, Required),
     field("sock", "__sk_common.skc_state", |o| &mut o.state, Required),
@@ -46,17 +42,17 @@ const FIELDS: &[Field] = &[
     field("sock", "sk_protocol", |o| &mut o.protocol, Required),
     field("task_struct", "group_leader", |o| &mut o.group_leader, Required),
     field("task_struct", "comm", |o| &mut o.comm, Required),
-    field("sock", "sk_err", |o| &mut o.err, CAUSES),
-    field("sock", "sk_err_soft", |o| &mut o.err_soft, CAUSES),
-    field("sock", "sk_socket", |o| &mut o.socket, CAUSES),
-    field("socket", "state", |o| &mut o.socket_state, CAUSES),
-    field("sock", "__sk_common.skc_flags", |o| &mut o.flags, RECEIVED),
-    field("tcp_sock", "bytes_sent", |o| &mut o.bytes_sent, SENT),
-    field("tcp_sock", "bytes_retrans", |o| &mut o.bytes_retrans, SENT),
-    field("tcp_sock", "bytes_received", |o| &mut o.bytes_received, RECEIVED),
+    field("sock", "sk_err", |o| &mut o.err, Required),
+    field("sock", "sk_err_soft", |o| &mut o.err_soft, For("unreachable hosts while a process waits")),
+    field("sock", "sk_socket", |o| &mut o.socket, Required),
+    field("socket", "state", |o| &mut o.socket_state, Required),
+    field("sock", "__sk_common.skc_flags", |o| &mut o.flags, Required),
+    field("tcp_sock", "bytes_sent", |o| &mut o.bytes_sent, Required),
+    field("tcp_sock", "bytes_retrans", |o| &mut o.bytes_retrans, Required),
+    field("tcp_sock", "bytes_received", |o| &mut o.bytes_received, Required),
     field("tcp_sock", "segs_out", |o| &mut o.segs_out, For("segments sent")),
     field("tcp_sock", "segs_in", |o| &mut o.segs_in, For("segments received")),
-    field("tcp_sock", "total_retrans", |o| &mut o.total_retrans, For("retransmits")),
+    field("tcp_sock", "total_retrans", |o| &mut o.total_retrans, Required),
     field("tcp_sock", "srtt_us", |o| &mut o.srtt_us, For("round-trip times")),
     field("bpf_iter_meta", "session_id", |o| &mut o.session_id, For("the sweep: live connections")),
 ];
@@ -85,7 +81,7 @@ pub(super) fn read(btf: &Btf<'_>) -> (Offsets, Vec<MissingField>) {
     }
     match btf.enumerator("sock_flags", "SOCK_DONE") {
         Some(bit) => offsets.sock_done = bit,
-        None => missing.push(MissingField { name: "sock_flags.SOCK_DONE".into(), need: RECEIVED }),
+        None => missing.push(MissingField { name: "sock_flags.SOCK_DONE".into(), need: Required }),
     }
     (offsets, missing)
 }

@@ -2,74 +2,7 @@
 
 use super::error::KernelError;
 use super::object::{Settings, Tracer};
-use std::fmt;
-use tracer_ebpf::programs;
-
-/// How much depends on a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
-    /// Nothing can be counted without it.
-    Required,
-    /// This is lost without it.
-    Optional(&'static str),
-}
-
-/// Every program of the object, in the order in which they are attached.
-pub(super) const PROGRAMS: &[(&str, Intent)] = &[
-    (programs::LIFECYCLE, Intent::Required),
-    (
-        programs::RELIEF,
-        Intent::Optional("events during which a softirq interrupts the counting itself: some are missed"),
-    ),
-    (
-        programs::SWEEP,
-        Intent::Optional("pending, live and closing connections, and bytes before a connection closes"),
-    ),
-];
-
-/// What became of a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Not tried yet.
-    NotTried,
-    /// Loaded and attached.
-    Works,
-    /// Not loaded or not attached, and why.
-    Refused(String),
-}
-
-impl Outcome {
-    /// Whether it is loaded and attached.
-    #[must_use]
-    pub fn works(&self) -> bool {
-        *self == Self::Works
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotTried => f.write_str("not tried"),
-            Self::Works => f.write_str("ok"),
-            Self::Refused(reason) => f.write_str(reason),
-        }
-    }
-}
-
-/// What is known of one program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramReport {
-    /// Its name.
-    pub name: &'static str,
-    /// How much depends on it.
-    pub intent: Intent,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// What it works without.
-    pub notes: Vec<String>,
-    /// Instructions that the verifier looked at; `None` when the kernel does not say.
-    pub verified_instructions: Option<u32>,
-}
+use super::report::{Intent, ProgramReport};
 
 /// What this host supports.
 #[derive(Debug)]
