@@ -1,8 +1,10 @@
 //! What is tried, one file per kind of thing that connects.
 
 mod bad_input;
+mod commands;
 mod ends;
 mod haproxy;
 mod harness;
 mod nginx;
 mod sockets;
+mod steering;

@@ -1,0 +1,66 @@
+//! The commands that need nothing but the host: `demo` and `doctor`.
+
+use crate::support::{require_root, turn};
+use serde_json::Value;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+fn tracer(arguments: &[&str]) -> Output {
+    require_root();
+    Command::new(env!("CARGO_BIN_EXE_tracer")).args(arguments).output().unwrap()
+}
+
+/// Runs a scenario of the demo; what it prints.
+#[track_caller]
+fn demo(scenario: &str) -> String {
+    let _turn = turn::alone();
+    let started = Instant::now();
+    let output = tracer(&["demo", "--scenario", scenario]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let planted = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{planted}{text}");
+    assert!(started.elapsed() < Duration::from_secs(15), "took {:?}", started.elapsed());
+    assert!(planted.contains("\nplanted: "), "what was planted is said: {planted}");
+    assert!(text.contains("\nfound what was planted"), "{text}");
+    text
+}
+
+#[test]
+fn the_demo_finds_a_weight_typo() {
+    assert!(demo("weight-typo").contains("SKEWED"));
+}
+
+#[test]
+fn the_demo_finds_a_missing_member() {
+    assert!(demo("missing").contains("MEMBER-MISSING"));
+}
+
+#[test]
+fn the_demo_finds_a_backend_that_refuses() {
+    assert!(demo("refusing").contains("BACKEND-FAILING"));
+}
+
+#[test]
+fn the_demo_finds_nothing_where_nothing_is() {
+    assert!(demo("balanced").contains("BALANCED"));
+}
+
+#[test]
+fn doctor_goes_through_the_programs() {
+    let output = tracer(&["doctor", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["schema"], &found["can_trace"]), (&"tracer.doctor/1".into(), &true.into()));
+    let programs = found["programs"].as_array().unwrap();
+    let names: Vec<_> = programs.iter().map(|program| program["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lifecycle", "relief", "sweep"]);
+    assert!(
+        programs.iter().all(|program| program["works"] == true && program["reason"].is_null()),
+        "{found}"
+    );
+    let text = String::from_utf8(tracer(&["doctor"]).stdout).unwrap();
+    assert!(
+        names.iter().all(|name| text.contains(name)) && text.ends_with("this host can be traced\n"),
+        "{text}"
+    );
+}
