@@ -1,5 +1,6 @@
 //! From a sample to the pools in it.
 
+use super::assumed::assume;
 use super::balancer::{BalancerKey, Labels};
 use super::declared::DeclaredPool;
 use super::discovered::Discovered;
@@ -50,6 +51,8 @@ struct Part<'a> {
 enum Place {
     /// Its own member, with its weight; `None`: not declared.
     Exclusive(Option<f64>),
+    /// Discovered: an equal share, if it gets more than health checks.
+    Assumed,
     /// Also in other pools of the balancer: decides nothing. Its counters are shown in one of them only.
     Shared { counted_here: bool },
 }
@@ -58,6 +61,7 @@ impl Place {
     fn weight(self) -> Option<f64> {
         match self {
             Self::Exclusive(weight) => weight,
+            Self::Assumed => Some(1.0),
             Self::Shared { .. } => Some(0.0),
         }
     }
@@ -70,6 +74,7 @@ impl Place {
     fn role(self) -> Option<Role> {
         match self {
             Self::Shared { .. } => None,
+            Self::Assumed => Some(Role::Assumed),
             Self::Exclusive(None) => Some(Role::Stranger),
             Self::Exclusive(Some(weight)) if weight > 0.0 => Some(Role::Active),
             Self::Exclusive(Some(_)) => Some(Role::Idle),
@@ -251,10 +256,7 @@ impl Pools {
                     },
                     key: PoolKey::Discovered(balancer, port),
                     traffic,
-                    members: members
-                        .into_iter()
-                        .map(|member| (member, Place::Exclusive(Some(1.0))))
-                        .collect(),
+                    members: members.into_iter().map(|member| (member, Place::Assumed)).collect(),
                     health_check_interval: None,
                     judged: spreads
                         && (!self.filter.is_empty() || traffic.is_some_and(|traffic| traffic.is_proxy)),
@@ -264,7 +266,7 @@ impl Pools {
             .collect()
     }
 
-    fn measure(&mut self, part: Part<'_>, sample: &Sample, sweep_finished: bool) -> PoolSample {
+    fn measure(&mut self, mut part: Part<'_>, sample: &Sample, sweep_finished: bool) -> PoolSample {
         let counted = |backend: &SocketAddr, place: Place| {
             let here = !matches!(place, Place::Shared { counted_here: false });
             let seen = part.traffic.filter(|_| here).and_then(|traffic| traffic.backends.get(backend));
@@ -286,7 +288,8 @@ impl Pools {
                 place.role().map(|role| Arrivals { backend: member.backend, role, attempts, probes })
             })
             .collect();
-        let decisions = self.health_checks.entry(part.key).or_default().decisions(
+        let checks = self.health_checks.entry(part.key.clone()).or_default();
+        let decisions = checks.decisions(
             sample.time_seconds,
             sample.interval_seconds,
             part.health_check_interval,
@@ -296,6 +299,11 @@ impl Pools {
             arrivals.iter().map(|arrival| arrival.backend).zip(decisions).collect();
         for member in &mut members {
             member.decisions = decisions.get(&member.backend).copied().unwrap_or(0);
+        }
+        if part.identity.expected_source == ExpectedSource::Assumed {
+            let (judged, notes) = assume(checks, &mut members);
+            part.judged &= judged;
+            part.notes.extend(notes);
         }
         PoolSample {
             pool: part.identity,

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod assumed;
 mod balancer;
 mod declared;
 mod discovered;
