@@ -45,18 +45,18 @@ fn run(
     last.unwrap()
 }
 
-fn weights(pool: &PoolSample) -> Vec<f64> {
-    pool.members.iter().map(|member| member.weight.unwrap()).collect()
+pub(in crate::pools) fn weights(pool: &PoolSample) -> Vec<f64> {
+    pool.members.iter().filter_map(|member| member.weight).collect()
 }
 
-fn note(pool: &PoolSample) -> &str {
+pub(in crate::pools) fn note(pool: &PoolSample) -> &str {
     pool.note.as_deref().unwrap_or_default()
 }
 
-const A: &str = "10.0.0.1:9000";
-const B: &str = "10.0.0.2:9000";
-const C: &str = "10.0.0.3:9000";
-const D: &str = "10.0.0.4:9000";
+pub(in crate::pools) const A: &str = "10.0.0.1:9000";
+pub(in crate::pools) const B: &str = "10.0.0.2:9000";
+pub(in crate::pools) const C: &str = "10.0.0.3:9000";
+pub(in crate::pools) const D: &str = "10.0.0.4:9000";
 
 #[test]
 fn a_member_with_http_checks_only_is_due_nothing() {
@@ -129,4 +129,38 @@ fn checks_alone_make_no_verdict() {
         assert!(!pool.judged);
         assert_eq!(note(&pool), "not judged: only health checks seen");
     }
+}
+
+#[test]
+fn two_even_groups_are_not_judged_as_one_pool() {
+    let got = |_| vec![(A, 75, 0), (B, 72, 0), (C, 10, 0), (D, 11, 0)];
+    let pool = run("nginx", 10, got, |second, pool| assert_eq!(pool.judged, second < 3, "after {second}"));
+    assert_eq!(
+        note(&pool),
+        "may be 2 pools on one port (10.0.0.1:9000, 10.0.0.2:9000 / 10.0.0.3:9000, 10.0.0.4:9000); declare them"
+    );
+    assert_eq!(weights(&pool), [1.0; 4]);
+}
+
+#[test]
+fn a_single_odd_member_stays_judged() {
+    for odd in [10, 700] {
+        let pool = run("nginx", 60, |_| vec![(A, 75, 0), (B, 72, 0), (C, odd, 0), (D, 78, 0)], |_, _| {});
+        assert!(pool.judged && pool.note.is_none(), "{odd}");
+    }
+    let near = run("nginx", 60, |_| vec![(A, 75, 0), (B, 72, 0), (C, 30, 0), (D, 31, 0)], |_, _| {});
+    assert!(near.judged, "less than three times as much");
+}
+
+#[test]
+fn members_that_join_are_no_second_pool() {
+    let got = |second| {
+        let later = if second > 100 { 50 } else { 0 };
+        let mut all = vec![(A, 50, 0), (B, 50, 0)];
+        if later > 0 {
+            all.extend([(C, later, 0), (D, later, 0)]);
+        }
+        all
+    };
+    run("nginx", 120, got, |second, pool| assert!(pool.judged, "after {second}: {}", note(pool)));
 }

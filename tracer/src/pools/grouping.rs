@@ -1,6 +1,6 @@
 //! From a sample to the pools in it.
 
-use super::assumed::assume;
+use super::assumed::{Tally, assume};
 use super::balancer::{BalancerKey, Labels};
 use super::declared::DeclaredPool;
 use super::discovered::Discovered;
@@ -24,6 +24,7 @@ pub struct Pools {
     labels: Labels,
     discovered: Discovered,
     health_checks: HashMap<PoolKey, HealthChecks>,
+    tallies: HashMap<PoolKey, Tally>,
 }
 
 /// One backend is no pool: it is listed, and becomes one when a second is seen.
@@ -134,6 +135,7 @@ impl Pools {
         }
         let keys: HashSet<&PoolKey> = parts.iter().map(|part| &part.key).collect();
         self.health_checks.retain(|key, _| keys.contains(key));
+        self.tallies.retain(|key, _| keys.contains(key));
         // A sweep covers all sockets or none: what had no connection yet has none now, if the sweep finished.
         let sweep_finished = sample.backends.iter().all(|backend| backend.stock.is_some());
         parts.into_iter().map(|part| self.measure(part, sample, sweep_finished)).collect()
@@ -202,6 +204,14 @@ impl Pools {
             for stranger in &through.strangers {
                 members.insert(*stranger, Place::Exclusive(None));
             }
+            for (port, count) in &through.neighbours {
+                let elsewhere = if self.declared_only {
+                    "left out".into()
+                } else {
+                    format!("judged as {}:{port}", self.labels.get(&through.balancer))
+                };
+                notes.push(format!("{count} more backends on port {port} are not declared: {elsewhere}"));
+            }
             notes.extend(through.homeless.iter().map(|backend| {
                 format!("{backend} gets traffic and is in no declared pool; several have members on its port")
             }));
@@ -245,7 +255,15 @@ impl Pools {
             .map(|(balancer, port, members)| {
                 let label = self.labels.get(&balancer);
                 let traffic = sorted.get(&balancer);
-                let spreads = members.len() >= MIN_MEMBERS;
+                let selected = !self.filter.is_empty();
+                let trusted = selected || traffic.is_some_and(|traffic| traffic.spreads(members.len()));
+                let note = if members.len() < MIN_MEMBERS {
+                    Some("one backend: nothing to spread")
+                } else if !trusted {
+                    Some("not a known proxy: select it with --balancer to have it judged")
+                } else {
+                    None
+                };
                 Part {
                     identity: PoolIdentity {
                         name: format!("{label}:{port}"),
@@ -258,9 +276,8 @@ impl Pools {
                     traffic,
                     members: members.into_iter().map(|member| (member, Place::Assumed)).collect(),
                     health_check_interval: None,
-                    judged: spreads
-                        && (!self.filter.is_empty() || traffic.is_some_and(|traffic| traffic.is_proxy)),
-                    notes: if spreads { Vec::new() } else { vec!["one backend: nothing to spread".into()] },
+                    judged: note.is_none(),
+                    notes: note.map(Into::into).into_iter().collect(),
                 }
             })
             .collect()
@@ -301,7 +318,7 @@ impl Pools {
             member.decisions = decisions.get(&member.backend).copied().unwrap_or(0);
         }
         if part.identity.expected_source == ExpectedSource::Assumed {
-            let (judged, notes) = assume(checks, &mut members);
+            let (judged, notes) = assume(checks, self.tallies.entry(part.key).or_default(), &mut members);
             part.judged &= judged;
             part.notes.extend(notes);
         }

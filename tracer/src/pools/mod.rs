@@ -20,6 +20,7 @@ mod read_file;
 mod regularity;
 mod sample;
 mod sorted;
+mod strangers;
 
 pub use address::MemberAddress;
 pub use balancer::answers_to;
