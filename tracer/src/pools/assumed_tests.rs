@@ -61,7 +61,7 @@ pub(in crate::pools) const D: &str = "10.0.0.4:9000";
 #[test]
 fn a_member_with_http_checks_only_is_due_nothing() {
     for (every, idle_seconds) in [(1, 0), (2, 0), (10, 0), (2, 60), (1, 300)] {
-        let check = |second: u32| u64::from(second % every == 0);
+        let check = |second: u32| u64::from(second.is_multiple_of(every));
         let traffic = |second: u32| if second > idle_seconds { 25 } else { 0 };
         let got = |second| {
             let one = traffic(second) + check(second);
@@ -90,7 +90,8 @@ fn a_member_with_http_checks_only_is_due_nothing() {
 fn a_member_with_tcp_checks_only_is_due_nothing() {
     // The probe of every other check ends in the interval after.
     let got = |second: u32| {
-        let (attempt, probe) = (u64::from(second % 2 == 0), u64::from(second % 2 == 1 && second > 1));
+        let (attempt, probe) =
+            (u64::from(second.is_multiple_of(2)), u64::from(second % 2 == 1 && second > 1));
         vec![(A, 25 + attempt, probe), (B, 25 + attempt, probe), (D, attempt, probe)]
     };
     let pool = run("haproxy", 60, got, |second, pool| {
@@ -122,7 +123,7 @@ fn a_light_member_is_no_checked_one() {
 fn checks_alone_make_no_verdict() {
     for probes in [0, 1] {
         let got = |second: u32| {
-            let check = u64::from(second % 2 == 0);
+            let check = u64::from(second.is_multiple_of(2));
             vec![(A, check, check * probes), (B, check, check * probes)]
         };
         let pool = run("haproxy", 60, got, |_, _| {});

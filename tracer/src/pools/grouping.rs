@@ -8,6 +8,7 @@ use super::filter::Filter;
 use super::health_checks::{Arrivals, HealthChecks, Role};
 use super::matching::{Assignment, Through, assign};
 use super::sorted::{Counted, Traffic, sort};
+use super::unmatched::unmatched;
 use super::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
 use crate::collect::Sample;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -25,6 +26,9 @@ pub struct Pools {
     discovered: Discovered,
     health_checks: HashMap<PoolKey, HealthChecks>,
     tallies: HashMap<PoolKey, Tally>,
+    unmatched: Vec<String>,
+    /// The balancer that each declared pool with a named balancer was seen with first.
+    first_balancers: HashMap<String, BalancerKey>,
 }
 
 /// One backend is no pool: it is listed, and becomes one when a second is seen.
@@ -117,12 +121,21 @@ impl Pools {
         self.declared = declared.into_iter().map(DeclaredPool::normalised).collect();
     }
 
+    /// What was asked for, by the filter or by declarations, and was not seen up to the last sample: a line each. Names
+    /// in it are untrusted text. Empty before the first sample.
+    #[must_use]
+    pub fn unmatched(&self) -> Vec<String> {
+        self.unmatched.clone()
+    }
+
     /// The pools of one interval: the declared ones in their order, then the discovered ones by balancer and port. The
     /// order of the backends in the sample makes no difference.
     pub fn group(&mut self, sample: &Sample) -> Vec<PoolSample> {
         let sorted = sort(sample, &self.filter);
         self.labels.name(sorted.keys());
         let assignment = assign(&self.declared, &sorted, &self.filter);
+        self.unmatched = unmatched(&self.declared, &self.filter, &assignment, sample);
+        self.remember_first_balancers(&assignment);
         for (balancer, traffic) in &sorted {
             let free = traffic.backends.keys().copied();
             self.discovered.see(balancer, free.filter(|&backend| !assignment.is_claimed(balancer, backend)));
@@ -220,7 +233,7 @@ impl Pools {
         Part {
             identity: PoolIdentity {
                 name: pool.name.clone(),
-                balancer: balancer.as_ref().map(|key| self.labels.get(key)).or_else(|| pool.balancer.clone()),
+                balancer: self.called(pool, balancer.as_ref()),
                 source: pool.source.clone(),
                 expected_source: ExpectedSource::Declared,
                 method: pool.method,
@@ -231,6 +244,33 @@ impl Pools {
             health_check_interval: pool.health_check_interval,
             judged,
             notes,
+        }
+    }
+
+    fn remember_first_balancers(&mut self, assignment: &Assignment) {
+        for (pool, assigned) in self.declared.iter().zip(&assignment.pools) {
+            let Some(name) = &pool.balancer else { continue };
+            // The one whose label is what was declared, so that no other is called the same.
+            let of_that_label = assigned.through.iter().find(|one| self.labels.get(&one.balancer) == *name);
+            if let Some(first) = of_that_label.or(assigned.through.first()) {
+                let key = first.balancer.clone();
+                self.first_balancers.entry(pool.name.clone()).or_insert(key);
+            }
+        }
+        let names: HashSet<&str> = self.declared.iter().map(|pool| pool.name.as_str()).collect();
+        self.first_balancers.retain(|name, _| names.contains(name.as_str()));
+    }
+
+    /// What the pool's balancer is called: as declared, since labels depend on what else runs. Only if several answer to
+    /// that, all but the first get their label.
+    fn called(&self, pool: &DeclaredPool, balancer: Option<&BalancerKey>) -> Option<String> {
+        let label = balancer.map(|key| self.labels.get(key));
+        let Some(declared) = &pool.balancer else { return label };
+        let another = self.first_balancers.get(&pool.name).is_some_and(|first| balancer != Some(first));
+        match label {
+            Some(label) if another && label != *declared => Some(label),
+            Some(label) if another => Some(format!("{label} (another)")),
+            _ => Some(declared.clone()),
         }
     }
 
@@ -289,6 +329,15 @@ impl Pools {
             let seen = part.traffic.filter(|_| here).and_then(|traffic| traffic.backends.get(backend));
             seen.cloned().unwrap_or_else(|| Counted::nothing(sweep_finished))
         };
+        let unseen = |(backend, place): (&SocketAddr, &Place)| {
+            place.has_share() && !part.traffic.is_some_and(|traffic| traffic.backends.contains_key(backend))
+        };
+        if sample.uncounted.backends > 0 && part.members.iter().any(unseen) {
+            part.judged = false;
+            part.notes.push(
+                "not judged: the table of backends is full: members not seen may have traffic that is counted elsewhere".into(),
+            );
+        }
         let mut members: Vec<MemberSample> = part
             .members
             .iter()

@@ -214,7 +214,7 @@ fn a_named_balancer_without_members_traffic_shows_what_it_does_on_their_port() {
     let found = Pools::new(app, Filter::default())
         .declared_only()
         .group(&sample(vec![seen(&nginx, "10.0.0.9:8080", 9), seen(&other, "10.0.0.1:8080", 1)]));
-    assert_eq!(shown(&found), ["app nginx (edge.service) judged 10.0.0.1:8080=1:0 10.0.0.9:8080=?:9"]);
+    assert_eq!(shown(&found), ["app edge judged 10.0.0.1:8080=1:0 10.0.0.9:8080=?:9"]);
 }
 
 #[test]
@@ -325,3 +325,6 @@ proptest! {
         }
     }
 }
+
+#[path = "unmatched_tests.rs"]
+mod unmatched;

@@ -21,6 +21,7 @@ mod regularity;
 mod sample;
 mod sorted;
 mod strangers;
+mod unmatched;
 
 pub use address::MemberAddress;
 pub use balancer::answers_to;
