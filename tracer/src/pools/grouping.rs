@@ -1,5 +1,6 @@
 //! From a sample to the pools in it.
 
+use super::assumed::{Tally, assume};
 use super::balancer::{BalancerKey, Labels};
 use super::declared::DeclaredPool;
 use super::discovered::Discovered;
@@ -7,6 +8,7 @@ use super::filter::Filter;
 use super::health_checks::{Arrivals, HealthChecks, Role};
 use super::matching::{Assignment, Through, assign};
 use super::sorted::{Counted, Traffic, sort};
+use super::unmatched::unmatched;
 use super::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
 use crate::collect::Sample;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,6 +25,10 @@ pub struct Pools {
     labels: Labels,
     discovered: Discovered,
     health_checks: HashMap<PoolKey, HealthChecks>,
+    tallies: HashMap<PoolKey, Tally>,
+    unmatched: Vec<String>,
+    /// The balancer that each declared pool with a named balancer was seen with first.
+    first_balancers: HashMap<String, BalancerKey>,
 }
 
 /// One backend is no pool: it is listed, and becomes one when a second is seen.
@@ -50,6 +56,8 @@ struct Part<'a> {
 enum Place {
     /// Its own member, with its weight; `None`: not declared.
     Exclusive(Option<f64>),
+    /// Discovered: an equal share, if it gets more than health checks.
+    Assumed,
     /// Also in other pools of the balancer: decides nothing. Its counters are shown in one of them only.
     Shared { counted_here: bool },
 }
@@ -58,6 +66,7 @@ impl Place {
     fn weight(self) -> Option<f64> {
         match self {
             Self::Exclusive(weight) => weight,
+            Self::Assumed => Some(1.0),
             Self::Shared { .. } => Some(0.0),
         }
     }
@@ -70,6 +79,7 @@ impl Place {
     fn role(self) -> Option<Role> {
         match self {
             Self::Shared { .. } => None,
+            Self::Assumed => Some(Role::Assumed),
             Self::Exclusive(None) => Some(Role::Stranger),
             Self::Exclusive(Some(weight)) if weight > 0.0 => Some(Role::Active),
             Self::Exclusive(Some(_)) => Some(Role::Idle),
@@ -111,12 +121,21 @@ impl Pools {
         self.declared = declared.into_iter().map(DeclaredPool::normalised).collect();
     }
 
+    /// What was asked for, by the filter or by declarations, and was not seen up to the last sample: a line each. Names
+    /// in it are untrusted text. Empty before the first sample.
+    #[must_use]
+    pub fn unmatched(&self) -> Vec<String> {
+        self.unmatched.clone()
+    }
+
     /// The pools of one interval: the declared ones in their order, then the discovered ones by balancer and port. The
     /// order of the backends in the sample makes no difference.
     pub fn group(&mut self, sample: &Sample) -> Vec<PoolSample> {
         let sorted = sort(sample, &self.filter);
         self.labels.name(sorted.keys());
         let assignment = assign(&self.declared, &sorted, &self.filter);
+        self.unmatched = unmatched(&self.declared, &self.filter, &assignment, sample);
+        self.remember_first_balancers(&assignment);
         for (balancer, traffic) in &sorted {
             let free = traffic.backends.keys().copied();
             self.discovered.see(balancer, free.filter(|&backend| !assignment.is_claimed(balancer, backend)));
@@ -129,6 +148,7 @@ impl Pools {
         }
         let keys: HashSet<&PoolKey> = parts.iter().map(|part| &part.key).collect();
         self.health_checks.retain(|key, _| keys.contains(key));
+        self.tallies.retain(|key, _| keys.contains(key));
         // A sweep covers all sockets or none: what had no connection yet has none now, if the sweep finished.
         let sweep_finished = sample.backends.iter().all(|backend| backend.stock.is_some());
         parts.into_iter().map(|part| self.measure(part, sample, sweep_finished)).collect()
@@ -197,6 +217,14 @@ impl Pools {
             for stranger in &through.strangers {
                 members.insert(*stranger, Place::Exclusive(None));
             }
+            for (port, count) in &through.neighbours {
+                let elsewhere = if self.declared_only {
+                    "left out".into()
+                } else {
+                    format!("judged as {}:{port}", self.labels.get(&through.balancer))
+                };
+                notes.push(format!("{count} more backends on port {port} are not declared: {elsewhere}"));
+            }
             notes.extend(through.homeless.iter().map(|backend| {
                 format!("{backend} gets traffic and is in no declared pool; several have members on its port")
             }));
@@ -205,7 +233,7 @@ impl Pools {
         Part {
             identity: PoolIdentity {
                 name: pool.name.clone(),
-                balancer: balancer.as_ref().map(|key| self.labels.get(key)).or_else(|| pool.balancer.clone()),
+                balancer: self.called(pool, balancer.as_ref()),
                 source: pool.source.clone(),
                 expected_source: ExpectedSource::Declared,
                 method: pool.method,
@@ -216,6 +244,33 @@ impl Pools {
             health_check_interval: pool.health_check_interval,
             judged,
             notes,
+        }
+    }
+
+    fn remember_first_balancers(&mut self, assignment: &Assignment) {
+        for (pool, assigned) in self.declared.iter().zip(&assignment.pools) {
+            let Some(name) = &pool.balancer else { continue };
+            // The one whose label is what was declared, so that no other is called the same.
+            let of_that_label = assigned.through.iter().find(|one| self.labels.get(&one.balancer) == *name);
+            if let Some(first) = of_that_label.or(assigned.through.first()) {
+                let key = first.balancer.clone();
+                self.first_balancers.entry(pool.name.clone()).or_insert(key);
+            }
+        }
+        let names: HashSet<&str> = self.declared.iter().map(|pool| pool.name.as_str()).collect();
+        self.first_balancers.retain(|name, _| names.contains(name.as_str()));
+    }
+
+    /// What the pool's balancer is called: as declared, since labels depend on what else runs. Only if several answer to
+    /// that, all but the first get their label.
+    fn called(&self, pool: &DeclaredPool, balancer: Option<&BalancerKey>) -> Option<String> {
+        let label = balancer.map(|key| self.labels.get(key));
+        let Some(declared) = &pool.balancer else { return label };
+        let another = self.first_balancers.get(&pool.name).is_some_and(|first| balancer != Some(first));
+        match label {
+            Some(label) if another && label != *declared => Some(label),
+            Some(label) if another => Some(format!("{label} (another)")),
+            _ => Some(declared.clone()),
         }
     }
 
@@ -240,7 +295,15 @@ impl Pools {
             .map(|(balancer, port, members)| {
                 let label = self.labels.get(&balancer);
                 let traffic = sorted.get(&balancer);
-                let spreads = members.len() >= MIN_MEMBERS;
+                let selected = !self.filter.is_empty();
+                let trusted = selected || traffic.is_some_and(|traffic| traffic.spreads(members.len()));
+                let note = if members.len() < MIN_MEMBERS {
+                    Some("one backend: nothing to spread")
+                } else if !trusted {
+                    Some("not a known proxy: select it with --balancer to have it judged")
+                } else {
+                    None
+                };
                 Part {
                     identity: PoolIdentity {
                         name: format!("{label}:{port}"),
@@ -251,25 +314,30 @@ impl Pools {
                     },
                     key: PoolKey::Discovered(balancer, port),
                     traffic,
-                    members: members
-                        .into_iter()
-                        .map(|member| (member, Place::Exclusive(Some(1.0))))
-                        .collect(),
+                    members: members.into_iter().map(|member| (member, Place::Assumed)).collect(),
                     health_check_interval: None,
-                    judged: spreads
-                        && (!self.filter.is_empty() || traffic.is_some_and(|traffic| traffic.is_proxy)),
-                    notes: if spreads { Vec::new() } else { vec!["one backend: nothing to spread".into()] },
+                    judged: note.is_none(),
+                    notes: note.map(Into::into).into_iter().collect(),
                 }
             })
             .collect()
     }
 
-    fn measure(&mut self, part: Part<'_>, sample: &Sample, sweep_finished: bool) -> PoolSample {
+    fn measure(&mut self, mut part: Part<'_>, sample: &Sample, sweep_finished: bool) -> PoolSample {
         let counted = |backend: &SocketAddr, place: Place| {
             let here = !matches!(place, Place::Shared { counted_here: false });
             let seen = part.traffic.filter(|_| here).and_then(|traffic| traffic.backends.get(backend));
             seen.cloned().unwrap_or_else(|| Counted::nothing(sweep_finished))
         };
+        let unseen = |(backend, place): (&SocketAddr, &Place)| {
+            place.has_share() && !part.traffic.is_some_and(|traffic| traffic.backends.contains_key(backend))
+        };
+        if sample.uncounted.backends > 0 && part.members.iter().any(unseen) {
+            part.judged = false;
+            part.notes.push(
+                "not judged: the table of backends is full: members not seen may have traffic that is counted elsewhere".into(),
+            );
+        }
         let mut members: Vec<MemberSample> = part
             .members
             .iter()
@@ -286,7 +354,8 @@ impl Pools {
                 place.role().map(|role| Arrivals { backend: member.backend, role, attempts, probes })
             })
             .collect();
-        let decisions = self.health_checks.entry(part.key).or_default().decisions(
+        let checks = self.health_checks.entry(part.key.clone()).or_default();
+        let decisions = checks.decisions(
             sample.time_seconds,
             sample.interval_seconds,
             part.health_check_interval,
@@ -296,6 +365,11 @@ impl Pools {
             arrivals.iter().map(|arrival| arrival.backend).zip(decisions).collect();
         for member in &mut members {
             member.decisions = decisions.get(&member.backend).copied().unwrap_or(0);
+        }
+        if part.identity.expected_source == ExpectedSource::Assumed {
+            let (judged, notes) = assume(checks, self.tallies.entry(part.key).or_default(), &mut members);
+            part.judged &= judged;
+            part.notes.extend(notes);
         }
         PoolSample {
             pool: part.identity,

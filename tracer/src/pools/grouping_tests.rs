@@ -86,17 +86,27 @@ fn without_declarations_everything_is_discovered() {
         shown(&found),
         [
             "apt:80 apt listed 192.0.2.1:80=1:1 192.0.2.2:80=1:1",
-            "mine:80 mine judged 10.0.0.1:80=1:1 10.0.0.2:80=1:1",
+            "mine:80 mine listed 10.0.0.1:80=1:1 10.0.0.2:80=1:1",
             "nginx:80 nginx judged 10.0.0.1:80=1:4 10.0.0.2:80=1:5",
             "nginx:81 nginx listed 10.0.0.1:81=1:1",
         ]
     );
+    let unknown = "not a known proxy: select it with --balancer to have it judged";
+    assert_eq!([&found[0].note, &found[1].note], [&Some(unknown.into()), &Some(unknown.into())]);
     assert_eq!(found[3].note.as_deref(), Some("one backend: nothing to spread"));
     assert_eq!(found[0].pool.expected_source, ExpectedSource::Assumed);
     assert_eq!(found[0].pool.source, "discovered");
     let later = pools.group(&sample(vec![seen(&nginx, "10.0.0.1:80", 4)]));
     assert_eq!(later.len(), 4, "members stay");
     assert_eq!(shown(&later)[2], "nginx:80 nginx judged 10.0.0.1:80=1:4 10.0.0.2:80=1:0");
+}
+
+#[test]
+fn who_listens_and_calls_three_or_more_is_judged() {
+    let mine = balancer("mine", "mine", Some(true));
+    let three = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(|to| seen(&mine, to, 5)).to_vec();
+    let found = Pools::new(Vec::new(), Filter::default()).group(&sample(three));
+    assert!(found[0].judged && found[0].note.is_none());
 }
 
 #[test]
@@ -204,7 +214,7 @@ fn a_named_balancer_without_members_traffic_shows_what_it_does_on_their_port() {
     let found = Pools::new(app, Filter::default())
         .declared_only()
         .group(&sample(vec![seen(&nginx, "10.0.0.9:8080", 9), seen(&other, "10.0.0.1:8080", 1)]));
-    assert_eq!(shown(&found), ["app nginx (edge.service) judged 10.0.0.1:8080=1:0 10.0.0.9:8080=?:9"]);
+    assert_eq!(shown(&found), ["app edge judged 10.0.0.1:8080=1:0 10.0.0.9:8080=?:9"]);
 }
 
 #[test]
@@ -315,3 +325,6 @@ proptest! {
         }
     }
 }
+
+#[path = "unmatched_tests.rs"]
+mod unmatched;

@@ -9,6 +9,9 @@
 //!   timer explains them (then they are checks, and their interval is every member's floor) or cannot (then they are
 //!   traffic, and released).
 //!
+//! Where nobody declared what a member should get, it counts as a member until it turns out that only checks come, while
+//! others get traffic: then it is left out, until traffic comes.
+//!
 //! Over any time: attempts = decisions + probes taken out + checks taken out + held back.
 
 use super::regularity::IdleArrivals;
@@ -18,12 +21,20 @@ use std::time::Duration;
 
 /// Checks that may be outstanding of one member, so that a late one is still recognised.
 const MAX_CREDIT: f64 = 2.0;
+/// A member is left out when another gets this many times as many arrivals, and `MORE_THAN_CHECKS` on top.
+const TIMES_CHECKS: u64 = 3;
+/// So that a few connections in an odd order leave nobody out.
+const MORE_THAN_CHECKS: u64 = 10;
+/// Checks come at least this often, seconds: so long a member whose arrivals are too few to tell gets the benefit.
+const OPEN_SECONDS: f64 = 60.0;
 
 /// What a member should get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// A share of the traffic.
     Active,
+    /// An equal share, as nobody said anything else; perhaps nothing but health checks.
+    Assumed,
     /// Nothing but health checks: drained, or a backup.
     Idle,
     /// Nothing at all: it is not declared.
@@ -55,6 +66,16 @@ pub(super) struct HealthChecks {
     members: BTreeMap<SocketAddr, Member>,
 }
 
+/// Whether traffic has come to a member of which nothing is declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    /// Something came that no timer explains.
+    served: bool,
+    left_out: bool,
+    /// Arrivals since the first member of the pool was served: before, all get checks alike.
+    since_served: u64,
+}
+
 #[derive(Debug)]
 struct Member {
     role: Role,
@@ -64,6 +85,8 @@ struct Member {
     credit: f64,
     idle: IdleArrivals,
     ledger: Ledger,
+    standing: Standing,
+    last_arrival: f64,
 }
 
 impl HealthChecks {
@@ -79,7 +102,7 @@ impl HealthChecks {
         let interval_seconds = if interval_seconds > 0.0 { interval_seconds } else { 0.0 };
         // What idle members showed up to the interval before is this interval's floor: one pass, whatever the order.
         let floor = declared.map(|interval| interval.as_secs_f64()).or_else(|| self.learned(now_seconds));
-        arrivals
+        let mut decisions: Vec<u64> = arrivals
             .iter()
             .map(|arrival| {
                 let member = self.members.entry(arrival.backend).or_insert_with(|| Member::new(arrival.role));
@@ -87,11 +110,52 @@ impl HealthChecks {
                 let floor = match arrival.role {
                     Role::Active => floor,
                     Role::Idle => declared.map(|interval| interval.as_secs_f64()),
+                    Role::Assumed => floor.filter(|_| member.standing.served),
                     Role::Stranger => None,
                 };
                 member.decide(now_seconds, interval_seconds, floor, arrival)
             })
-            .collect()
+            .collect();
+        self.leave_out(now_seconds, arrivals, &mut decisions);
+        decisions
+    }
+
+    /// Whether the member gets only health checks while others get traffic, and nobody declared what it should get.
+    pub(super) fn is_left_out(&self, backend: SocketAddr) -> bool {
+        self.members.get(&backend).is_some_and(|member| member.standing.left_out)
+    }
+
+    /// Whether nobody declared anything, and no member has got anything but health checks.
+    pub(super) fn only_checks(&self) -> bool {
+        let only = |member: &Member| {
+            member.role == Role::Assumed && !member.standing.served && member.has_shown_checks()
+        };
+        !self.members.is_empty() && self.members.values().all(only)
+    }
+
+    /// Finds the members that are left out, and calls what came to them checks.
+    fn leave_out(&mut self, now: f64, arrivals: &[Arrivals], decisions: &mut [u64]) {
+        if !self.members.values().any(|member| member.standing.served) {
+            return;
+        }
+        for (arrival, count) in arrivals.iter().zip(&*decisions) {
+            if let Some(member) = self.members.get_mut(&arrival.backend) {
+                member.standing.since_served += count;
+            }
+        }
+        let served = self.members.values().filter(|member| member.standing.served);
+        let busiest = served.map(|member| member.standing.since_served).max().unwrap_or(0);
+        for (arrival, count) in arrivals.iter().zip(decisions) {
+            if let Some(member) = self.members.get_mut(&arrival.backend)
+                && member.role == Role::Assumed
+            {
+                member.compare(now, busiest);
+                if member.standing.left_out {
+                    member.ledger.decisions -= *count;
+                    member.ledger.checks += std::mem::take(count);
+                }
+            }
+        }
     }
 
     /// Where a member's attempts went.
@@ -102,7 +166,9 @@ impl HealthChecks {
 
     /// The longest interval at which an idle member is being checked: the least that is surely taken out.
     fn learned(&self, now_seconds: f64) -> Option<f64> {
-        self.members.values().filter_map(|member| member.idle.timer_seconds(now_seconds)).reduce(f64::max)
+        let told = |member: &&Member| member.role == Role::Idle || member.standing.left_out;
+        let members = self.members.values().filter(told);
+        members.filter_map(|member| member.idle.timer_seconds(now_seconds)).reduce(f64::max)
     }
 
     fn forget_absent(&mut self, arrivals: &[Arrivals]) {
@@ -118,7 +184,31 @@ impl Member {
     fn new(role: Role) -> Self {
         // The first check of an idle member may come at once.
         let credit = if role == Role::Idle { 1.0 } else { 0.0 };
-        Self { role, owed: 0, credit, idle: IdleArrivals::default(), ledger: Ledger::default() }
+        Self {
+            role,
+            owed: 0,
+            credit,
+            idle: IdleArrivals::default(),
+            ledger: Ledger::default(),
+            standing: Standing::default(),
+            last_arrival: f64::NEG_INFINITY,
+        }
+    }
+
+    /// Whether its arrivals are probes, or a timer's.
+    fn has_shown_checks(&self) -> bool {
+        let probes = self.ledger.probes > 0 && 2 * self.ledger.probes >= self.ledger.attempts;
+        probes || self.idle.has_timer()
+    }
+
+    /// Whether it is left out, next to the `busiest` member's arrivals. What has shown that it is checked stays left
+    /// out until it is served, also when the checks end.
+    fn compare(&mut self, now: f64, busiest: u64) {
+        let standing = &self.standing;
+        let far_less = busiest >= TIMES_CHECKS * standing.since_served + MORE_THAN_CHECKS;
+        let open = self.has_shown_checks() || now - self.last_arrival <= OPEN_SECONDS;
+        let left_out = !standing.served && self.ledger.attempts > 0 && open;
+        self.standing.left_out = left_out && (standing.left_out || far_less);
     }
 
     fn decide(&mut self, now: f64, interval: f64, floor: Option<f64>, arrival: &Arrivals) -> u64 {
@@ -149,12 +239,22 @@ impl Member {
             self.ledger.checks += checks;
         }
 
+        if rest > 0 {
+            self.last_arrival = now;
+        }
+        if self.role == Role::Assumed && !self.standing.served {
+            // Nothing is held back: what comes to a member that is not left out are decisions.
+            self.standing.served = self.idle.explain(now, interval, rest).released > 0;
+            if self.standing.served {
+                self.idle = IdleArrivals::default();
+            }
+        }
         if self.role == Role::Idle {
             let told = self.idle.explain(now, interval, rest);
             self.ledger.checks += told.settled;
             rest = told.released;
         }
-        self.ledger.held_back = self.idle.held_back();
+        self.ledger.held_back = if self.role == Role::Idle { self.idle.held_back() } else { 0 };
         self.ledger.decisions += rest;
         rest
     }

@@ -4,6 +4,7 @@ use super::balancer::{BalancerKey, answers_to, same_name};
 use super::declared::DeclaredPool;
 use super::filter::Filter;
 use super::sorted::Traffic;
+use super::strangers::are_a_pool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -35,6 +36,8 @@ pub(super) struct Through {
     pub(super) bystander: bool,
     /// Seen, but in no declared pool of the balancer, and in this one by its port.
     pub(super) strangers: Vec<SocketAddr>,
+    /// As strangers, but too many and too even for that: another pool on the port, and how many backends it has.
+    pub(super) neighbours: BTreeMap<u16, usize>,
     /// As strangers, but several pools have members on the port.
     pub(super) homeless: Vec<SocketAddr>,
     /// Members that are in other pools of the balancer too: which (all of them, this one included).
@@ -102,6 +105,7 @@ fn balancers_of(
             balancer: balancer.clone(),
             bystander: proxies && !traffic.is_proxy,
             strangers: Vec::new(),
+            neighbours: BTreeMap::new(),
             homeless: Vec::new(),
             shared: BTreeMap::new(),
         })
@@ -144,6 +148,7 @@ fn sort_backends(
                 .map(|through| (index, through))
         })
         .collect();
+    let mut strangers: BTreeMap<(usize, u16), Vec<SocketAddr>> = BTreeMap::new();
     for &backend in traffic.backends.keys().filter(|backend| !pools_of.contains_key(backend)) {
         let Some(pools) = pools_on_port.get(&backend.port()) else { continue };
         let pools: Vec<usize> =
@@ -151,11 +156,19 @@ fn sort_backends(
         for index in &pools {
             let Some(through) = through.get_mut(index) else { continue };
             if pools.len() == 1 {
-                through.strangers.push(backend);
-                claimed.insert(backend);
+                strangers.entry((*index, backend.port())).or_default().push(backend);
             } else {
                 through.homeless.push(backend);
             }
+        }
+    }
+    for ((index, port), strangers) in strangers {
+        let Some(through) = through.get_mut(&index) else { continue };
+        if are_a_pool(&strangers, &declared[index], traffic) {
+            through.neighbours.insert(port, strangers.len());
+        } else {
+            claimed.extend(&strangers);
+            through.strangers.extend(strangers);
         }
     }
     for (backend, pools) in pools_of.into_iter().filter(|(_, pools)| pools.len() > 1) {

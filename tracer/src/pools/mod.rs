@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod assumed;
 mod balancer;
 mod declared;
 mod discovered;
@@ -19,6 +20,8 @@ mod read_file;
 mod regularity;
 mod sample;
 mod sorted;
+mod strangers;
+mod unmatched;
 
 pub use address::MemberAddress;
 pub use balancer::answers_to;

@@ -81,6 +81,11 @@ impl IdleArrivals {
         self.timer.filter(|timer| now - last <= STOPPED_GAPS * timer)
     }
 
+    /// Whether a timer explained them, as far as told last.
+    pub(super) fn has_timer(&self) -> bool {
+        self.timer.is_some()
+    }
+
     /// Takes back up to `count` arrivals that turned out to be probes; gives how many.
     pub(super) fn withdraw(&mut self, count: u64) -> u64 {
         let withdrawn = count.min(self.held_back);

@@ -18,6 +18,16 @@ pub(super) struct Traffic {
     pub(super) backends: BTreeMap<SocketAddr, Counted>,
 }
 
+/// Members from which on whoever listens is taken to spread what it gets: most services call two replicas of something.
+const MIN_MEMBERS_OF_UNKNOWN: usize = 3;
+
+impl Traffic {
+    /// Whether to expect of the balancer, of which nothing is declared, that it spreads over so many members.
+    pub(super) fn spreads(&self, members: usize) -> bool {
+        is_known_proxy(&self.balancer.command) || self.is_proxy && members >= MIN_MEMBERS_OF_UNKNOWN
+    }
+}
+
 /// What was counted of one backend.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
