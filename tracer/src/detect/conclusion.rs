@@ -201,7 +201,9 @@ impl PoolJudge {
             }
             _ => {}
         }
-        if self.bank.eligible() < 2 {
+        if (0..self.members.len()).any(|member| self.members[member].ejection.is_ejected())
+            || self.bank.eligible() < 2
+        {
             return lacking(sentence::left_out(self), None);
         }
         let lacks = self.enough() - self.watched;

@@ -5,7 +5,7 @@ use super::assessment::Assessment;
 use super::bank::Bank;
 use super::diffuse::{self, Diffuse};
 use super::ejection::{Ejection, Tried};
-use super::failing::{self, Health, Tally, WINDOWS_SECONDS};
+use super::failing::{Health, Tally};
 use super::history::History;
 use super::missing::{Absence, Surroundings};
 use super::odds::power;
@@ -13,9 +13,6 @@ use super::roster::{Change, Roster};
 use super::skew::{self, Grounds, Outcome, Skew};
 use super::unexpected::Stray;
 use crate::pools::{Method, PoolSample};
-
-/// Attempts of a pool before its own past tells what is normal.
-const PAST_ATTEMPTS: f64 = 1000.0;
 
 /// What is kept of one member.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +43,7 @@ pub struct PoolJudge {
     pub(super) skew: Option<Skew>,
     /// The pool as if it were one member, for failures that no member shows alone.
     pub(super) health: Health,
-    past: Tally,
+    pub(super) past: Tally,
     pub(super) margin: f64,
     /// Nats per connection that a member at twice its due would show.
     pub(super) power: f64,
@@ -190,7 +187,12 @@ impl PoolJudge {
                 let tally = Tally::of(delta, &self.settings);
                 all.add(&tally);
                 disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
-                disturbed |= member.absence.tick(own, pool, began, now, self.settings.missing_clears_seconds);
+                member.absence.tick(own, pool, began, now);
+                if tally.failures() > 0.0 {
+                    member.absence.failed();
+                }
+                disturbed |=
+                    member.absence.serve(own, tally.succeeded, now, self.settings.missing_clears_seconds);
                 let tried = Tried {
                     decisions: own,
                     established: delta.established as f64,
@@ -209,50 +211,6 @@ impl PoolJudge {
             self.past.add(&all);
         }
         disturbed
-    }
-
-    /// Failure rates, of the members against each other and of the pool against its own past. detector.md §10.
-    fn judge_failures(&mut self, now: f64) -> bool {
-        let mut changed = false;
-        let mut others = [Tally::default(); WINDOWS_SECONDS.len()];
-        let mut failed = 0_usize;
-        let mut tried = 0_usize;
-        for member in self.members.iter().filter(|member| member.health.failing().is_none()) {
-            for (window, sum) in others.iter_mut().enumerate() {
-                sum.add(member.health.window(window));
-            }
-            let long = member.health.window(WINDOWS_SECONDS.len() - 1);
-            failed += usize::from(long.failures() > 0.0);
-            tried += usize::from(long.tried > 0.0);
-        }
-        for member in &mut self.members {
-            let own: [Tally; WINDOWS_SECONDS.len()] =
-                std::array::from_fn(|window| *member.health.window(window));
-            if own[WINDOWS_SECONDS.len() - 1].failures() < self.settings.failing_least {
-                continue;
-            }
-            let counted = member.health.failing().is_none();
-            let settings = &self.settings;
-            let rest: [Tally; WINDOWS_SECONDS.len()] = std::array::from_fn(|window| {
-                if counted { others[window].without(&own[window]) } else { others[window] }
-            });
-            let limit = |window: usize| failing::limit(&rest[window], settings);
-            let usual = failing::usual(&rest[WINDOWS_SECONDS.len() - 1]).min(settings.failing_ceiling);
-            changed |= member.health.judge(now, settings, limit, usual);
-        }
-        // Failures that are spread so thinly that no member shows them alone.
-        let failures = others[WINDOWS_SECONDS.len() - 1].failures();
-        if failed >= 2 && failed as f64 >= 0.5 * failures.min(tried as f64) {
-            let settings = &self.settings;
-            let limit = if self.past.tried >= PAST_ATTEMPTS {
-                failing::limit(&self.past, settings)
-            } else {
-                settings.failing_ceiling
-            };
-            let shown = others.iter().any(|sum| failing::exceeds(sum, limit, settings).is_some());
-            changed |= shown && self.health.judge(now, settings, |_| limit, 1.0);
-        }
-        changed
     }
 
     /// Who takes part in the comparison, given everybody's standing; begins the runs again when it was `disturbed`.

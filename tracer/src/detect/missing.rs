@@ -38,6 +38,8 @@ pub(super) struct Missing {
     pub(super) after_failures: bool,
     /// When it was served again, seconds.
     pub(super) returned_seconds: Option<f64>,
+    /// Connections it was chosen for since, and those of them that were established.
+    chosen: f64,
     got: f64,
 }
 
@@ -69,16 +71,8 @@ impl Absence {
         *self = Self::new(now_seconds);
     }
 
-    /// Takes in one tick: connections of the member and of all that are due some. Says whether a missing member is
-    /// well again, and forgotten.
-    pub(super) fn tick(
-        &mut self,
-        own: f64,
-        pool: f64,
-        began_seconds: f64,
-        now_seconds: f64,
-        hold: f64,
-    ) -> bool {
+    /// Takes in one tick: connections of the member and of all that are due some.
+    pub(super) fn tick(&mut self, own: f64, pool: f64, began_seconds: f64, now_seconds: f64) {
         if own > 0.0 {
             self.longest = Some(self.longest.map_or(0.0, |longest| longest.max(self.pool)));
             (self.pool, self.ticks, self.began_seconds) = (0.0, 0, now_seconds);
@@ -89,8 +83,15 @@ impl Absence {
             self.pool += pool;
             self.ticks += 1;
         }
+    }
+
+    /// Takes in what became of a tick's connections. Says whether a missing member is well again, and forgotten. Only
+    /// what was established counts: a retry that is refused serves nobody. But a health check that is established
+    /// serves nobody either, so that never more is counted than the member was chosen for.
+    pub(super) fn serve(&mut self, own: f64, established: f64, now_seconds: f64, hold: f64) -> bool {
         let Some(missing) = &mut self.missing else { return false };
-        missing.got += own;
+        missing.chosen += own;
+        missing.got = (missing.got + established).min(missing.chosen);
         if missing.got >= RETURNED && missing.returned_seconds.is_none() {
             missing.returned_seconds = Some(now_seconds);
         }
@@ -99,6 +100,13 @@ impl Absence {
             self.missing = None;
         }
         well
+    }
+
+    /// It failed: if it is missing, then not because it was not tried.
+    pub(super) fn failed(&mut self) {
+        if let Some(missing) = &mut self.missing {
+            missing.after_failures = true;
+        }
     }
 
     /// Whether the member is found missing.
@@ -146,13 +154,19 @@ impl Absence {
         match &mut self.missing {
             Some(missing) => {
                 missing.returned_seconds = None;
-                missing.got = 0.0;
+                (missing.chosen, missing.got) = (0.0, 0.0);
                 false
             }
             None => {
                 let since_seconds = self.began_seconds;
-                self.missing =
-                    Some(Missing { since_seconds, nats, after_failures, returned_seconds: None, got: 0.0 });
+                self.missing = Some(Missing {
+                    since_seconds,
+                    nats,
+                    after_failures,
+                    returned_seconds: None,
+                    chosen: 0.0,
+                    got: 0.0,
+                });
                 true
             }
         }

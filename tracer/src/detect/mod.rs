@@ -10,7 +10,7 @@
 //! | `dispersion`, `calibration` | how much do this pool's counts scatter anyway? |
 //! | `diffuse` | are many members slightly off? |
 //! | `skew`, `attribution` | since when, which ones, and by how much? |
-//! | `missing`, `ejection`, `unexpected`, `failing` | the rules beside the bank |
+//! | `missing`, `ejection`, `unexpected`, `failing`, `failures` | the rules beside the bank |
 //! | `history`, `interval` | shares over the time judged |
 //! | `judge` | one tick through all of it |
 //! | `conclusion`, `sentence` | the verdict, and how it is said |
@@ -26,6 +26,7 @@ mod diffuse;
 mod dispersion;
 mod ejection;
 mod failing;
+mod failures;
 mod history;
 mod interval;
 mod judge;

@@ -4,5 +4,6 @@ mod balancer;
 mod behaviour;
 mod failures;
 mod golden;
+mod outages;
 mod properties;
 mod soak;
