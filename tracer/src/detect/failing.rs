@@ -290,6 +290,12 @@ pub(super) fn exceeds(tally: &Tally, limit: f64, settings: &Settings) -> Option<
     (low > limit).then_some((low, nats))
 }
 
+/// Lower bound of the failure rate, so many standard deviations below what was seen.
+pub(super) fn low(tally: &Tally, deviations: f64) -> f64 {
+    let [low, _] = wilson(tally.failures(), tally.tried, deviations);
+    low
+}
+
 /// The failure rate that is too much next to that of `others`.
 pub(super) fn limit(others: &Tally, settings: &Settings) -> f64 {
     (3.0 * usual(others)).min(settings.failing_ceiling).max(settings.failing_floor)

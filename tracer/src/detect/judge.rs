@@ -7,6 +7,7 @@ use super::diffuse::{self, Diffuse};
 use super::ejection::{Ejection, Tried};
 use super::failing::{Health, Tally};
 use super::history::History;
+use super::lifetime::Lifetime;
 use super::missing::{Absence, Surroundings};
 use super::odds::power;
 use super::roster::{Change, Roster};
@@ -20,6 +21,7 @@ pub(super) struct Member {
     pub(super) absence: Absence,
     pub(super) ejection: Ejection,
     pub(super) health: Health,
+    pub(super) lifetime: Lifetime,
     pub(super) stray: Stray,
 }
 
@@ -50,12 +52,16 @@ pub struct PoolJudge {
     /// Connections that speak for "balanced", and the ticks they came in.
     pub(super) watched: f64,
     pub(super) watched_ticks: u64,
+    /// Since when they do, seconds.
+    pub(super) watched_from_seconds: f64,
     pub(super) was_balanced: bool,
     /// Connections to members with an expected share, since when, and when the last of them came.
     pub(super) connections: f64,
     pub(super) began_seconds: f64,
     pub(super) last_connection_seconds: f64,
-    now_seconds: Option<f64>,
+    /// End of the first interval with traffic to any member, seconds.
+    pub(super) first_traffic_seconds: Option<f64>,
+    pub(super) now_seconds: Option<f64>,
 }
 
 impl PoolJudge {
@@ -78,10 +84,12 @@ impl PoolJudge {
             power: 0.0,
             watched: 0.0,
             watched_ticks: 0,
+            watched_from_seconds: f64::NEG_INFINITY,
             was_balanced: false,
             connections: 0.0,
             began_seconds: 0.0,
             last_connection_seconds: 0.0,
+            first_traffic_seconds: None,
             now_seconds: None,
             settings,
         }
@@ -98,8 +106,9 @@ impl PoolJudge {
         for (member, count) in self.counts.iter_mut().enumerate() {
             *count = sample.members[self.roster.place(member)].decisions as f64;
         }
+        self.note_lifetimes(sample, now - began);
         let disturbed = self.observe(sample, began, now);
-        self.settle(method, disturbed);
+        self.settle(method, disturbed.then_some(began));
         self.bank.tick(&self.counts, began, now, &self.settings);
         self.history.tick(&self.counts, now);
         self.diffuse = diffuse::judge(
@@ -110,9 +119,9 @@ impl PoolJudge {
             self.settings.false_alarm_ticks,
         );
         if self.find_missing(method, now) {
-            self.settle(method, true);
+            self.settle(method, Some(now));
         }
-        self.judge_skew(method);
+        self.judge_skew(method, now);
         self.weigh(began, now);
         self.conclude(sample, now)
     }
@@ -125,6 +134,7 @@ impl PoolJudge {
         let now = before.map_or(now, |before| now.max(before));
         let began = before.map_or(now - seconds, |before| (now - seconds).max(before));
         if before.is_none() {
+            self.watched_from_seconds = began;
             self.began_seconds = began;
             self.last_connection_seconds = began;
         }
@@ -163,7 +173,7 @@ impl PoolJudge {
             self.history.begin(count, began);
             self.skew = None;
             self.diffuse = None;
-            self.start_watching();
+            self.start_watching(began);
         }
     }
 
@@ -176,6 +186,9 @@ impl PoolJudge {
         if pool > 0.0 {
             self.connections += pool;
             self.last_connection_seconds = now;
+        }
+        if sample.members.iter().any(|member| member.decisions > 0 || member.delta.attempts > 0) {
+            self.first_traffic_seconds.get_or_insert(now);
         }
         let mut disturbed = false;
         let mut all = Tally::default();
@@ -213,8 +226,9 @@ impl PoolJudge {
         disturbed
     }
 
-    /// Who takes part in the comparison, given everybody's standing; begins the runs again when it was `disturbed`.
-    fn settle(&mut self, method: Method, disturbed: bool) {
+    /// Who takes part in the comparison, given everybody's standing; begins the runs again from the
+    /// moment at which it was `disturbed`.
+    fn settle(&mut self, method: Method, disturbed: Option<f64>) {
         let mut changed = std::mem::take(&mut self.unsettled);
         let shares = self.roster.shares();
         for ((eligible, member), &share) in self.eligible.iter_mut().zip(&self.members).zip(shares) {
@@ -234,10 +248,10 @@ impl PoolJudge {
             let taking_part = shares.iter().zip(&self.eligible).filter(|(_, eligible)| **eligible);
             self.power = power(taking_part.map(|(share, _)| share / sum), self.margin);
         }
-        if disturbed {
+        if let Some(from) = disturbed {
             self.bank.restart();
             self.diffuse = None;
-            self.start_watching();
+            self.start_watching(from);
         }
     }
 
@@ -276,7 +290,7 @@ impl PoolJudge {
     }
 
     /// Shares of those who take part.
-    fn judge_skew(&mut self, method: Method) {
+    fn judge_skew(&mut self, method: Method, now: f64) {
         let shares = self.roster.shares().iter().zip(&self.eligible);
         let quiet = self.skew.is_none() && self.diffuse.is_none() && self.bank.strongest_flagged().is_none();
         // Under hashing a failing member's clients go to its neighbour: a consequence.
@@ -300,7 +314,7 @@ impl PoolJudge {
             Outcome::Stands(skew) => Some(skew),
             Outcome::Ended => {
                 self.bank.restart();
-                self.start_watching();
+                self.start_watching(now);
                 None
             }
         };
@@ -325,9 +339,10 @@ impl PoolJudge {
         self.bank.threshold_in_force() * dispersion * self.bank.calibration_of_double() / self.power
     }
 
-    fn start_watching(&mut self) {
+    fn start_watching(&mut self, from: f64) {
         self.watched = 0.0;
         self.watched_ticks = 0;
+        self.watched_from_seconds = from;
         self.was_balanced = false;
     }
 }

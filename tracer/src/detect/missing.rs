@@ -24,6 +24,8 @@ pub(super) struct Absence {
     longest: Option<f64>,
     /// Since when the member is watched, seconds.
     watched_from_seconds: f64,
+    /// Evidence against what it takes, when last judged: 1 and more is enough.
+    progress: f64,
     missing: Option<Missing>,
 }
 
@@ -76,6 +78,7 @@ impl Absence {
         if own > 0.0 {
             self.longest = Some(self.longest.map_or(0.0, |longest| longest.max(self.pool)));
             (self.pool, self.ticks, self.began_seconds) = (0.0, 0, now_seconds);
+            self.progress = 0.0;
         } else if pool > 0.0 {
             if self.ticks == 0 && self.longest.is_some() {
                 self.began_seconds = began_seconds;
@@ -114,6 +117,16 @@ impl Absence {
         self.missing.as_ref()
     }
 
+    /// How far it is on the way to be found missing: 1 is there.
+    pub(super) fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    /// Whether it never had a connection.
+    pub(super) fn never_served(&self) -> bool {
+        self.longest.is_none()
+    }
+
     /// Applies the rule; says whether the member is newly missing. `flagged` when the bank says it gets too little.
     pub(super) fn judge(
         &mut self,
@@ -133,12 +146,13 @@ impl Absence {
         if let Some(missing) = &mut self.missing {
             missing.nats = missing.nats.max(nats);
         }
+        let years = settings.false_alarm_ticks / YEAR_SECONDS;
+        let yearly = around.members as f64 * around.per_second * YEAR_SECONDS * years;
+        self.progress = nats / (doubled * (yearly.max(1.0).ln() + 3.0));
         if (self.ticks as f64) < least_ticks {
             return false;
         }
-        let years = settings.false_alarm_ticks / YEAR_SECONDS;
-        let yearly = around.members as f64 * around.per_second * YEAR_SECONDS * years;
-        let certain = nats >= doubled * (yearly.max(1.0).ln() + 3.0);
+        let certain = self.progress >= 1.0;
         let found = if around.method == Method::Hash {
             let recorded = around.now_seconds - self.watched_from_seconds >= settings.hash_record_seconds;
             let unheard = self.longest.is_some_and(|longest| self.pool > settings.hash_gap_ratio * longest);

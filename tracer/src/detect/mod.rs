@@ -13,6 +13,8 @@
 //! | `missing`, `ejection`, `unexpected`, `failing`, `failures` | the rules beside the bank |
 //! | `history`, `interval` | shares over the time judged |
 //! | `judge` | one tick through all of it |
+//! | `lifetime` | is it a slow backend that least connections gives less? |
+//! | `doubt` | what speaks against "balanced" before it is sure? |
 //! | `conclusion`, `sentence` | the verdict, and how it is said |
 
 #![forbid(unsafe_code)]
@@ -24,12 +26,14 @@ mod calibration;
 mod conclusion;
 mod diffuse;
 mod dispersion;
+mod doubt;
 mod ejection;
 mod failing;
 mod failures;
 mod history;
 mod interval;
 mod judge;
+mod lifetime;
 mod missing;
 mod odds;
 mod roster;

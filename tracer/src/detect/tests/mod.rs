@@ -2,6 +2,7 @@
 
 mod balancer;
 mod behaviour;
+mod doubts;
 mod failures;
 mod golden;
 mod outages;

@@ -25,7 +25,7 @@ fn step(pool: &mut Pool, members: &[usize]) -> Assessment {
 
 #[test]
 fn a_stopped_member_is_failing_once_its_retry_is_refused_and_never_in_a_balanced_pool() {
-    for rate in [33.0, 200.0] {
+    for rate in [33.0, 200.0, 2000.0] {
         for down in [&[2][..], &[0, 2]] {
             let mut pool = stopped(rate, down, 1);
             let seen: Vec<Assessment> = (0..60).map(|_| step(&mut pool, down)).collect();
