@@ -78,6 +78,8 @@ pub struct Assessment {
     pub summary: String,
     /// Since when it has been so, seconds on the clock that `now` is read from; `None` without a finding.
     pub since_seconds: Option<f64>,
+    /// Whether it was so from the first traffic seen, so that it may have begun long before.
+    pub since_start: bool,
     /// Strength of the evidence for the verdict, nats: of the strongest finding, or, without one, of the strongest
     /// departure seen.
     pub evidence: f64,

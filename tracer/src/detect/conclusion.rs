@@ -6,7 +6,7 @@ use super::history::Moment;
 use super::interval::{NINETY_FIVE, wilson};
 use super::judge::PoolJudge;
 use super::sentence;
-use crate::pools::{ExpectedSource, PoolSample};
+use crate::pools::{ExpectedSource, Method, PoolIdentity, PoolSample};
 
 /// Connections after which a pool of one declared member is as it should be.
 const ENOUGH_FOR_ONE: f64 = 10.0;
@@ -37,6 +37,22 @@ impl Window {
         (self.total > 0.0).then(|| self.counts[member] / self.total)
     }
 
+    /// The same among the members with an expected share.
+    pub(super) fn observed_of_pool(&self, member: usize) -> Option<f64> {
+        (self.pool > 0.0).then(|| self.counts[member] / self.pool)
+    }
+
+    /// 95 % interval of that.
+    pub(super) fn interval_of_pool(&self, member: usize) -> Option<[f64; 2]> {
+        let effective = |count: f64| count / self.dispersion;
+        (self.pool > 0.0).then(|| wilson(effective(self.counts[member]), effective(self.pool), NINETY_FIVE))
+    }
+
+    /// Dispersion over its length.
+    pub(super) fn dispersion(&self) -> f64 {
+        self.dispersion
+    }
+
     fn interval(&self, member: usize) -> Option<[f64; 2]> {
         let effective = |count: f64| count / self.dispersion;
         (self.total > 0.0).then(|| wilson(effective(self.counts[member]), effective(self.total), NINETY_FIVE))
@@ -46,9 +62,8 @@ impl Window {
 impl PoolJudge {
     /// The assessment after a tick.
     pub(super) fn conclude(&mut self, sample: &PoolSample, now: f64) -> Assessment {
-        let standing = self.standing();
+        let standing = self.standing(sample.pool.method);
         let window = self.window(&standing, now);
-        let source = sample.pool.expected_source;
         let mut members: Vec<MemberAssessment> = (sample.members.iter())
             .map(|member| MemberAssessment {
                 backend: member.backend,
@@ -69,7 +84,7 @@ impl PoolJudge {
         }
         let (verdict, summary, needed) = match standing.first() {
             Some(worst) => (worst.verdict, sentence::finding(self, worst, &window, &sample.pool, now), None),
-            None => self.without_finding(&window, source, now),
+            None => self.without_finding(&window, &sample.pool, now),
         };
         self.was_balanced = verdict == Verdict::Balanced;
         Assessment {
@@ -77,6 +92,9 @@ impl PoolJudge {
             findings: standing.iter().map(|standing| standing.verdict).collect(),
             summary,
             since_seconds: standing.first().map(|worst| worst.since_seconds),
+            since_start: standing.first().is_some_and(|worst| {
+                self.first_traffic_seconds.is_some_and(|first| worst.since_seconds <= first)
+            }),
             evidence: standing.first().map_or(self.bank.strongest().nats, |worst| worst.nats),
             needed,
             signal: "connections",
@@ -85,7 +103,7 @@ impl PoolJudge {
     }
 
     /// Every verdict that is supported, the most severe first. detector.md §10.
-    fn standing(&self) -> Vec<Standing> {
+    fn standing(&self, method: Method) -> Vec<Standing> {
         let collect = |verdict, finding, found: &dyn Fn(usize) -> Option<(f64, f64)>| {
             let found: Vec<(usize, f64, f64)> = (0..self.members.len())
                 .filter_map(|index| found(index).map(|(s, n)| (index, s, n)))
@@ -123,7 +141,7 @@ impl PoolJudge {
             // A count is its own evidence: none was due.
             self.members[index].stray.found().map(|(got, since)| (since, got))
         }));
-        if let Some(skew) = &self.skew {
+        if let Some(skew) = self.skew.as_ref().filter(|_| self.slow_gets_less(method).is_none()) {
             let finding = |ratio: f64| if ratio > 1.0 { Finding::Over } else { Finding::Under };
             all.push(Standing {
                 verdict: Verdict::Skewed,
@@ -156,7 +174,7 @@ impl PoolJudge {
         if window.total > 0.0 { window } else { self.window_from(self.history.since(recent), now) }
     }
 
-    fn window_from(&self, base: Option<&Moment>, now: f64) -> Window {
+    pub(super) fn window_from(&self, base: Option<&Moment>, now: f64) -> Window {
         let before = |index: usize| base.and_then(|base| base.counts.get(index)).copied().unwrap_or(0.0);
         let counts: Vec<f64> = self
             .history
@@ -182,9 +200,10 @@ impl PoolJudge {
     fn without_finding(
         &self,
         window: &Window,
-        source: ExpectedSource,
+        pool: &PoolIdentity,
         now: f64,
     ) -> (Verdict, String, Option<u64>) {
+        let source = pool.expected_source;
         let lacking = |summary: String, needed| (Verdict::InsufficientEvidence, summary, needed);
         match self.roster.expected() {
             0 => return lacking(sentence::nobody_expected(self.roster.len()), None),
@@ -201,16 +220,21 @@ impl PoolJudge {
             }
             _ => {}
         }
+        // Of what counts for "balanced" only: not from before a repair.
+        let recent = (now - self.settings.window_seconds).max(self.watched_from_seconds);
+        let judged = self.window_from(self.history.since(recent), now);
+        if let Some((summary, needed)) = self.doubt(&judged, source, pool.method) {
+            return lacking(summary, needed);
+        }
         if self.bank.eligible() < 2 {
-            return lacking(sentence::left_out(self), None);
+            return lacking(sentence::nothing_to_compare(), None);
         }
         let lacks = self.enough() - self.watched;
         if lacks > 0.0 {
             return lacking(sentence::needed(lacks, window, self.connections <= 0.0), Some(whole(lacks)));
         }
         let strongest = self.bank.strongest();
-        let doubtful = self.bank.threshold_in_force() / 2.0;
-        if !self.was_balanced && strongest.nats >= doubtful {
+        if self.is_doubtful() {
             // At the pace of the departure so far, when it would be clear.
             let lacks = strongest.pool * (self.bank.threshold_in_force() / strongest.nats - 1.0);
             return lacking(sentence::doubtful(lacks, window), Some(whole(lacks)));
@@ -221,6 +245,6 @@ impl PoolJudge {
 
 /// Connections still needed, at least one.
 #[expect(clippy::cast_possible_truncation, reason = "a float to an integer saturates, and NaN becomes 0")]
-fn whole(connections: f64) -> u64 {
+pub(super) fn whole(connections: f64) -> u64 {
     (connections.ceil() as u64).max(1)
 }

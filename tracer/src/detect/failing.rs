@@ -10,6 +10,8 @@ use tracer_ebpf::histogram::upper_bound_ns;
 pub(super) const WINDOWS_SECONDS: [f64; 3] = [10.0, 60.0, 300.0];
 /// Parts of a window.
 const SLOTS: usize = 10;
+/// Place of the longest window.
+pub(super) const LONGEST: usize = WINDOWS_SECONDS.len() - 1;
 /// Standard deviations of the bounds.
 const DEVIATIONS: f64 = 3.0;
 /// A failing member is well when it fails by this much less, as a ratio of rates.
@@ -23,6 +25,9 @@ pub(super) const LOCAL: usize = 4;
 /// Evidence of failures in a row that is no accident: one in a million. Without this rule a member that is hardly ever
 /// tried again (ejected, or passed over) hides for a minute behind what it served before.
 const IN_A_ROW_NATS: f64 = 13.8;
+/// Failure rate that is taken for certain where all of a few attempts failed: a lower bound would be so low that it
+/// took a hundred successes to clear.
+const NOTHING_SUCCEEDS: f64 = 0.5;
 /// Ages kept before old ones are given half the weight.
 const AGES: u64 = 4096;
 /// No bucket counts further, so that all of them together can be added up.
@@ -33,6 +38,8 @@ const MOST_PER_BUCKET: u64 = 1 << 40;
 pub(super) struct Tally {
     /// Established or failed, or all attempts where more were made.
     pub(super) tried: f64,
+    /// Established, or of unknown fate: what cannot be told is not held against anybody.
+    pub(super) succeeded: f64,
     /// Failed, by cause.
     pub(super) failed: [f64; CAUSES],
 }
@@ -55,7 +62,11 @@ impl Tally {
         ]
         .map(|count| count as f64);
         let resolved = delta.established as f64 + failed.iter().sum::<f64>();
-        Self { tried: resolved.max(delta.attempts.saturating_sub(aborted) as f64), failed }
+        Self {
+            tried: resolved.max(delta.attempts.saturating_sub(aborted) as f64),
+            succeeded: delta.established as f64 + delta.untracked as f64,
+            failed,
+        }
     }
 
     /// All causes together.
@@ -70,12 +81,14 @@ impl Tally {
 
     pub(super) fn add(&mut self, other: &Self) {
         self.tried += other.tried;
+        self.succeeded += other.succeeded;
         self.failed.iter_mut().zip(other.failed).for_each(|(sum, count)| *sum += count);
     }
 
     /// Without a part of it; never below nothing.
     pub(super) fn without(mut self, part: &Self) -> Self {
         self.tried = (self.tried - part.tried).max(0.0);
+        self.succeeded = (self.succeeded - part.succeeded).max(0.0);
         self.failed.iter_mut().zip(part.failed).for_each(|(sum, count)| *sum = (*sum - count).max(0.0));
         self
     }
@@ -122,6 +135,9 @@ pub(super) struct Health {
     /// Failures since anything last succeeded, and since when.
     streak: f64,
     streak_began_seconds: f64,
+    /// The same, where an attempt without a fate yet does not end the row.
+    unbroken: f64,
+    unbroken_began_seconds: f64,
 }
 
 impl Health {
@@ -136,11 +152,19 @@ impl Health {
         for (window, seconds) in self.windows.iter_mut().zip(WINDOWS_SECONDS) {
             window.advance(slot_of(now_seconds, seconds / SLOTS as f64));
         }
-        let silent = self.windows[WINDOWS_SECONDS.len() - 1].sum.tried <= 0.0;
+        let silent = self.windows[LONGEST].sum.tried <= 0.0;
+        if tally.succeeded > 0.0 {
+            self.unbroken = 0.0;
+        } else if tally.failures() > 0.0 {
+            if self.unbroken <= 0.0 {
+                self.unbroken_began_seconds = now_seconds;
+            }
+            self.unbroken += tally.failures();
+        }
         if tally.tried <= 0.0 {
             return silent && self.failing.take().is_some();
         }
-        if tally.failures() > 0.0 && self.windows[WINDOWS_SECONDS.len() - 1].sum.failures() <= 0.0 {
+        if tally.failures() > 0.0 && self.windows[LONGEST].sum.failures() <= 0.0 {
             self.first_failure_seconds = now_seconds;
         }
         for window in &mut self.windows {
@@ -192,6 +216,22 @@ impl Health {
     /// What was tried in a window.
     pub(super) fn window(&self, window: usize) -> &Tally {
         &self.windows[window].sum
+    }
+
+    /// Failures since anything last succeeded, and when the first of them came, seconds.
+    pub(super) fn unbroken(&self) -> (f64, f64) {
+        (self.unbroken, self.unbroken_began_seconds)
+    }
+
+    /// Finds it failing because nothing it was tried with succeeds; says whether that is new.
+    pub(super) fn find(&mut self, nats: f64) -> bool {
+        if let Some(failing) = &mut self.failing {
+            failing.nats = failing.nats.max(nats);
+            return false;
+        }
+        let since_seconds = self.unbroken_began_seconds;
+        self.failing = Some(Failing { since_seconds, nats, rate: NOTHING_SUCCEEDS, reversed: 0.0 });
+        true
     }
 
     /// The finding that stands.
@@ -248,6 +288,12 @@ pub(super) fn exceeds(tally: &Tally, limit: f64, settings: &Settings) -> Option<
     let [low, _] = wilson(failures, tally.tried, DEVIATIONS);
     let nats = tally.tried * divergence((failures / tally.tried).min(1.0), limit.clamp(1e-6, 0.999_999));
     (low > limit).then_some((low, nats))
+}
+
+/// Lower bound of the failure rate, so many standard deviations below what was seen.
+pub(super) fn low(tally: &Tally, deviations: f64) -> f64 {
+    let [low, _] = wilson(tally.failures(), tally.tried, deviations);
+    low
 }
 
 /// The failure rate that is too much next to that of `others`.

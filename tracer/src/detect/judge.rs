@@ -5,8 +5,9 @@ use super::assessment::Assessment;
 use super::bank::Bank;
 use super::diffuse::{self, Diffuse};
 use super::ejection::{Ejection, Tried};
-use super::failing::{self, Health, Tally, WINDOWS_SECONDS};
+use super::failing::{Health, Tally};
 use super::history::History;
+use super::lifetime::Lifetime;
 use super::missing::{Absence, Surroundings};
 use super::odds::power;
 use super::roster::{Change, Roster};
@@ -14,15 +15,13 @@ use super::skew::{self, Grounds, Outcome, Skew};
 use super::unexpected::Stray;
 use crate::pools::{Method, PoolSample};
 
-/// Attempts of a pool before its own past tells what is normal.
-const PAST_ATTEMPTS: f64 = 1000.0;
-
 /// What is kept of one member.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Member {
     pub(super) absence: Absence,
     pub(super) ejection: Ejection,
     pub(super) health: Health,
+    pub(super) lifetime: Lifetime,
     pub(super) stray: Stray,
 }
 
@@ -46,19 +45,23 @@ pub struct PoolJudge {
     pub(super) skew: Option<Skew>,
     /// The pool as if it were one member, for failures that no member shows alone.
     pub(super) health: Health,
-    past: Tally,
+    pub(super) past: Tally,
     pub(super) margin: f64,
     /// Nats per connection that a member at twice its due would show.
     pub(super) power: f64,
     /// Connections that speak for "balanced", and the ticks they came in.
     pub(super) watched: f64,
     pub(super) watched_ticks: u64,
+    /// Since when they do, seconds.
+    pub(super) watched_from_seconds: f64,
     pub(super) was_balanced: bool,
     /// Connections to members with an expected share, since when, and when the last of them came.
     pub(super) connections: f64,
     pub(super) began_seconds: f64,
     pub(super) last_connection_seconds: f64,
-    now_seconds: Option<f64>,
+    /// End of the first interval with traffic to any member, seconds.
+    pub(super) first_traffic_seconds: Option<f64>,
+    pub(super) now_seconds: Option<f64>,
 }
 
 impl PoolJudge {
@@ -81,10 +84,12 @@ impl PoolJudge {
             power: 0.0,
             watched: 0.0,
             watched_ticks: 0,
+            watched_from_seconds: f64::NEG_INFINITY,
             was_balanced: false,
             connections: 0.0,
             began_seconds: 0.0,
             last_connection_seconds: 0.0,
+            first_traffic_seconds: None,
             now_seconds: None,
             settings,
         }
@@ -101,8 +106,9 @@ impl PoolJudge {
         for (member, count) in self.counts.iter_mut().enumerate() {
             *count = sample.members[self.roster.place(member)].decisions as f64;
         }
+        self.note_lifetimes(sample, now - began);
         let disturbed = self.observe(sample, began, now);
-        self.settle(method, disturbed);
+        self.settle(method, disturbed.then_some(began));
         self.bank.tick(&self.counts, began, now, &self.settings);
         self.history.tick(&self.counts, now);
         self.diffuse = diffuse::judge(
@@ -113,9 +119,9 @@ impl PoolJudge {
             self.settings.false_alarm_ticks,
         );
         if self.find_missing(method, now) {
-            self.settle(method, true);
+            self.settle(method, Some(now));
         }
-        self.judge_skew(method);
+        self.judge_skew(method, now);
         self.weigh(began, now);
         self.conclude(sample, now)
     }
@@ -128,6 +134,7 @@ impl PoolJudge {
         let now = before.map_or(now, |before| now.max(before));
         let began = before.map_or(now - seconds, |before| (now - seconds).max(before));
         if before.is_none() {
+            self.watched_from_seconds = began;
             self.began_seconds = began;
             self.last_connection_seconds = began;
         }
@@ -166,7 +173,7 @@ impl PoolJudge {
             self.history.begin(count, began);
             self.skew = None;
             self.diffuse = None;
-            self.start_watching();
+            self.start_watching(began);
         }
     }
 
@@ -180,6 +187,9 @@ impl PoolJudge {
             self.connections += pool;
             self.last_connection_seconds = now;
         }
+        if sample.members.iter().any(|member| member.decisions > 0 || member.delta.attempts > 0) {
+            self.first_traffic_seconds.get_or_insert(now);
+        }
         let mut disturbed = false;
         let mut all = Tally::default();
         for (index, member) in self.members.iter_mut().enumerate() {
@@ -190,7 +200,12 @@ impl PoolJudge {
                 let tally = Tally::of(delta, &self.settings);
                 all.add(&tally);
                 disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
-                disturbed |= member.absence.tick(own, pool, began, now, self.settings.missing_clears_seconds);
+                member.absence.tick(own, pool, began, now);
+                if tally.failures() > 0.0 {
+                    member.absence.failed();
+                }
+                disturbed |=
+                    member.absence.serve(own, tally.succeeded, now, self.settings.missing_clears_seconds);
                 let tried = Tried {
                     decisions: own,
                     established: delta.established as f64,
@@ -211,52 +226,9 @@ impl PoolJudge {
         disturbed
     }
 
-    /// Failure rates, of the members against each other and of the pool against its own past. detector.md §10.
-    fn judge_failures(&mut self, now: f64) -> bool {
-        let mut changed = false;
-        let mut others = [Tally::default(); WINDOWS_SECONDS.len()];
-        let mut failed = 0_usize;
-        let mut tried = 0_usize;
-        for member in self.members.iter().filter(|member| member.health.failing().is_none()) {
-            for (window, sum) in others.iter_mut().enumerate() {
-                sum.add(member.health.window(window));
-            }
-            let long = member.health.window(WINDOWS_SECONDS.len() - 1);
-            failed += usize::from(long.failures() > 0.0);
-            tried += usize::from(long.tried > 0.0);
-        }
-        for member in &mut self.members {
-            let own: [Tally; WINDOWS_SECONDS.len()] =
-                std::array::from_fn(|window| *member.health.window(window));
-            if own[WINDOWS_SECONDS.len() - 1].failures() < self.settings.failing_least {
-                continue;
-            }
-            let counted = member.health.failing().is_none();
-            let settings = &self.settings;
-            let rest: [Tally; WINDOWS_SECONDS.len()] = std::array::from_fn(|window| {
-                if counted { others[window].without(&own[window]) } else { others[window] }
-            });
-            let limit = |window: usize| failing::limit(&rest[window], settings);
-            let usual = failing::usual(&rest[WINDOWS_SECONDS.len() - 1]).min(settings.failing_ceiling);
-            changed |= member.health.judge(now, settings, limit, usual);
-        }
-        // Failures that are spread so thinly that no member shows them alone.
-        let failures = others[WINDOWS_SECONDS.len() - 1].failures();
-        if failed >= 2 && failed as f64 >= 0.5 * failures.min(tried as f64) {
-            let settings = &self.settings;
-            let limit = if self.past.tried >= PAST_ATTEMPTS {
-                failing::limit(&self.past, settings)
-            } else {
-                settings.failing_ceiling
-            };
-            let shown = others.iter().any(|sum| failing::exceeds(sum, limit, settings).is_some());
-            changed |= shown && self.health.judge(now, settings, |_| limit, 1.0);
-        }
-        changed
-    }
-
-    /// Who takes part in the comparison, given everybody's standing; begins the runs again when it was `disturbed`.
-    fn settle(&mut self, method: Method, disturbed: bool) {
+    /// Who takes part in the comparison, given everybody's standing; begins the runs again from the
+    /// moment at which it was `disturbed`.
+    fn settle(&mut self, method: Method, disturbed: Option<f64>) {
         let mut changed = std::mem::take(&mut self.unsettled);
         let shares = self.roster.shares();
         for ((eligible, member), &share) in self.eligible.iter_mut().zip(&self.members).zip(shares) {
@@ -276,10 +248,10 @@ impl PoolJudge {
             let taking_part = shares.iter().zip(&self.eligible).filter(|(_, eligible)| **eligible);
             self.power = power(taking_part.map(|(share, _)| share / sum), self.margin);
         }
-        if disturbed {
+        if let Some(from) = disturbed {
             self.bank.restart();
             self.diffuse = None;
-            self.start_watching();
+            self.start_watching(from);
         }
     }
 
@@ -318,7 +290,7 @@ impl PoolJudge {
     }
 
     /// Shares of those who take part.
-    fn judge_skew(&mut self, method: Method) {
+    fn judge_skew(&mut self, method: Method, now: f64) {
         let shares = self.roster.shares().iter().zip(&self.eligible);
         let quiet = self.skew.is_none() && self.diffuse.is_none() && self.bank.strongest_flagged().is_none();
         // Under hashing a failing member's clients go to its neighbour: a consequence.
@@ -342,7 +314,7 @@ impl PoolJudge {
             Outcome::Stands(skew) => Some(skew),
             Outcome::Ended => {
                 self.bank.restart();
-                self.start_watching();
+                self.start_watching(now);
                 None
             }
         };
@@ -367,9 +339,10 @@ impl PoolJudge {
         self.bank.threshold_in_force() * dispersion * self.bank.calibration_of_double() / self.power
     }
 
-    fn start_watching(&mut self) {
+    fn start_watching(&mut self, from: f64) {
         self.watched = 0.0;
         self.watched_ticks = 0;
+        self.watched_from_seconds = from;
         self.was_balanced = false;
     }
 }

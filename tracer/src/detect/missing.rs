@@ -24,6 +24,8 @@ pub(super) struct Absence {
     longest: Option<f64>,
     /// Since when the member is watched, seconds.
     watched_from_seconds: f64,
+    /// Evidence against what it takes, when last judged: 1 and more is enough.
+    progress: f64,
     missing: Option<Missing>,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Missing {
     pub(super) after_failures: bool,
     /// When it was served again, seconds.
     pub(super) returned_seconds: Option<f64>,
+    /// Connections it was chosen for since, and those of them that were established.
+    chosen: f64,
     got: f64,
 }
 
@@ -69,19 +73,12 @@ impl Absence {
         *self = Self::new(now_seconds);
     }
 
-    /// Takes in one tick: connections of the member and of all that are due some. Says whether a missing member is
-    /// well again, and forgotten.
-    pub(super) fn tick(
-        &mut self,
-        own: f64,
-        pool: f64,
-        began_seconds: f64,
-        now_seconds: f64,
-        hold: f64,
-    ) -> bool {
+    /// Takes in one tick: connections of the member and of all that are due some.
+    pub(super) fn tick(&mut self, own: f64, pool: f64, began_seconds: f64, now_seconds: f64) {
         if own > 0.0 {
             self.longest = Some(self.longest.map_or(0.0, |longest| longest.max(self.pool)));
             (self.pool, self.ticks, self.began_seconds) = (0.0, 0, now_seconds);
+            self.progress = 0.0;
         } else if pool > 0.0 {
             if self.ticks == 0 && self.longest.is_some() {
                 self.began_seconds = began_seconds;
@@ -89,8 +86,15 @@ impl Absence {
             self.pool += pool;
             self.ticks += 1;
         }
+    }
+
+    /// Takes in what became of a tick's connections. Says whether a missing member is well again, and forgotten. Only
+    /// what was established counts: a retry that is refused serves nobody. But a health check that is established
+    /// serves nobody either, so that never more is counted than the member was chosen for.
+    pub(super) fn serve(&mut self, own: f64, established: f64, now_seconds: f64, hold: f64) -> bool {
         let Some(missing) = &mut self.missing else { return false };
-        missing.got += own;
+        missing.chosen += own;
+        missing.got = (missing.got + established).min(missing.chosen);
         if missing.got >= RETURNED && missing.returned_seconds.is_none() {
             missing.returned_seconds = Some(now_seconds);
         }
@@ -101,9 +105,26 @@ impl Absence {
         well
     }
 
+    /// It failed: if it is missing, then not because it was not tried.
+    pub(super) fn failed(&mut self) {
+        if let Some(missing) = &mut self.missing {
+            missing.after_failures = true;
+        }
+    }
+
     /// Whether the member is found missing.
     pub(super) fn missing(&self) -> Option<&Missing> {
         self.missing.as_ref()
+    }
+
+    /// How far it is on the way to be found missing: 1 is there.
+    pub(super) fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    /// Whether it never had a connection.
+    pub(super) fn never_served(&self) -> bool {
+        self.longest.is_none()
     }
 
     /// Applies the rule; says whether the member is newly missing. `flagged` when the bank says it gets too little.
@@ -125,12 +146,13 @@ impl Absence {
         if let Some(missing) = &mut self.missing {
             missing.nats = missing.nats.max(nats);
         }
+        let years = settings.false_alarm_ticks / YEAR_SECONDS;
+        let yearly = around.members as f64 * around.per_second * YEAR_SECONDS * years;
+        self.progress = nats / (doubled * (yearly.max(1.0).ln() + 3.0));
         if (self.ticks as f64) < least_ticks {
             return false;
         }
-        let years = settings.false_alarm_ticks / YEAR_SECONDS;
-        let yearly = around.members as f64 * around.per_second * YEAR_SECONDS * years;
-        let certain = nats >= doubled * (yearly.max(1.0).ln() + 3.0);
+        let certain = self.progress >= 1.0;
         let found = if around.method == Method::Hash {
             let recorded = around.now_seconds - self.watched_from_seconds >= settings.hash_record_seconds;
             let unheard = self.longest.is_some_and(|longest| self.pool > settings.hash_gap_ratio * longest);
@@ -146,13 +168,19 @@ impl Absence {
         match &mut self.missing {
             Some(missing) => {
                 missing.returned_seconds = None;
-                missing.got = 0.0;
+                (missing.chosen, missing.got) = (0.0, 0.0);
                 false
             }
             None => {
                 let since_seconds = self.began_seconds;
-                self.missing =
-                    Some(Missing { since_seconds, nats, after_failures, returned_seconds: None, got: 0.0 });
+                self.missing = Some(Missing {
+                    since_seconds,
+                    nats,
+                    after_failures,
+                    returned_seconds: None,
+                    chosen: 0.0,
+                    got: 0.0,
+                });
                 true
             }
         }

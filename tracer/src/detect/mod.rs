@@ -10,9 +10,11 @@
 //! | `dispersion`, `calibration` | how much do this pool's counts scatter anyway? |
 //! | `diffuse` | are many members slightly off? |
 //! | `skew`, `attribution` | since when, which ones, and by how much? |
-//! | `missing`, `ejection`, `unexpected`, `failing` | the rules beside the bank |
+//! | `missing`, `ejection`, `unexpected`, `failing`, `failures` | the rules beside the bank |
 //! | `history`, `interval` | shares over the time judged |
 //! | `judge` | one tick through all of it |
+//! | `lifetime` | is it a slow backend that least connections gives less? |
+//! | `doubt` | what speaks against "balanced" before it is sure? |
 //! | `conclusion`, `sentence` | the verdict, and how it is said |
 
 #![forbid(unsafe_code)]
@@ -24,11 +26,14 @@ mod calibration;
 mod conclusion;
 mod diffuse;
 mod dispersion;
+mod doubt;
 mod ejection;
 mod failing;
+mod failures;
 mod history;
 mod interval;
 mod judge;
+mod lifetime;
 mod missing;
 mod odds;
 mod roster;

@@ -2,10 +2,13 @@
 
 use super::assessment::Verdict;
 use super::conclusion::{Standing, Window};
-use super::failing::{CANCELLED, LOCAL, Tally, WINDOWS_SECONDS};
+use super::failing::{CANCELLED, LOCAL, LONGEST, Tally, WINDOWS_SECONDS};
 use super::judge::PoolJudge;
 use super::skew::Skew;
 use crate::pools::{ExpectedSource, Method, PoolIdentity};
+
+/// Share from which on one member has nearly everything.
+const NEARLY_ALL: f64 = 0.95;
 
 /// The line for the worst finding.
 pub(super) fn finding(
@@ -24,7 +27,8 @@ pub(super) fn finding(
             format!("{}{}", failing(judge, member), and_others(others))
         }
         (Verdict::MemberMissing, Some(member)) => {
-            format!("{}{}", missing(judge, member, &due(member), now), and_others(others))
+            let hint = hint(judge, window, pool.method).unwrap_or_default();
+            format!("{}{}{hint}", missing(judge, member, &due(member), now), and_others(others))
         }
         (Verdict::UnexpectedBackend, Some(member)) => {
             let got = judge.members[member].stray.found().map_or(0.0, |(got, _)| got);
@@ -63,6 +67,7 @@ fn skewed(
         ),
         (None, None) => "new connections do not follow the expected shares".to_owned(),
     };
+    line.push_str(hint(judge, window, pool.method).unwrap_or_default());
     if pool.method == Method::Hash {
         line.push_str("; with hashing, shares depend on the clients");
     }
@@ -157,13 +162,6 @@ pub(super) fn balanced(judge: &PoolJudge, window: &Window, source: ExpectedSourc
     } else {
         line.push_str(&format!(", {} in {}", window.pool, duration(window.seconds)));
     }
-    let left_out: Vec<String> = (0..judge.roster.len())
-        .filter(|&member| judge.members[member].ejection.is_ejected())
-        .map(|member| judge.roster.address(member).to_string())
-        .collect();
-    if !left_out.is_empty() {
-        line.push_str(&format!("; left out after failures: {}", left_out.join(", ")));
-    }
     line
 }
 
@@ -208,12 +206,73 @@ pub(super) fn only_one_seen() -> String {
 }
 
 /// The line for a pool of which too few members are in service to compare.
-pub(super) fn left_out(judge: &PoolJudge) -> String {
-    let out = (0..judge.roster.len()).find(|&member| judge.members[member].ejection.is_ejected());
-    out.map_or_else(
-        || "too few members in service to compare".to_owned(),
-        |member| format!("{} is left out after failures: nothing to compare", judge.roster.address(member)),
+pub(super) fn nothing_to_compare() -> String {
+    "too few members in service to compare".to_owned()
+}
+
+/// The line for a pool of which no attempt succeeded yet.
+pub(super) fn all_failed(tally: &Tally) -> String {
+    let which = match tally.failures() {
+        1.0 => "the only attempt".to_owned(),
+        count => format!("all {count} attempts"),
+    };
+    match (tally.cause(), tally.failures()) {
+        (0, 1.0) => format!("{which} was refused"),
+        (0, _) => format!("{which} were refused"),
+        (_, _) => format!("{which} failed: {}", cause(tally, None)),
+    }
+}
+
+/// The line for a member that is passed over since it failed, and for `others`.
+pub(super) fn left_out(judge: &PoolJudge, member: usize, others: usize) -> String {
+    let tally = judge.members[member].health.window(LONGEST);
+    let did = match (tally.cause(), tally.failures()) {
+        (_, count) if count <= 0.0 => "failed".to_owned(),
+        (0, 1.0) => "refused 1 connection".to_owned(),
+        (0, count) => format!("refused {count} connections"),
+        (_, 1.0) => "failed once".to_owned(),
+        (_, count) => format!("failed {count} times"),
+    };
+    let address = judge.roster.address(member);
+    format!("{address} {did} and is left out; watching whether it comes back{}", and_others(others))
+}
+
+/// The beginning of a line for a member that had nothing, though not for long enough.
+pub(super) fn has_had_none(judge: &PoolJudge, member: usize) -> String {
+    let absence = &judge.members[member].absence;
+    let last = if absence.never_served() { "" } else { "the last " };
+    format!("{} has had none of {last}{} connections", judge.roster.address(member), absence.pool)
+}
+
+/// The line for a member that fails, though not often enough.
+pub(super) fn may_fail(judge: &PoolJudge, member: usize, window: usize) -> String {
+    let tally = judge.members[member].health.window(window);
+    let attempts = of_attempts(tally, WINDOWS_SECONDS[window]);
+    format!("{} may be failing: {attempts}; watching", judge.roster.address(member))
+}
+
+/// The beginning of a line for a member whose share is off, not surely.
+pub(super) fn gets_so_far(judge: &PoolJudge, member: usize, share: f64, source: ExpectedSource) -> String {
+    let due = expected(judge.roster.shares()[member], source);
+    format!("{} gets {} so far, {due}", judge.roster.address(member), percent(share))
+}
+
+/// The line for a slow member that least connections gives less.
+pub(super) fn slow_gets_less(judge: &PoolJudge, member: usize, share: f64, ratio: f64) -> String {
+    format!(
+        "{} gets {} and holds its connections {ratio:.1} x longer than the rest: least connections gives a slow \
+         backend less",
+        judge.roster.address(member),
+        percent(share)
     )
+}
+
+/// What may be behind it when one member gets everything. A method that nobody declared reads as in turn.
+pub(super) fn hint(judge: &PoolJudge, window: &Window, method: Method) -> Option<&'static str> {
+    let most = (0..judge.roster.len()).filter_map(|member| window.observed(member)).fold(0.0, f64::max);
+    let may_be = matches!(method, Method::RoundRobin | Method::Random);
+    (may_be && judge.roster.expected() >= 2 && most > NEARLY_ALL)
+        .then_some("; all from one client? (client hashing or stickiness)")
 }
 
 fn expected(share: f64, source: ExpectedSource) -> String {

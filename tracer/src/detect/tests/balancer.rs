@@ -87,6 +87,8 @@ pub(super) struct Pool {
     turn: RoundRobin,
     /// Attempts beside the traffic, of the next tick: member, count.
     pub(super) extra: Vec<(usize, u64)>,
+    /// How long every member holds a connection, seconds; none: not known.
+    pub(super) held_seconds: Option<Vec<f64>>,
 }
 
 pub(super) fn address(member: usize) -> SocketAddr {
@@ -113,6 +115,7 @@ impl Pool {
             chance: Chance::new(seed),
             turn: RoundRobin::default(),
             extra: Vec::new(),
+            held_seconds: None,
         }
     }
 
@@ -139,6 +142,13 @@ impl Pool {
         }
         let members = (0..attempts.len()).map(|index| {
             let mut member = member(index, self.declared[index], attempts[index], self.fates[index]);
+            if let Some(held) = &self.held_seconds {
+                // As many close as come, and Little's law tells how many are there.
+                member.delta.closed = attempts[index];
+                let held = std::time::Duration::from_secs_f64(held[index]).as_millis();
+                let live = attempts[index] * u64::try_from(held).unwrap() / 1000;
+                member.stock = Some(crate::collect::Stock { live, ..Default::default() });
+            }
             alter(index, &mut member.delta);
             member
         });

@@ -2,7 +2,9 @@
 
 mod balancer;
 mod behaviour;
+mod doubts;
 mod failures;
 mod golden;
+mod outages;
 mod properties;
 mod soak;
