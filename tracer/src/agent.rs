@@ -28,6 +28,12 @@ impl Agent {
         Self { pools, settings, judges: HashMap::new() }
     }
 
+    /// What the user asked for and was not seen so far: a line each.
+    #[must_use]
+    pub fn unmatched(&self) -> Vec<String> {
+        self.pools.unmatched()
+    }
+
     /// Judges one more interval.
     pub fn step(&mut self, sample: &Sample) -> Vec<Judged> {
         let mut judged = Vec::new();

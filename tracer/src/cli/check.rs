@@ -94,6 +94,7 @@ async fn watch(
         started_seconds: started.as_secs_f64(),
         duration_seconds: ticker.elapsed().as_secs_f64(),
         pools,
+        unmatched: agent.unmatched(),
         uncounted,
     };
     // Detached before anything is written: a reader that is slow does not keep the programs running.
@@ -189,6 +190,7 @@ mod tests {
             findings: Vec::new(),
             summary: String::new(),
             since_seconds: None,
+            since_start: false,
             evidence: 0.0,
             needed: None,
             signal: "connections",

@@ -15,6 +15,8 @@ pub struct CheckReport {
     pub duration_seconds: f64,
     /// Every pool, judged or not.
     pub pools: Vec<Judged>,
+    /// What was asked for and not seen, a line each.
+    pub unmatched: Vec<String>,
     /// What could not be counted where it belongs.
     pub uncounted: Uncounted,
 }

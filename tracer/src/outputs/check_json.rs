@@ -17,6 +17,7 @@ struct Check<'a> {
     verdict: Verdict,
     pools: Vec<Pool<'a>>,
     listed: Vec<Listed<'a>>,
+    unmatched: &'a [String],
     uncounted: Uncounted,
 }
 
@@ -34,6 +35,7 @@ struct Pool<'a> {
     findings: &'a [Verdict],
     summary: &'a str,
     since: Option<String>,
+    since_start: bool,
     note: Option<&'a str>,
     members: Vec<Member>,
 }
@@ -95,6 +97,7 @@ pub fn render(report: &CheckReport) -> serde_json::Result<String> {
         verdict: report.verdict(),
         pools: report.pools.iter().filter_map(judged).collect(),
         listed: report.pools.iter().filter(|pool| pool.assessment.is_none()).map(listed).collect(),
+        unmatched: &report.unmatched,
         uncounted: report.uncounted,
     };
     let mut text = escape::json(&serde_json::to_string(&check)?);
@@ -118,6 +121,7 @@ fn judged(pool: &Judged) -> Option<Pool<'_>> {
         findings: &assessment.findings,
         summary: &assessment.summary,
         since: assessment.since_seconds.map(timestamp),
+        since_start: assessment.since_start,
         note: pool.sample.note.as_deref(),
         members: members.map(|(sample, found)| member(sample, found)).collect(),
     })

@@ -24,7 +24,15 @@ pub fn render(report: &CheckReport) -> String {
         }
     }
     if text.is_empty() {
-        text.push_str("no pool seen: no balancer opened connections to two backends on one port\n");
+        let why = if report.unmatched.is_empty() {
+            ": no balancer opened connections to two backends on one port"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "no pool seen{why}");
+    }
+    for line in &report.unmatched {
+        let _ = writeln!(text, "{}", for_terminal(line));
     }
     if !listed.is_empty() {
         listed.sort_by_key(|pool| std::cmp::Reverse(attempts(pool)));
@@ -54,7 +62,8 @@ fn judged(text: &mut String, pool: &Judged, assessment: &Assessment) {
     let _ =
         write!(text, " ({}): {}", for_terminal(&identity.source), assessment.verdict.as_str().to_uppercase());
     if let Some(since) = assessment.since_seconds {
-        let _ = write!(text, " since {}", timestamp(since));
+        let before = if assessment.since_start { "before " } else { "" };
+        let _ = write!(text, " since {before}{}", timestamp(since));
     }
     let _ = write!(text, "\n  {}\n", for_terminal(&assessment.summary));
     if assessment.findings.len() > 1 {

@@ -139,6 +139,7 @@ async fn watch(
         started_seconds: started.as_secs_f64(),
         duration_seconds: seconds,
         pools,
+        unmatched: Vec::new(),
         uncounted,
     };
     let end = if found {
