@@ -351,7 +351,8 @@ impl Pools {
             .zip(part.members.values())
             .filter_map(|(member, place)| {
                 let (attempts, probes) = (member.delta.attempts, member.delta.probes);
-                place.role().map(|role| Arrivals { backend: member.backend, role, attempts, probes })
+                let (backend, weight) = (member.backend, member.weight.unwrap_or(0.0));
+                place.role().map(|role| Arrivals { backend, role, weight, attempts, probes })
             })
             .collect();
         let checks = self.health_checks.entry(part.key.clone()).or_default();

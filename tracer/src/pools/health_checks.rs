@@ -9,6 +9,9 @@
 //!   timer explains them (then they are checks, and their interval is every member's floor) or cannot (then they are
 //!   traffic, and released).
 //!
+//! A member that should get a share and gets far less than that may get nothing but checks: as long as that is so, its
+//! arrivals are looked at like those of members that should get nothing.
+//!
 //! Where nobody declared what a member should get, it counts as a member until it turns out that only checks come, while
 //! others get traffic: then it is left out, until traffic comes.
 //!
@@ -27,6 +30,12 @@ const TIMES_CHECKS: u64 = 3;
 const MORE_THAN_CHECKS: u64 = 10;
 /// Checks come at least this often, seconds: so long a member whose arrivals are too few to tell gets the benefit.
 const OPEN_SECONDS: f64 = 60.0;
+/// Over so many seconds, arrivals are compared with what was due.
+const RECENT_SECONDS: f64 = 30.0;
+/// A member that gets less than this part of its due may get checks only; until it gets more than the second.
+const FAR_BELOW: (f64, f64) = (1.0 / 3.0, 0.5);
+/// Recent arrivals it must have been due, for that to mean anything.
+const LEAST_DUE: f64 = 10.0;
 
 /// What a member should get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +55,8 @@ pub(super) enum Role {
 pub(super) struct Arrivals {
     pub(super) backend: SocketAddr,
     pub(super) role: Role,
+    /// Relative to the others'; 0 of those that are due nothing.
+    pub(super) weight: f64,
     pub(super) attempts: u64,
     pub(super) probes: u64,
 }
@@ -87,6 +98,10 @@ struct Member {
     ledger: Ledger,
     standing: Standing,
     last_arrival: f64,
+    /// Arrivals of the last seconds.
+    recent: f64,
+    /// It gets far less than it is due.
+    starved: bool,
 }
 
 impl HealthChecks {
@@ -100,6 +115,7 @@ impl HealthChecks {
     ) -> Vec<u64> {
         self.forget_absent(arrivals);
         let interval_seconds = if interval_seconds > 0.0 { interval_seconds } else { 0.0 };
+        self.compare_with_due(interval_seconds, arrivals);
         // What idle members showed up to the interval before is this interval's floor: one pass, whatever the order.
         let floor = declared.map(|interval| interval.as_secs_f64()).or_else(|| self.learned(now_seconds));
         let mut decisions: Vec<u64> = arrivals
@@ -108,6 +124,9 @@ impl HealthChecks {
                 let member = self.members.entry(arrival.backend).or_insert_with(|| Member::new(arrival.role));
                 // An idle member's own timer is recognised by its regularity; only a declared floor comes before.
                 let floor = match arrival.role {
+                    Role::Active | Role::Assumed if member.starved => {
+                        declared.map(|interval| interval.as_secs_f64())
+                    }
                     Role::Active => floor,
                     Role::Idle => declared.map(|interval| interval.as_secs_f64()),
                     Role::Assumed => floor.filter(|_| member.standing.served),
@@ -131,6 +150,27 @@ impl HealthChecks {
             member.role == Role::Assumed && !member.standing.served && member.has_shown_checks()
         };
         !self.members.is_empty() && self.members.values().all(only)
+    }
+
+    /// Finds the members that get far less than their share of what the pool gets.
+    fn compare_with_due(&mut self, interval: f64, arrivals: &[Arrivals]) {
+        let (mut pool, mut weights) = (0.0, 0.0);
+        for arrival in arrivals {
+            let member = self.members.entry(arrival.backend).or_insert_with(|| Member::new(arrival.role));
+            member.recent *= (-interval / RECENT_SECONDS).exp();
+            member.recent += as_float(arrival.attempts.saturating_sub(arrival.probes));
+            if arrival.weight > 0.0 && !member.standing.left_out {
+                pool += member.recent;
+                weights += arrival.weight;
+            }
+        }
+        for arrival in arrivals.iter().filter(|arrival| arrival.weight > 0.0) {
+            let Some(member) = self.members.get_mut(&arrival.backend) else { continue };
+            let due = pool * arrival.weight / weights;
+            let part = if member.starved { FAR_BELOW.1 } else { FAR_BELOW.0 };
+            let served = arrival.role == Role::Active || member.standing.served;
+            member.starved = served && due >= LEAST_DUE && member.recent < part * due;
+        }
     }
 
     /// Finds the members that are left out, and calls what came to them checks.
@@ -166,7 +206,7 @@ impl HealthChecks {
 
     /// The longest interval at which an idle member is being checked: the least that is surely taken out.
     fn learned(&self, now_seconds: f64) -> Option<f64> {
-        let told = |member: &&Member| member.role == Role::Idle || member.standing.left_out;
+        let told = |member: &&Member| member.holds_back() || member.standing.left_out;
         let members = self.members.values().filter(told);
         members.filter_map(|member| member.idle.timer_seconds(now_seconds)).reduce(f64::max)
     }
@@ -192,7 +232,14 @@ impl Member {
             ledger: Ledger::default(),
             standing: Standing::default(),
             last_arrival: f64::NEG_INFINITY,
+            recent: 0.0,
+            starved: false,
         }
+    }
+
+    /// Whether what comes to it is held back until it is explained.
+    fn holds_back(&self) -> bool {
+        self.role == Role::Idle || self.starved
     }
 
     /// Whether its arrivals are probes, or a timer's.
@@ -249,12 +296,15 @@ impl Member {
                 self.idle = IdleArrivals::default();
             }
         }
-        if self.role == Role::Idle {
+        if self.holds_back() {
             let told = self.idle.explain(now, interval, rest);
             self.ledger.checks += told.settled;
             rest = told.released;
+        } else if self.role == Role::Active || self.standing.served {
+            // It has been starved, and gets its share again.
+            rest += std::mem::take(&mut self.idle).held_back();
         }
-        self.ledger.held_back = if self.role == Role::Idle { self.idle.held_back() } else { 0 };
+        self.ledger.held_back = if self.holds_back() { self.idle.held_back() } else { 0 };
         self.ledger.decisions += rest;
         rest
     }

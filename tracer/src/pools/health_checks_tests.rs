@@ -8,7 +8,8 @@ fn address(last: u8) -> SocketAddr {
 }
 
 fn arrivals(last: u8, role: Role, attempts: u64, probes: u64) -> Arrivals {
-    Arrivals { backend: address(last), role, attempts, probes }
+    let weight = if role == Role::Active { 1.0 } else { 0.0 };
+    Arrivals { backend: address(last), role, weight, attempts, probes }
 }
 
 /// Random numbers between 0 and 1, the same in every run.
@@ -290,5 +291,45 @@ proptest! {
         // Enough traffic afterwards to pay what is owed.
         decided += checks.decisions(0.0, 1.0, None, &[arrivals(1, Role::Active, 1_000, 0)])[0];
         prop_assert_eq!(decided, traffic + 1_000);
+    }
+}
+
+#[test]
+fn a_member_with_a_share_that_gets_only_checks_gets_nothing() {
+    for every in [1, 2, 5] {
+        let mut checks = HealthChecks::default();
+        let mut late = 0;
+        for second in 1..=300_u32 {
+            let check = u64::from(second.is_multiple_of(every));
+            // Traffic until a minute has passed, and again in the last.
+            let traffic = if (60..240).contains(&second) { 0 } else { 25 };
+            let arrivals = [
+                arrivals(1, Role::Active, 25 + check, 0),
+                arrivals(2, Role::Active, traffic + check, 0),
+                arrivals(3, Role::Active, check, 0),
+            ];
+            let decisions = checks.decisions(f64::from(second), 1.0, None, &arrivals);
+            assert_eq!(decisions[2], 0, "every {every} s, at {second}");
+            late += if (150..240).contains(&second) { decisions[1] } else { 0 };
+            assert!(second < 260 || decisions[1] >= 24, "every {every} s, at {second}: {decisions:?}");
+        }
+        assert_eq!(late, 0, "every {every} s");
+    }
+}
+
+#[test]
+fn a_starved_members_traffic_is_counted_all_the_same() {
+    for seed in 0..100 {
+        let mut dice = Dice(seed);
+        let times = poisson(&mut dice, 0.8, 300.0);
+        let mut checks = HealthChecks::default();
+        for now in ticks(300.0, 1.0) {
+            let arrivals =
+                [arrivals(1, Role::Active, 25, 0), arrivals(2, Role::Active, count(&times, now, 1.0), 0)];
+            checks.decisions(now, 1.0, None, &arrivals);
+        }
+        let ledger = checks.ledger(address(2));
+        assert!(ledger.decisions * 2 > ledger.attempts, "seed {seed}: {ledger:?}");
+        assert_eq!(ledger.attempts, ledger.decisions + ledger.probes + ledger.checks + ledger.held_back);
     }
 }
