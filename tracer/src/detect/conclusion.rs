@@ -3,61 +3,13 @@
 use super::assessment::{Assessment, Finding, MemberAssessment, Verdict};
 use super::failing::WINDOWS_SECONDS;
 use super::history::Moment;
-use super::interval::{NINETY_FIVE, wilson};
 use super::judge::PoolJudge;
 use super::sentence;
+use super::standing::{Standing, Window, whole};
 use crate::pools::{ExpectedSource, Method, PoolIdentity, PoolSample};
 
 /// Connections after which a pool of one declared member is as it should be.
 const ENOUGH_FOR_ONE: f64 = 10.0;
-
-/// A verdict that is supported.
-pub(super) struct Standing {
-    pub(super) verdict: Verdict,
-    pub(super) since_seconds: f64,
-    pub(super) nats: f64,
-    /// The members it is about, with what is found of each, the most conspicuous first.
-    pub(super) members: Vec<(usize, Finding)>,
-}
-
-/// Shares over the time judged.
-pub(super) struct Window {
-    counts: Vec<f64>,
-    total: f64,
-    dispersion: f64,
-    /// Length, seconds.
-    pub(super) seconds: f64,
-    /// Connections to members with an expected share.
-    pub(super) pool: f64,
-}
-
-impl Window {
-    /// Share that a member got.
-    pub(super) fn observed(&self, member: usize) -> Option<f64> {
-        (self.total > 0.0).then(|| self.counts[member] / self.total)
-    }
-
-    /// The same among the members with an expected share.
-    pub(super) fn observed_of_pool(&self, member: usize) -> Option<f64> {
-        (self.pool > 0.0).then(|| self.counts[member] / self.pool)
-    }
-
-    /// 95 % interval of that.
-    pub(super) fn interval_of_pool(&self, member: usize) -> Option<[f64; 2]> {
-        let effective = |count: f64| count / self.dispersion;
-        (self.pool > 0.0).then(|| wilson(effective(self.counts[member]), effective(self.pool), NINETY_FIVE))
-    }
-
-    /// Dispersion over its length.
-    pub(super) fn dispersion(&self) -> f64 {
-        self.dispersion
-    }
-
-    fn interval(&self, member: usize) -> Option<[f64; 2]> {
-        let effective = |count: f64| count / self.dispersion;
-        (self.total > 0.0).then(|| wilson(effective(self.counts[member]), effective(self.total), NINETY_FIVE))
-    }
-}
 
 impl PoolJudge {
     /// The assessment after a tick.
@@ -241,10 +193,4 @@ impl PoolJudge {
         }
         (Verdict::Balanced, sentence::balanced(self, window, source, now), None)
     }
-}
-
-/// Connections still needed, at least one.
-#[expect(clippy::cast_possible_truncation, reason = "a float to an integer saturates, and NaN becomes 0")]
-pub(super) fn whole(connections: f64) -> u64 {
-    (connections.ceil() as u64).max(1)
 }

@@ -3,11 +3,11 @@
 //! The rules wait (ticks while learning, doubled thresholds, failures enough for a rate). A pool must not be called
 //! balanced meanwhile: `check` ends on a verdict that stands.
 
-use super::conclusion::{Window, whole};
 use super::failing::{self, LONGEST, Tally, WINDOWS_SECONDS};
 use super::judge::PoolJudge;
 use super::odds::{divergence, tilt};
 use super::sentence;
+use super::standing::{Window, whole};
 use crate::pools::{ExpectedSource, Method};
 
 /// Connections a member was due, per unit of dispersion and beside the logarithm of the number of members, after which

@@ -1,9 +1,9 @@
 //! How long members hold their connections: under least connections a slow backend gets less, and rightly so.
 //! detector.md §7.
 
-use super::conclusion::Window;
 use super::judge::PoolJudge;
 use super::odds::tilt;
+use super::standing::Window;
 use crate::pools::{Method, PoolSample};
 
 /// How fast what was seen is forgotten, seconds (e-folding).

@@ -40,6 +40,7 @@ mod roster;
 mod sentence;
 mod settings;
 mod skew;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod unexpected;

@@ -1,10 +1,10 @@
 //! One line in plain words, for somebody who is tired.
 
 use super::assessment::Verdict;
-use super::conclusion::{Standing, Window};
 use super::failing::{CANCELLED, LOCAL, LONGEST, Tally, WINDOWS_SECONDS};
 use super::judge::PoolJudge;
 use super::skew::Skew;
+use super::standing::{Standing, Window};
 use crate::pools::{ExpectedSource, Method, PoolIdentity};
 
 /// Share from which on one member has nearly everything.
@@ -90,7 +90,7 @@ fn missing(judge: &PoolJudge, member: usize, due: &str, now: f64) -> String {
             duration(now - since)
         ),
         (None, true) => format!("{address} gets no new connections after it failed, {due}"),
-        (None, false) => format!("{address} gets no new connections, {due}; it did not fail before"),
+        (None, false) => format!("{address} gets no new connections, {due}; no attempt to it failed"),
     }
 }
 

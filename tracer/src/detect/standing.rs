@@ -1,0 +1,59 @@
+//! What stands after a tick, and the shares over the time judged: what a conclusion is drawn from and worded with.
+
+use super::assessment::{Finding, Verdict};
+use super::interval::{NINETY_FIVE, wilson};
+
+/// A verdict that is supported.
+pub(super) struct Standing {
+    pub(super) verdict: Verdict,
+    pub(super) since_seconds: f64,
+    pub(super) nats: f64,
+    /// The members it is about, with what is found of each, the most conspicuous first.
+    pub(super) members: Vec<(usize, Finding)>,
+}
+
+/// Shares over the time judged.
+pub(super) struct Window {
+    pub(super) counts: Vec<f64>,
+    pub(super) total: f64,
+    pub(super) dispersion: f64,
+    /// Length, seconds.
+    pub(super) seconds: f64,
+    /// Connections to members with an expected share.
+    pub(super) pool: f64,
+}
+
+impl Window {
+    /// Share that a member got.
+    pub(super) fn observed(&self, member: usize) -> Option<f64> {
+        (self.total > 0.0).then(|| self.counts[member] / self.total)
+    }
+
+    /// The same among the members with an expected share.
+    pub(super) fn observed_of_pool(&self, member: usize) -> Option<f64> {
+        (self.pool > 0.0).then(|| self.counts[member] / self.pool)
+    }
+
+    /// 95 % interval of that.
+    pub(super) fn interval_of_pool(&self, member: usize) -> Option<[f64; 2]> {
+        let effective = |count: f64| count / self.dispersion;
+        (self.pool > 0.0).then(|| wilson(effective(self.counts[member]), effective(self.pool), NINETY_FIVE))
+    }
+
+    /// Dispersion over its length.
+    pub(super) fn dispersion(&self) -> f64 {
+        self.dispersion
+    }
+
+    /// 95 % interval of the share that a member got.
+    pub(super) fn interval(&self, member: usize) -> Option<[f64; 2]> {
+        let effective = |count: f64| count / self.dispersion;
+        (self.total > 0.0).then(|| wilson(effective(self.counts[member]), effective(self.total), NINETY_FIVE))
+    }
+}
+
+/// Connections still needed, at least one.
+#[expect(clippy::cast_possible_truncation, reason = "a float to an integer saturates, and NaN becomes 0")]
+pub(super) fn whole(connections: f64) -> u64 {
+    (connections.ceil() as u64).max(1)
+}
