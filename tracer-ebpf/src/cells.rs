@@ -59,6 +59,7 @@ pub(crate) use count;
 
 /// Address of one of a cell's counters that lie in an array.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "arrays of tens of counters")]
 pub(crate) fn element<const N: usize>(array: *mut [u64; N], index: u32) -> *mut u64 {
     let last = N as u32 - 1;
     let index = if index > last { last } else { index };

@@ -55,6 +55,7 @@ struct Change {
 
 impl Change {
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "an int argument in a word of the context")]
     fn read(ctx: &BtfTracePointContext) -> Self {
         let arguments: *const u64 = aya_ebpf::EbpfContext::as_ptr(ctx).cast();
         // SAFETY: the tracepoint has three arguments, each a word in the context.
