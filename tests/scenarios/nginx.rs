@@ -119,6 +119,25 @@ fn a_member_that_refuses_is_failing() {
     member.failed_only("refused", member.count("attempts"));
 }
 
+/// With nginx's defaults (`max_fails=1 fail_timeout=10s`) one refusal leaves a member out for ten seconds: all that is
+/// ever seen of a stopped backend is a refusal now and then.
+#[test]
+fn a_member_that_refuses_and_is_left_out_is_failing() {
+    let (_turn, block) = (turn::traffic(), Block::new());
+    let backends = backends(block, 3);
+    let dead = block.backend(4);
+    let _dead = refuse(dead);
+    let _nginx = Nginx::at(block.balancer(1)).servers(addresses(&backends)).server(dead, "").start();
+    let running = check(16, Pools::of(addresses(&backends).chain([dead]))).start();
+    Load::on(block.balancer(1)).run_for(Duration::from_secs(14));
+    wait_until_closed(&backends);
+    let ended = running.finish();
+    ended.equals(&backends).says(1, "backend-failing");
+    let member = ended.member("app", dead).finds("failing");
+    ended.ensure(member.count("attempts") <= 3, "nginx should leave it out");
+    member.failed_only("refused", member.count("attempts"));
+}
+
 #[test]
 fn a_member_that_is_not_in_the_configuration_is_missing() {
     let (_turn, block) = (turn::traffic(), Block::new());
