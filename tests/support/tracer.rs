@@ -301,6 +301,11 @@ impl Ended {
     }
 
     /// Prints what the tracer says it could not count, and gives the connections that others may miss.
+    /// Events that were hidden and made up for.
+    pub(crate) fn recursion_misses(&self) -> u64 {
+        self.json["uncounted"]["recursion_misses"].as_u64().unwrap_or_default()
+    }
+
     pub(crate) fn print_uncounted(&self) {
         println!("uncounted: {}; tracing after {:?}", self.json["uncounted"], self.to_tracing);
     }

@@ -55,6 +55,8 @@ pub mod programs {
     pub const LIFECYCLE: &str = "lifecycle";
     /// The same again, for what the kernel skips `LIFECYCLE` for.
     pub const RELIEF: &str = "relief";
+    /// `tp_btf/tcp_destroy_sock`, for ends that neither of them saw.
+    pub const DESTROY: &str = "destroy";
     /// `iter/bpf_sk_storage_map`.
     pub const SWEEP: &str = "sweep";
 }

@@ -16,8 +16,8 @@
 //!
 //! What remains: some kernels run no tracepoint program on a CPU while bpf(2) reads or writes a map there, whoever calls
 //! it. Userspace of this project therefore reads mapped memory (see `maps.rs`); what another tool's call hides is made up
-//! for by the connection's next event or the next sweep, and counted as `repaired`. A close that is hidden so is lost: the
-//! socket is gone. The sums then disagree by it.
+//! for by the connection's next event, its destruction ([`destroy`]) or the next sweep, and counted as `repaired`. A close
+//! whose destruction is hidden with it is lost: the sums then disagree by it.
 
 use crate::cells::{
     OVERFLOW, at, cell, claim, claim_wrapping, count, exchange, get, set, slot_of, uncounted,
@@ -36,8 +36,8 @@ use core::mem::transmute;
 use core::ptr::{null_mut, read_volatile};
 use tracer_ebpf::histogram::bucket_of;
 use tracer_ebpf::transition::{
-    Cause, Connect, Phase, State, Step, Watch, cause, on_change, on_connect, payload_received, payload_sent,
-    reset_by_peer, tcp,
+    Cause, Connect, Phase, State, Step, Watch, cause, on_change, on_connect, on_destroy, payload_received,
+    payload_sent, reset_by_peer, tcp,
 };
 use tracer_ebpf::{Cell, CellKey, Connection};
 
@@ -204,7 +204,44 @@ fn repair(connection: *mut Connection, before: State, step: Step) {
 fn step(change: Change) -> Step {
     let Some(connection) = entry(change.socket, 0) else { return Step::Nothing };
     let before = State(get!(connection, state));
-    let step = on_change(before.phase(), change.old, change.new);
+    apply(change.socket, connection, before, on_change(before.phase(), change.old, change.new))
+}
+
+/// A TCP socket is destroyed: once for each, at its very end. Where a process closes it, after a failure or a reset, this
+/// comes later and elsewhere than the event that was hidden, which is made up for here. A socket that was closed before
+/// ends in the softirq that ends the connection, and both may be hidden together.
+///
+/// ```c
+/// void tcp_destroy_sock(struct sock *sk)
+/// ```
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
+    let arguments: *const u64 = aya_ebpf::EbpfContext::as_ptr(&ctx).cast();
+    // SAFETY: the tracepoint has one argument, a word in the context.
+    let socket = Kernel::new(unsafe { read_volatile(arguments) });
+    make_up(socket);
+    0
+}
+
+#[inline(always)]
+fn make_up(socket: Kernel) -> Option<()> {
+    let connection = entry(socket, 0)?;
+    let before = State(get!(connection, state));
+    if matches!(before.phase(), Phase::Idle | Phase::Ended) {
+        return None;
+    }
+    let step = on_destroy(before.phase(), socket.tcp()?.srtt_us() != 0);
+    let slot = get!(connection, slot);
+    // `EstablishAndClose` counts itself as made up for.
+    if !matches!(apply(socket, connection, before, step), Step::Nothing | Step::EstablishAndClose) {
+        count!(cell(slot)?, repaired += 1_u8);
+    }
+    Some(())
+}
+
+/// Counts a step, if nobody else has.
+#[inline(always)]
+fn apply(socket: Kernel, connection: *mut Connection, before: State, step: Step) -> Step {
     let after = match step {
         Step::Nothing => return step,
         Step::Establish => Phase::Established,
@@ -217,7 +254,7 @@ fn step(change: Change) -> Step {
     let Some(cell) = cell(get!(connection, slot)) else {
         return Step::Nothing;
     };
-    let Some(tcp) = change.socket.tcp() else { return Step::Nothing };
+    let Some(tcp) = socket.tcp() else { return Step::Nothing };
     match step {
         Step::Nothing => {}
         Step::Establish => {
@@ -226,16 +263,16 @@ fn step(change: Change) -> Step {
             syn_retransmits(cell, connection, tcp);
         }
         Step::Fail => {
-            let cause = cause(change.socket.err(), change.socket.err_soft(), change.socket.socket_state());
+            let cause = cause(socket.err(), socket.err_soft(), socket.socket_state());
             fail(cell, connection, cause);
             syn_retransmits(cell, connection, tcp);
         }
         Step::EstablishAndClose => {
             count!(cell, established += 1_u8);
             count!(cell, repaired += 1_u8);
-            close(cell, connection, change.socket, tcp);
+            close(cell, connection, socket, tcp);
         }
-        Step::Close => close(cell, connection, change.socket, tcp),
+        Step::Close => close(cell, connection, socket, tcp),
     }
     step
 }

@@ -1,6 +1,7 @@
 //! The eBPF object: counts every TCP connection that the host opens, in the kernel, per balancer and backend.
 //!
-//! * `lifecycle`: two programs on `tp_btf/inet_sock_set_state`, `lifecycle` and `relief`.
+//! * `lifecycle`: two programs on `tp_btf/inet_sock_set_state`, `lifecycle` and `relief`, and `destroy` on
+//!   `tp_btf/tcp_destroy_sock`.
 //! * `sweep`: the program of `iter/bpf_sk_storage_map`, which visits every connection that is being counted.
 //! * `cells`: finding a connection's counters and adding to them; `maps`: the maps; `fields`: reading kernel
 //!   structures at offsets that userspace found in the running kernel's BTF.

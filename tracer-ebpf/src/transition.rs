@@ -132,6 +132,19 @@ pub const fn on_change(phase: Phase, old: u32, new: u32) -> Step {
     }
 }
 
+/// Decides on the destruction of a socket: what no event has told by then was hidden. A socket that has measured a
+/// round trip was established.
+#[inline(always)]
+#[must_use]
+pub const fn on_destroy(phase: Phase, has_round_trip: bool) -> Step {
+    match phase {
+        Phase::Connecting if has_round_trip => Step::EstablishAndClose,
+        Phase::Connecting => Step::Fail,
+        Phase::Established => Step::Close,
+        Phase::Idle | Phase::Ended => Step::Nothing,
+    }
+}
+
 /// Where a sweep counts a socket, and what it has to make up for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
@@ -337,6 +350,15 @@ mod tests {
         assert_eq!(on_sweep(Connecting, FIN_WAIT2, 0), Found::MissedEstablishClosing);
         assert_eq!(on_sweep(Connecting, CLOSE, SETTLED_NS), Found::MissedFailure);
         assert_eq!(on_sweep(Established, CLOSE, 0), Found::MissedClose);
+    }
+
+    #[test]
+    fn a_destroyed_socket_is_counted_to_its_end() {
+        assert_eq!(on_destroy(Connecting, false), Step::Fail);
+        assert_eq!(on_destroy(Connecting, true), Step::EstablishAndClose);
+        assert_eq!(on_destroy(Established, true), Step::Close);
+        assert_eq!(on_destroy(Ended, true), Step::Nothing, "the usual case");
+        assert_eq!(on_destroy(Idle, false), Step::Nothing);
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //!
 //! ```text
 //!  tracer-ebpf                          tracer
-//!  connect, transition ─┐
-//!  sweep ───────────────┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
-//!                                  Snapshot  Sample     PoolSample  Assessment
+//!  lifecycle, relief, destroy ─┐
+//!  sweep ──────────────────────┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
+//!                                         Snapshot  Sample     PoolSample  Assessment
 //! ```
 //!
 //! | room | takes → gives | may touch |

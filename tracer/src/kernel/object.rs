@@ -146,7 +146,10 @@ impl Tracer {
                 programs::SWEEP => {
                     attach_sweep(&mut self.ebpf, &btf).map(|link| self.sweep_link = Some(link))
                 }
-                name => attach_tracepoint(&mut self.ebpf, name, &btf),
+                programs::DESTROY => {
+                    attach_tracepoint(&mut self.ebpf, programs::DESTROY, "tcp_destroy_sock", &btf)
+                }
+                name => attach_tracepoint(&mut self.ebpf, name, "inet_sock_set_state", &btf),
             };
             match attached {
                 Ok(()) => {
@@ -219,9 +222,9 @@ fn mapped<T: SharedLayout>(ebpf: &Ebpf, name: &'static str, elements: u32) -> Re
         .map_err(|error| KernelError::Maps(format!("mapping {name}: {error}")))
 }
 
-fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, btf: &aya::Btf) -> Result<(), String> {
+fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str, btf: &aya::Btf) -> Result<(), String> {
     let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program.load("inet_sock_set_state", btf).map_err(|error| refusal(&error))?;
+    program.load(tracepoint, btf).map_err(|error| refusal(&error))?;
     program.attach().map_err(|error| refusal(&error))?;
     Ok(())
 }

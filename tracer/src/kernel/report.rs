@@ -19,6 +19,7 @@ pub(super) const PROGRAMS: &[(&str, Intent)] = &[
         programs::RELIEF,
         Intent::Optional("events during which a softirq interrupts the counting itself: some are missed"),
     ),
+    (programs::DESTROY, Intent::Optional("ends that the kernel hides from the other programs")),
     (
         programs::SWEEP,
         Intent::Optional("pending, live and closing connections, and bytes before a connection closes"),
