@@ -128,7 +128,7 @@ impl Drop for Backend {
     }
 }
 
-fn listen(address: SocketAddr) -> TcpListener {
+pub(crate) fn listen(address: SocketAddr) -> TcpListener {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     socket::setsockopt(&fd, sockopt::ReuseAddr, &true).unwrap();

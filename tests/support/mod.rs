@@ -1,5 +1,6 @@
 //! What the scenarios are made of, one file per thing.
 
+pub(crate) mod acceptor;
 pub(crate) mod address;
 pub(crate) mod backend;
 pub(crate) mod bpf;

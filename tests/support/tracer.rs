@@ -50,6 +50,13 @@ pub(crate) fn check_without_pools(seconds: u64) -> Tracer {
     tracer
 }
 
+/// `tracer check --json` until somebody sends it SIGINT, 60 s at most, against these pools; nothing is certain before.
+pub(crate) fn check_until_told(pools: Pools) -> Tracer {
+    let mut tracer = check(60, pools);
+    tracer.seconds = 0;
+    tracer
+}
+
 impl Tracer {
     pub(crate) fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
@@ -385,10 +392,10 @@ impl Member<'_> {
     #[track_caller]
     pub(crate) fn adds_up(self) -> Self {
         let failed: u64 = CAUSES.iter().map(|cause| self.failed(cause)).sum();
-        let outcomes = self.count("established") + failed + self.count("pending");
+        let outcomes = self.count("established") + failed + self.count("pending") + self.count("untracked");
         self.is("attempts", outcomes);
         let now = self.count("live") + self.count("closing") + self.count("closed");
-        self.is("established", now)
+        self.is("established", now - self.count("adopted"))
     }
 
     /// `over`, `failing`, …; none is "".

@@ -88,6 +88,31 @@ impl Kernel {
     field!(/// Of an iterator's meta: a number no other run of an iterator has.
         session_id: u64);
 
+    field!(/// Of a socket: length of the accept queue that it was made to listen with, or inherited from who did.
+        max_ack_backlog: u32);
+    field!(/// Of a socket: local port, host byte order.
+        num: u16);
+    field!(/// Of a task: process id.
+        tgid: u32);
+
+    /// Of a `struct socket`: the socket proper.
+    #[inline(always)]
+    pub(crate) fn socket_sk(self) -> Self {
+        self.pointer(offset!(socket_sk))
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// Of a task: id of its cgroup (v2), as `bpf_get_current_cgroup_id` gives it of the current one.
+    #[inline(always)]
+    pub(crate) fn cgroup_id(self) -> u64 {
+        let cgroup = self.pointer(offset!(cgroups)).pointer(offset!(dfl_cgrp));
+        cgroup.pointer(offset!(kn)).read(offset!(kernfs_id))
+    }
+
     /// Of a socket: port of the peer, host byte order.
     #[inline(always)]
     pub(crate) fn dport(self) -> u16 {

@@ -1,6 +1,6 @@
 //! What the eBPF object and userspace share: the layout of everything that lies in a map, the names of maps and
-//! programs, and the decisions of the kernel side that need no kernel ([`transition`], [`histogram`]), so that they
-//! are tested on the host.
+//! programs, and the decisions of the kernel side that need no kernel ([`transition`], [`adoption`], [`histogram`]), so
+//! that they are tested on the host.
 //!
 //! # How counting is laid out
 //!
@@ -9,7 +9,8 @@
 //! * `SLOTS` maps a [`CellKey`] to its cell's place in the array. It is looked up once per attempt; the place is then
 //!   kept in the socket, so that every later event of the connection costs no hash lookup.
 //! * `FREE` is a queue of places not in use. When it is empty the attempt counts in the [overflow cell](OVERFLOW_SLOT).
-//! * A **connection** ([`Connection`]) is the state kept in the socket's own storage. It dies with the socket.
+//! * A **connection** ([`Connection`]) is the state kept in the socket's own storage. It dies with the socket. How many
+//!   there are is kept in [`Tracked`], so that no more than [`MAX_CONNECTIONS`] take memory.
 //! * A place that is given to another backend gets a new **generation**; a connection whose generation is not the
 //!   cell's counts into the overflow cell, never on another backend.
 //!
@@ -17,6 +18,7 @@
 //! asserted below; a change of any of them is a change of [`ABI_VERSION`].
 #![cfg_attr(target_arch = "bpf", no_std)]
 
+pub mod adoption;
 pub mod histogram;
 pub mod transition;
 
@@ -25,7 +27,7 @@ use histogram::BUCKETS;
 
 /// Version of the layout of everything in this file. The test `abi_version_is_tied_to_the_layout` fails when the
 /// layout changes and this number does not.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Place of the cell for what could not get one of its own.
 pub const OVERFLOW_SLOT: u32 = 0;
@@ -47,6 +49,8 @@ pub mod maps {
     pub const UNCOUNTED: &str = "UNCOUNTED";
     /// Array with one [`SweepEnd`](crate::SweepEnd).
     pub const SWEEP_END: &str = "SWEEP_END";
+    /// Array with one [`Tracked`](crate::Tracked).
+    pub const TRACKED: &str = "TRACKED";
 }
 
 /// Names of the programs in the object.
@@ -59,10 +63,17 @@ pub mod programs {
     pub const DESTROY: &str = "destroy";
     /// `iter/bpf_sk_storage_map`.
     pub const SWEEP: &str = "sweep";
+    /// `iter/task_file`, first pass: who listens.
+    pub const LISTENERS: &str = "listeners";
+    /// `iter/task_file`, second pass: connections from before.
+    pub const ADOPT: &str = "adopt";
 }
 
 /// Name of the read-only variable that holds [`Offsets`].
 pub const OFFSETS: &str = "OFFSETS";
+
+/// Name of the read-only variable that holds how many sockets may have a [`Connection`] at once, a `u64`.
+pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
 
 /// Which balancer talks to which backend: the key of a [`Cell`].
 #[repr(C)]
@@ -101,7 +112,7 @@ pub struct Connection {
     pub state: u64,
     /// Cell this connection counts in.
     pub slot: Slot,
-    /// `ktime` of the attempt, nanoseconds.
+    /// `ktime` of the attempt, nanoseconds; 0 when it began before anybody watched.
     pub started_ns: u64,
     /// Payload bytes sent that are in the cell already.
     pub sent_bytes: u64,
@@ -154,9 +165,11 @@ pub struct Cell {
     pub untracked: u64,
     /// Attempts that were established.
     pub established: u64,
+    /// Connections that were there before the tracer: neither attempts nor established.
+    pub adopted: u64,
     /// Attempts that failed, by [`transition::Cause`].
     pub failed: [u64; transition::CAUSES],
-    /// Established connections that ended.
+    /// Established and adopted connections that ended.
     pub closed: u64,
     /// Closed by an RST from the backend.
     pub resets: u64,
@@ -186,16 +199,48 @@ pub struct Cell {
     pub stock: Stock,
 }
 
+impl Cell {
+    /// Nobody's, nothing counted.
+    pub const EMPTY: Self = Self {
+        key: CellKey { cgroup_id: 0, command: [0; 16], address: [0; 16], netns: 0, port: 0, reserved: 0 },
+        generation: 0,
+        last_pid: 0,
+        attempts: 0,
+        untracked: 0,
+        established: 0,
+        adopted: 0,
+        failed: [0; transition::CAUSES],
+        closed: 0,
+        resets: 0,
+        resets_without_data: 0,
+        probes: 0,
+        sent_bytes: 0,
+        received_bytes: 0,
+        segments_sent: 0,
+        segments_received: 0,
+        retransmits: 0,
+        syn_retransmits: 0,
+        repaired: 0,
+        connect_time: [0; BUCKETS],
+        cancelled_age: [0; BUCKETS],
+        stock: Stock::EMPTY,
+    };
+}
+
 /// What could not be counted where it belongs, cumulative over all cells.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uncounted {
     /// Attempts counted in the overflow cell because every cell was taken.
     pub no_cell: u64,
-    /// Attempts whose socket got no storage (memory limit of the cgroup, or of socket options).
+    /// Connections whose socket got no storage (memory limit of the cgroup, or of socket options).
     pub no_storage: u64,
+    /// Connections whose socket got no storage since [`MAX_CONNECTIONS`] had some.
+    pub over_limit: u64,
     /// Events of connections whose cell had been given to another backend.
     pub stale_cell: u64,
+    /// Connections from before the tracer of which is not known who opened them: this host or its peer.
+    pub undecided: u64,
 }
 
 /// Written by a sweep when it has seen every socket.
@@ -204,7 +249,35 @@ pub struct Uncounted {
 pub struct SweepEnd {
     /// Session of the last sweep that reached its end.
     pub session: u64,
+    /// Session of the sweep that `visited` belongs to.
+    pub counting: u64,
+    /// Sockets with a [`Connection`] that it has visited, those whose connection is over included.
+    pub visited: u64,
 }
+
+/// How many sockets have a [`Connection`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tracked {
+    /// Counted up when a socket gets one and down when the socket is destroyed; each sweep that reaches its end sets it
+    /// right, since an event may be hidden. As `i64`: it may be below zero for a moment.
+    pub sockets: u64,
+}
+
+/// A port that somebody listens on without a queue; see [`adoption`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Host byte order.
+    pub port: u16,
+    /// Always zero.
+    pub reserved: u16,
+}
+
+/// Listeners without a queue that are remembered; the children of others are told by their ports.
+pub const MAX_LISTENERS: u32 = 1_024;
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $field:ident,)*) => {
@@ -264,6 +337,22 @@ offsets! {
     total_retrans,
     /// `tcp_sock.srtt_us`
     srtt_us,
+    /// `socket.sk`
+    socket_sk,
+    /// `sock.sk_max_ack_backlog`
+    max_ack_backlog,
+    /// `sock.__sk_common.skc_num`
+    num,
+    /// `task_struct.tgid`
+    tgid,
+    /// `task_struct.cgroups`
+    cgroups,
+    /// `css_set.dfl_cgrp`
+    dfl_cgrp,
+    /// `cgroup.kn`
+    kn,
+    /// `kernfs_node.id`
+    kernfs_id,
     /// `task_struct.group_leader`
     group_leader,
     /// `task_struct.comm`
@@ -298,6 +387,21 @@ pub struct SweepContext {
     pub value: u64,
 }
 
+/// The context of [`LISTENERS`](programs::LISTENERS) and [`ADOPT`](programs::ADOPT), `struct bpf_iter__task_file`; see
+/// [`SweepContext`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TaskFileContext {
+    /// `struct bpf_iter_meta *`
+    pub meta: u64,
+    /// `struct task_struct *`; 0 when every file has been visited.
+    pub task: u64,
+    /// Descriptor, in the low half.
+    pub descriptor: u64,
+    /// `struct file *`
+    pub file: u64,
+}
+
 /// `true` when there is no byte of padding: the fields' sizes add up to the struct's.
 macro_rules! no_padding {
     ($type:ty, $($size:expr),+) => {
@@ -312,16 +416,19 @@ const _: () = {
     no_padding!(Slot, 4, 4);
     no_padding!(Connection, 8, 8, 8, 8, 8, 8, 8, 8);
     no_padding!(Stock, 8, 4, 4, 4, 4, 8);
-    no_padding!(Cell, 48, 4, 4, 8 * 14, 8 * transition::CAUSES, HISTOGRAM_BYTES, HISTOGRAM_BYTES, 32);
-    no_padding!(Uncounted, 8, 8, 8);
-    no_padding!(SweepEnd, 8);
+    no_padding!(Cell, 48, 4, 4, 8 * 15, 8 * transition::CAUSES, HISTOGRAM_BYTES, HISTOGRAM_BYTES, 32);
+    no_padding!(Uncounted, 8, 8, 8, 8, 8);
+    no_padding!(SweepEnd, 8, 8, 8);
+    no_padding!(Tracked, 8);
+    no_padding!(Listener, 4, 2, 2);
+    no_padding!(TaskFileContext, 8, 8, 8, 8);
     no_padding!(SweepContext, 8, 8, 8, 8);
     assert!(size_of::<Connection>() == 64);
     assert!(size_of::<CellKey>() == 48);
     assert!(offset_of!(Cell, generation) == 48);
     assert!(offset_of!(Cell, attempts) == 56);
-    assert!(offset_of!(Cell, failed) == 80);
-    assert!(offset_of!(Cell, connect_time) == 216);
+    assert!(offset_of!(Cell, failed) == 88);
+    assert!(offset_of!(Cell, connect_time) == 224);
     assert!(offset_of!(Cell, stock) == size_of::<Cell>() - 32);
 };
 
@@ -333,7 +440,7 @@ mod tests {
     #[test]
     fn abi_version_is_tied_to_the_layout() {
         let layout = format!(
-            "{} {} {} {} {} {} {} {} {} {} {}",
+            "{} {} {} {} {} {} {} {} {} {} {} {} {}",
             size_of::<CellKey>(),
             size_of::<Slot>(),
             size_of::<Connection>(),
@@ -343,10 +450,12 @@ mod tests {
             offset_of!(Cell, cancelled_age),
             size_of::<Uncounted>(),
             size_of::<SweepEnd>(),
+            size_of::<Tracked>(),
+            size_of::<Listener>(),
             BUCKETS,
             transition::CAUSES,
         );
-        assert_eq!((ABI_VERSION, layout.as_str()), (1, "48 8 64 56 1624 208 904 24 8 86 6"));
+        assert_eq!((ABI_VERSION, layout.as_str()), (2, "48 8 64 56 1632 216 912 40 24 8 8 86 6"));
     }
 
     #[test]

@@ -22,28 +22,27 @@
 use crate::cells::{
     OVERFLOW, at, cell, claim, claim_wrapping, count, exchange, get, set, slot_of, uncounted,
 };
-use crate::fields::{Kernel, map_pointer};
+use crate::connections::{begin_at_present, entry, is_full, make_entry, released, taken};
+use crate::fields::Kernel;
 use crate::log;
-use crate::maps::CONNECTIONS;
-use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
+use crate::maps::UNTRACKED;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns,
-    bpf_sk_storage_get,
 };
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use core::mem::transmute;
-use core::ptr::{null_mut, read_volatile};
+use core::ptr::{read_volatile, write_volatile};
 use tracer_ebpf::histogram::bucket_of;
 use tracer_ebpf::transition::{
     Cause, Connect, Phase, State, Step, Watch, cause, on_change, on_connect, on_destroy, payload_received,
     payload_sent, reset_by_peer, tcp,
 };
-use tracer_ebpf::{Cell, CellKey, Connection};
+use tracer_ebpf::{Cell, CellKey, Connection, Slot};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
+pub(crate) const IPPROTO_TCP: u16 = 6;
 
 /// The arguments of the tracepoint, each read once and outside of branches: a context pointer that LLVM merges from two
 /// branches is refused ("dereference of modified ctx ptr").
@@ -98,80 +97,100 @@ fn see(ctx: &BtfTracePointContext, watch: Watch) -> i32 {
     0
 }
 
-/// The connection's entry in its socket.
-#[inline(always)]
-fn entry(socket: Kernel, flags: u32) -> Option<*mut Connection> {
-    // SAFETY: map and socket are what the helper expects; it answers null when there is no entry.
-    let entry = unsafe {
-        bpf_sk_storage_get(map_pointer(&CONNECTIONS), socket.as_ptr(), null_mut(), u64::from(flags))
-    };
-    if entry.is_null() { None } else { Some(entry.cast()) }
-}
-
 /// Counts an attempt. `None`: not one of ours, or counted already.
 #[inline(always)]
 fn begin(socket: Kernel, watch: Watch) -> Option<()> {
-    let entry = entry(socket, BPF_SK_STORAGE_GET_F_CREATE);
-    let before = match entry {
-        Some(connection) => State(get!(connection, state)),
-        // What the first program could make no entry for, it has counted.
-        None if matches!(watch, Watch::Relief) => return None,
-        None => State(0),
+    let entry = match watch {
+        Watch::First => make_entry(socket),
+        Watch::Relief => match entry(socket) {
+            Some(connection) => Some(connection),
+            None if was_counted_without_entry(socket) => return None,
+            None => make_entry(socket),
+        },
     };
+    let before = entry.map_or(State(0), |connection| State(get!(connection, state)));
     let connect = on_connect(watch, before.phase());
     if matches!(connect, Connect::AlreadyCounted) {
         return None;
     }
     let key = key(socket)?;
-    let Some(connection) = entry else {
-        let cell = cell(slot_of(&key).unwrap_or(OVERFLOW))?;
-        count!(cell, attempts += 1_u8);
-        count!(cell, untracked += 1_u8);
-        uncounted!(no_storage);
-        return Some(());
-    };
+    let Some(connection) = entry else { return begin_without_entry(socket, &key, watch) };
+    taken(before);
     match connect {
         Connect::FailThenBegin => repair(connection, before, Step::Fail),
         Connect::CloseThenBegin => repair(connection, before, Step::Close),
         Connect::Begin | Connect::AlreadyCounted => {}
     }
-    let slot = match slot_of(&key) {
+    let slot = place(&key);
+    set!(connection, slot, slot);
+    // SAFETY: a helper without arguments.
+    set!(connection, started_ns, unsafe { bpf_ktime_get_ns() });
+    begin_at_present(connection, socket.tcp()?);
+    // Last: the state makes the entry valid.
+    set!(connection, state, before.next_attempt().0);
+    attempt(slot)?;
+    Some(())
+}
+
+/// Counts an attempt whose socket gets no entry: what becomes of it is not known.
+#[inline(always)]
+fn begin_without_entry(socket: Kernel, key: &CellKey, watch: Watch) -> Option<()> {
+    let cell = attempt(place(key))?;
+    count!(cell, untracked += 1_u8);
+    if is_full() {
+        uncounted!(over_limit);
+    } else {
+        uncounted!(no_storage);
+    }
+    if matches!(watch, Watch::First)
+        && let Some(untracked) = UNTRACKED.get_ptr_mut(0)
+    {
+        // SAFETY: this CPU's value of the map.
+        unsafe { write_volatile(untracked, socket.as_ptr() as u64) };
+    }
+    Some(())
+}
+
+/// Whether the first program has just counted this attempt without an entry. Connecting is done by processes, so that
+/// nothing on this CPU comes between the two programs that could connect.
+#[inline(always)]
+fn was_counted_without_entry(socket: Kernel) -> bool {
+    let Some(untracked) = UNTRACKED.get_ptr_mut(0) else { return false };
+    // SAFETY: this CPU's value of the map.
+    let counted = unsafe { read_volatile(untracked) } == socket.as_ptr() as u64;
+    // SAFETY: as above.
+    unsafe { write_volatile(untracked, 0) };
+    counted
+}
+
+/// The place of a pair's counters; the overflow cell when every place is taken.
+#[inline(always)]
+pub(crate) fn place(key: &CellKey) -> Slot {
+    match slot_of(key) {
         Some(slot) => slot,
         None => {
             uncounted!(no_cell);
             OVERFLOW
         }
-    };
-    let tcp = socket.tcp()?;
-    set!(connection, slot, slot);
-    // SAFETY: a helper without arguments.
-    set!(connection, started_ns, unsafe { bpf_ktime_get_ns() });
-    set!(connection, sent_bytes, payload_sent(tcp.bytes_sent(), tcp.bytes_retrans()));
-    set!(connection, received_bytes, tcp.bytes_received());
-    set!(connection, segments_sent, u64::from(tcp.segs_out()));
-    set!(connection, segments_received, u64::from(tcp.segs_in()));
-    set!(connection, retransmits, u64::from(tcp.total_retrans()));
-    // Last: the state makes the entry valid.
-    set!(connection, state, before.next_attempt().0);
+    }
+}
+
+/// Counts an attempt of the current process.
+#[inline(always)]
+fn attempt(slot: Slot) -> Option<*mut Cell> {
     let cell = cell(slot)?;
     count!(cell, attempts += 1_u8);
     // SAFETY: a helper without arguments.
     let process_id = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
     // Last writer wins: any recent process will do for the sentence.
     set!(cell, last_pid, process_id);
-    Some(())
+    Some(cell)
 }
 
 /// Who connects where. `None`: neither IPv4 nor IPv6.
 #[inline(always)]
 fn key(socket: Kernel) -> Option<CellKey> {
-    let address = match socket.family() {
-        // SAFETY: four words are sixteen bytes; both words written are in network byte order.
-        AF_INET => unsafe { transmute::<[u32; 4], [u8; 16]>([0, 0, 0xffff_u32.to_be(), socket.daddr()]) },
-        // SAFETY: two words are sixteen bytes.
-        AF_INET6 => unsafe { transmute::<[u64; 2], [u8; 16]>(socket.v6_daddr()) },
-        _ => return None,
-    };
+    let address = address(socket)?;
     // SAFETY: the helper answers the current task, whose type the verifier knows.
     let task = Kernel::new(unsafe { bpf_get_current_task_btf() } as u64);
     Some(CellKey {
@@ -184,6 +203,20 @@ fn key(socket: Kernel) -> Option<CellKey> {
         port: socket.dport(),
         reserved: 0,
     })
+}
+
+/// Address of the peer, an IPv4 address as v4-mapped. `None`: neither IPv4 nor IPv6.
+#[inline(always)]
+pub(crate) fn address(socket: Kernel) -> Option<[u8; 16]> {
+    match socket.family() {
+        // SAFETY: four words are sixteen bytes; both words written are in network byte order.
+        AF_INET => {
+            Some(unsafe { transmute::<[u32; 4], [u8; 16]>([0, 0, 0xffff_u32.to_be(), socket.daddr()]) })
+        }
+        // SAFETY: two words are sixteen bytes.
+        AF_INET6 => Some(unsafe { transmute::<[u64; 2], [u8; 16]>(socket.v6_daddr()) }),
+        _ => None,
+    }
 }
 
 /// Counts the end of the socket's last attempt, which nobody saw.
@@ -202,7 +235,7 @@ fn repair(connection: *mut Connection, before: State, step: Step) {
 /// Counts a change of state of a connection that has an entry.
 #[inline(always)]
 fn step(change: Change) -> Step {
-    let Some(connection) = entry(change.socket, 0) else { return Step::Nothing };
+    let Some(connection) = entry(change.socket) else { return Step::Nothing };
     let before = State(get!(connection, state));
     apply(change.socket, connection, before, on_change(before.phase(), change.old, change.new))
 }
@@ -225,8 +258,11 @@ pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn make_up(socket: Kernel) -> Option<()> {
-    let connection = entry(socket, 0)?;
+    let connection = entry(socket)?;
     let before = State(get!(connection, state));
+    if before.0 != 0 {
+        released();
+    }
     if matches!(before.phase(), Phase::Idle | Phase::Ended) {
         return None;
     }
@@ -259,7 +295,9 @@ fn apply(socket: Kernel, connection: *mut Connection, before: State, step: Step)
         Step::Nothing => {}
         Step::Establish => {
             count!(cell, established += 1_u8);
-            count!(cell, connect_time[bucket_of(age_ns(connection))] += 1_u8);
+            if let Some(age_ns) = age_ns(connection) {
+                count!(cell, connect_time[bucket_of(age_ns)] += 1_u8);
+            }
             syn_retransmits(cell, connection, tcp);
         }
         Step::Fail => {
@@ -277,11 +315,12 @@ fn apply(socket: Kernel, connection: *mut Connection, before: State, step: Step)
     step
 }
 
-/// Nanoseconds since the attempt began.
+/// Nanoseconds since the attempt began; `None` when it began before the tracer.
 #[inline(always)]
-fn age_ns(connection: *mut Connection) -> u64 {
+fn age_ns(connection: *mut Connection) -> Option<u64> {
+    let started_ns = get!(connection, started_ns);
     // SAFETY: a helper without arguments.
-    unsafe { bpf_ktime_get_ns() }.wrapping_sub(get!(connection, started_ns))
+    (started_ns != 0).then(|| unsafe { bpf_ktime_get_ns() }.wrapping_sub(started_ns))
 }
 
 /// SYNs that were sent again: all that was retransmitted before the connection was established.
@@ -302,7 +341,9 @@ fn fail(cell: *mut Cell, connection: *mut Connection, cause: Cause) {
         Cause::Unreachable => count!(cell, failed[Cause::Unreachable as u32] += 1_u8),
         Cause::Cancelled => {
             count!(cell, failed[Cause::Cancelled as u32] += 1_u8);
-            count!(cell, cancelled_age[bucket_of(age_ns(connection))] += 1_u8);
+            if let Some(age_ns) = age_ns(connection) {
+                count!(cell, cancelled_age[bucket_of(age_ns)] += 1_u8);
+            }
         }
         Cause::Local => count!(cell, failed[Cause::Local as u32] += 1_u8),
         Cause::Other => count!(cell, failed[Cause::Other as u32] += 1_u8),

@@ -3,7 +3,8 @@
 //! * `lifecycle`: two programs on `tp_btf/inet_sock_set_state`, `lifecycle` and `relief`, and `destroy` on
 //!   `tp_btf/tcp_destroy_sock`.
 //! * `sweep`: the program of `iter/bpf_sk_storage_map`, which visits every connection that is being counted.
-//! * `cells`: finding a connection's counters and adding to them; `maps`: the maps; `fields`: reading kernel
+//! * `adopt`: two programs on `iter/task_file`, `listeners` and `adopt`, for connections from before.
+//! * `connections`: the state kept in sockets; `cells`: finding a connection's counters and adding to them; `maps`: the maps; `fields`: reading kernel
 //!   structures at offsets that userspace found in the running kernel's BTF.
 //!
 //! Everything that can be decided without a kernel is in the library half and tested on the host.
@@ -17,7 +18,11 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod adopt;
+#[cfg(target_arch = "bpf")]
 mod cells;
+#[cfg(target_arch = "bpf")]
+mod connections;
 #[cfg(target_arch = "bpf")]
 mod fields;
 #[cfg(target_arch = "bpf")]

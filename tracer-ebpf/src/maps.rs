@@ -4,12 +4,12 @@
 //! kernels from running tracepoint programs on that CPU meanwhile.
 
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, Queue},
+    maps::{Array, HashMap, PerCpuArray, Queue},
 };
-use tracer_ebpf::{Cell, CellKey, Connection, Slot, SweepEnd, Uncounted};
+use tracer_ebpf::{Cell, CellKey, Connection, Listener, MAX_LISTENERS, Slot, SweepEnd, Tracked, Uncounted};
 
 #[btf_map]
 pub(crate) static CONNECTIONS: SkStorage<Connection> = SkStorage::new();
@@ -28,3 +28,14 @@ pub(crate) static UNCOUNTED: Array<Uncounted> = Array::with_max_entries(1, BPF_F
 
 #[map]
 pub(crate) static SWEEP_END: Array<SweepEnd> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+pub(crate) static TRACKED: Array<Tracked> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The socket whose attempt was last counted without an entry on this CPU.
+#[map]
+pub(crate) static UNTRACKED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub(crate) static LISTENERS: HashMap<Listener, u8> =
+    HashMap::with_max_entries(MAX_LISTENERS, BPF_F_NO_PREALLOC);

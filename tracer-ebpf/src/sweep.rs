@@ -11,7 +11,7 @@
 use crate::cells::{at, cell, count, exchange, get, set};
 use crate::fields::Kernel;
 use crate::lifecycle::claim_traffic;
-use crate::maps::SWEEP_END;
+use crate::maps::{SWEEP_END, TRACKED};
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use core::ptr::read_volatile;
 use tracer_ebpf::transition::{Cause, Found, Phase, State, on_sweep, tcp};
@@ -41,9 +41,22 @@ fn sweep(ctx: *const SweepContext) -> i32 {
 /// Every socket has been visited: the figures of this session are whole.
 #[inline(always)]
 fn end(meta: Kernel) {
-    if let Some(end) = SWEEP_END.get_ptr_mut(0) {
-        set!(end, session, meta.session_id());
+    let (Some(end), Some(tracked)) = (SWEEP_END.get_ptr_mut(0), TRACKED.get_ptr_mut(0)) else { return };
+    let session = meta.session_id();
+    // What came and went during the sweep is off by its own number until the next one: events after it count from here.
+    set!(tracked, sockets, if get!(end, counting) == session { get!(end, visited) } else { 0 });
+    set!(end, session, session);
+}
+
+/// Counts a socket that has an entry. Only the sweep writes here, one at a time, so plain additions do.
+#[inline(always)]
+fn visited(session: u64) {
+    let Some(end) = SWEEP_END.get_ptr_mut(0) else { return };
+    if get!(end, counting) != session {
+        set!(end, counting, session);
+        set!(end, visited, 0);
     }
+    set!(end, visited, get!(end, visited) + 1);
 }
 
 #[inline(always)]
@@ -51,6 +64,9 @@ fn visit(session: u64, socket: Kernel, connection: *mut Connection) -> Option<()
     // The phase is read before the socket's state: an end that comes
     // between the two is then seen as CLOSE in a phase that the exchange below finds changed.
     let before = State(get!(connection, state));
+    if before.0 != 0 {
+        visited(session);
+    }
     let state = u32::from(socket.state());
     let age_ns = if state == tcp::CLOSE && matches!(before.phase(), Phase::Connecting) {
         // SAFETY: a helper without arguments.

@@ -12,6 +12,7 @@ pub mod tcp {
     pub const SYN_RECV: u32 = 3;
     pub const CLOSE: u32 = 7;
     pub const CLOSE_WAIT: u32 = 8;
+    pub const LISTEN: u32 = 10;
 }
 
 /// Where a connection is in its life.

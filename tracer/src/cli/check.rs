@@ -1,12 +1,12 @@
 //! `tracer check`: watch, say what is found, exit with it.
 
 use super::exit::{Exit, Failure, print, say};
-use super::options::{PoolOptions, duration};
+use super::options::{Bounds, PoolOptions, duration};
 use super::stop::Stop;
 use crate::agent::{Agent, Judged};
-use crate::collect::{Sample, Ticker, Uncounted};
+use crate::collect::{Other, Sample, Ticker, Uncounted};
 use crate::detect::{Settings, Verdict};
-use crate::kernel::{self, Tracer};
+use crate::kernel::Tracer;
 use crate::outputs::escape::for_terminal;
 use crate::outputs::{CheckReport, check_json, check_text};
 use crate::pools::ExpectedSource;
@@ -23,6 +23,8 @@ pub(super) struct Arguments {
     json: bool,
     #[command(flatten)]
     pools: PoolOptions,
+    #[command(flatten)]
+    bounds: Bounds,
 }
 
 /// Pools in the progress line, and its columns: it must not wrap.
@@ -40,7 +42,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let asked = pools.is_filtered();
     let watching = watching(pools.declared_count(), asked);
     let agent = Agent::new(pools, Settings::default());
-    let tracer = Tracer::start(kernel::Settings::default())?;
+    let tracer = Tracer::start(arguments.bounds.settings())?;
     super::block_on(watch(tracer, agent, &arguments, asked, &watching))
 }
 
@@ -68,8 +70,10 @@ async fn watch(
     let mut certainty = Certainty::default();
     let mut pools = Vec::new();
     let mut uncounted = Uncounted::default();
+    let mut other = Other::default();
     let mut take = |sample: Sample| {
         uncounted = sample.uncounted;
+        other = sample.other.clone();
         pools = agent.step(&sample);
         progress(&pools);
         certainty.reached(&pools)
@@ -95,6 +99,7 @@ async fn watch(
         duration_seconds: ticker.elapsed().as_secs_f64(),
         pools,
         unmatched: agent.unmatched(),
+        other: Some(other),
         uncounted,
     };
     // Detached before anything is written: a reader that is slow does not keep the programs running.

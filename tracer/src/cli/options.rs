@@ -1,6 +1,7 @@
 //! Options that several commands share, and their values.
 
 use super::exit::Failure;
+use crate::kernel;
 use crate::pools::{
     BackendRange, DeclaredPool, Filter, Pools, parse_pools_file, read_pools_file, system_resolver,
 };
@@ -54,6 +55,25 @@ impl PoolOptions {
         };
         let file = parse_pools_file(&path.display().to_string(), &bytes).map_err(lines)?;
         file.resolve(system_resolver).map_err(lines)
+    }
+}
+
+/// How much is counted at once, and so how much memory is taken.
+#[derive(clap::Args)]
+pub(super) struct Bounds {
+    /// Pairs of balancer and backend with counters of their own; the rest counts together
+    #[arg(long, value_name = "N", default_value_t = kernel::Settings::default().max_backends,
+          value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    max_backends: u32,
+    /// Connections that are followed at once; of others only the attempt is counted
+    #[arg(long, value_name = "N", default_value_t = kernel::Settings::default().max_connections,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
+}
+
+impl Bounds {
+    pub(super) fn settings(&self) -> kernel::Settings {
+        kernel::Settings { max_backends: self.max_backends, max_connections: self.max_connections }
     }
 }
 

@@ -1,11 +1,13 @@
 //! From cumulative snapshots to samples.
 
-use super::{BackendSample, Counters, Sample, Stock, Uncounted};
+use super::{BackendSample, Counters, Other, Sample, Stock, Uncounted};
 use crate::kernel::{Balancer, Snapshot};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
+
+type Pair = (Arc<Balancer>, SocketAddr);
 
 /// Remembers the last snapshot, so that the next gives what happened since.
 pub struct Collector {
@@ -14,51 +16,108 @@ pub struct Collector {
     epoch_seconds: f64,
     started: Instant,
     previous_seconds: f64,
-    totals: BTreeMap<(Arc<Balancer>, SocketAddr), Counters>,
+    /// What each cell said last, by its place, with its generation.
+    cells: HashMap<u32, (u32, Counters)>,
+    /// What was counted of each pair that has a cell.
+    totals: BTreeMap<Pair, Counters>,
+    /// Of those that have none any more.
+    retired: Counters,
+    /// Connections that the last snapshot said had no cell of their own.
+    crowded_out: u64,
+}
+
+/// What one interval brought of a pair.
+#[derive(Default)]
+struct Moved {
+    delta: Counters,
+    stock: Stock,
 }
 
 impl Collector {
     /// Counters are taken as zero at `started`, which is `epoch_seconds` after the epoch.
     #[must_use]
     pub fn new(started: Instant, epoch_seconds: f64) -> Self {
-        Self { epoch_seconds, started, previous_seconds: 0.0, totals: BTreeMap::new() }
+        Self {
+            epoch_seconds,
+            started,
+            previous_seconds: 0.0,
+            cells: HashMap::new(),
+            totals: BTreeMap::new(),
+            retired: Counters::default(),
+            crowded_out: 0,
+        }
     }
 
     /// What happened since the snapshot before this one.
     pub fn sample(&mut self, snapshot: &Snapshot) -> Sample {
         let seconds = snapshot.taken.saturating_duration_since(self.started).as_secs_f64();
-        let mut merged: BTreeMap<(Arc<Balancer>, SocketAddr), (Counters, Stock)> = BTreeMap::new();
         let session = snapshot.sweep.map(|end| end.session);
-        for reading in &snapshot.readings {
-            let (counters, stock) =
-                merged.entry((Arc::clone(&reading.balancer), reading.backend)).or_default();
-            *counters += &Counters::from(&reading.cell);
-            // A cell that the last sweep did not visit has no sockets.
-            if Some(reading.cell.stock.session) == session {
-                *stock += Stock::from(&reading.cell.stock);
-            }
-        }
-        let backends = merged
-            .into_iter()
-            .map(|((balancer, backend), (total, stock))| {
-                let before = self.totals.entry((Arc::clone(&balancer), backend)).or_default();
-                let delta = &total - before;
-                *before = total.clone();
-                BackendSample { balancer, backend, delta, total, stock: session.map(|_| stock) }
-            })
-            .collect();
+        let backends = self.backends(snapshot, session);
+        let overflow = &snapshot.overflow;
+        // A cell that the last sweep did not visit has no sockets.
+        let stock = if Some(overflow.stock.session) == session {
+            Stock::from(&overflow.stock)
+        } else {
+            Stock::default()
+        };
+        let mut other = Other { total: Counters::from(overflow), stock: session.map(|_| stock) };
+        other.total += &self.retired;
+        let uncounted = &snapshot.uncounted;
         let sample = Sample {
             time_seconds: self.epoch_seconds + seconds,
             interval_seconds: (seconds - self.previous_seconds).max(0.0),
             backends,
+            crowded: uncounted.no_cell > self.crowded_out,
             uncounted: Uncounted {
-                backends: snapshot.uncounted.no_cell,
-                connections: snapshot.uncounted.no_storage + snapshot.uncounted.stale_cell,
-                recursion_misses: snapshot.readings.iter().map(|reading| reading.cell.repaired).sum(),
+                backends: uncounted.no_cell,
+                connections: uncounted.no_storage + uncounted.over_limit + uncounted.stale_cell,
+                memory: uncounted.no_storage,
+                limit: uncounted.over_limit,
+                undecided: uncounted.undecided,
+                recursion_misses: snapshot.readings.iter().map(|reading| reading.cell.repaired).sum::<u64>()
+                    + other.total.repaired,
             },
+            other,
         };
         self.previous_seconds = seconds;
+        self.crowded_out = uncounted.no_cell;
         sample
+    }
+
+    /// Every pair that has a cell. Several cells may be of one pair: a restarted unit has a new cgroup of the same path,
+    /// and a cell on its way out lives on for a while beside its successor.
+    fn backends(&mut self, snapshot: &Snapshot, session: Option<u64>) -> Vec<BackendSample> {
+        let mut before = std::mem::take(&mut self.cells);
+        let mut moved: BTreeMap<Pair, Moved> = BTreeMap::new();
+        for reading in &snapshot.readings {
+            let now = Counters::from(&reading.cell);
+            let same = before
+                .remove(&reading.slot.index)
+                .filter(|(generation, _)| *generation == reading.slot.generation);
+            let pair = moved.entry((Arc::clone(&reading.balancer), reading.backend)).or_default();
+            pair.delta += &same.map_or_else(|| now.clone(), |(_, earlier)| &now - &earlier);
+            if Some(reading.cell.stock.session) == session {
+                pair.stock += Stock::from(&reading.cell.stock);
+            }
+            self.cells.insert(reading.slot.index, (reading.slot.generation, now));
+        }
+        for (_, gone) in self.totals.extract_if(.., |pair, _| !moved.contains_key(pair)) {
+            self.retired += &gone;
+        }
+        moved
+            .into_iter()
+            .map(|((balancer, backend), Moved { delta, stock })| {
+                let total = self.totals.entry((Arc::clone(&balancer), backend)).or_default();
+                *total += &delta;
+                BackendSample {
+                    balancer,
+                    backend,
+                    delta,
+                    total: total.clone(),
+                    stock: session.map(|_| stock),
+                }
+            })
+            .collect()
     }
 }
 
@@ -67,7 +126,7 @@ mod tests {
     use super::*;
     use crate::kernel::Reading;
     use std::time::Duration;
-    use tracer_ebpf::{Cell, CellKey, SweepEnd};
+    use tracer_ebpf::{Cell, Slot, SweepEnd};
 
     fn balancer(cgroup: &str) -> Arc<Balancer> {
         Arc::new(Balancer {
@@ -81,41 +140,27 @@ mod tests {
 
     /// A cell with this many attempts and live connections as of sweep `session`.
     fn reading(balancer: &Arc<Balancer>, attempts: u64, live: u32, session: u64) -> Reading {
-        let key =
-            CellKey { cgroup_id: 1, command: [0; 16], address: [0; 16], netns: 1, port: 80, reserved: 0 };
-        let buckets = [0; tracer_ebpf::histogram::BUCKETS];
         let cell = Cell {
-            key,
-            generation: 0,
-            last_pid: 7,
             attempts,
-            untracked: 0,
             established: attempts,
-            failed: [0; 6],
-            closed: 0,
-            resets: 0,
-            resets_without_data: 0,
-            probes: 0,
-            sent_bytes: 0,
-            received_bytes: 0,
-            segments_sent: 0,
-            segments_received: 0,
-            retransmits: 0,
-            syn_retransmits: 0,
-            repaired: 0,
-            connect_time: buckets,
-            cancelled_age: buckets,
             stock: tracer_ebpf::Stock { session, live, ..tracer_ebpf::Stock::EMPTY },
+            ..Cell::EMPTY
         };
-        Reading { balancer: Arc::clone(balancer), backend: "10.0.0.1:80".parse().unwrap(), cell }
+        let slot = Slot { index: 1, generation: 0 };
+        Reading { balancer: Arc::clone(balancer), backend: "10.0.0.1:80".parse().unwrap(), slot, cell }
+    }
+
+    fn at(index: u32, generation: u32, reading: Reading) -> Reading {
+        Reading { slot: Slot { index, generation }, ..reading }
     }
 
     fn snapshot(taken: Instant, readings: Vec<Reading>, session: Option<u64>) -> Snapshot {
         Snapshot {
             taken,
             readings,
+            overflow: Cell::EMPTY,
             uncounted: tracer_ebpf::Uncounted::default(),
-            sweep: session.map(|session| SweepEnd { session }),
+            sweep: session.map(|session| SweepEnd { session, ..SweepEnd::default() }),
         }
     }
 
@@ -147,7 +192,7 @@ mod tests {
         let start = Instant::now();
         let nginx = balancer("/nginx.service");
         let mut collector = Collector::new(start, 0.0);
-        let readings = vec![reading(&nginx, 5, 2, 1), reading(&nginx, 3, 1, 1)];
+        let readings = vec![reading(&nginx, 5, 2, 1), at(2, 0, reading(&nginx, 3, 1, 1))];
         let sample = collector.sample(&snapshot(start, readings, Some(1)));
         assert_eq!(sample.backends.len(), 1);
         assert_eq!(sample.backends[0].total.attempts, 8);
@@ -157,7 +202,7 @@ mod tests {
     #[test]
     fn balancers_in_two_cgroups_are_two() {
         let start = Instant::now();
-        let readings = vec![reading(&balancer("/a"), 5, 0, 1), reading(&balancer("/b"), 3, 0, 1)];
+        let readings = vec![reading(&balancer("/a"), 5, 0, 1), at(2, 0, reading(&balancer("/b"), 3, 0, 1))];
         let sample = Collector::new(start, 0.0).sample(&snapshot(start, readings, Some(1)));
         assert_eq!(sample.backends.len(), 2);
     }
@@ -171,5 +216,44 @@ mod tests {
         assert_eq!(unknown.backends[0].stock, None);
         let none = collector.sample(&snapshot(start, vec![reading(&nginx, 5, 2, 1)], Some(9)));
         assert_eq!(none.backends[0].stock, Some(Stock::default()), "swept, and no socket found");
+    }
+
+    #[test]
+    fn a_place_that_goes_to_another_backend_begins_at_zero_and_its_past_is_kept() {
+        let start = Instant::now();
+        let (old, new) = (balancer("/old"), balancer("/new"));
+        let mut collector = Collector::new(start, 0.0);
+        collector.sample(&snapshot(start, vec![reading(&old, 5, 0, 1)], Some(1)));
+        let next = collector.sample(&snapshot(start, vec![at(1, 1, reading(&new, 3, 1, 2))], Some(2)));
+        assert_eq!(next.backends.len(), 1);
+        assert_eq!((next.backends[0].delta.attempts, next.backends[0].total.attempts), (3, 3));
+        assert_eq!((next.other.total.attempts, next.other.stock), (5, Some(Stock::default())));
+        let back = collector.sample(&snapshot(start, vec![at(1, 2, reading(&old, 2, 0, 3))], Some(3)));
+        assert_eq!((back.backends[0].total.attempts, back.other.total.attempts), (2, 8));
+    }
+
+    #[test]
+    fn a_pair_that_moves_to_another_place_keeps_its_total() {
+        let start = Instant::now();
+        let nginx = balancer("/nginx.service");
+        let mut collector = Collector::new(start, 0.0);
+        collector.sample(&snapshot(start, vec![reading(&nginx, 5, 0, 1)], Some(1)));
+        let both = vec![reading(&nginx, 5, 0, 2), at(2, 0, reading(&nginx, 1, 1, 2))];
+        collector.sample(&snapshot(start, both, Some(2)));
+        let left = collector.sample(&snapshot(start, vec![at(2, 0, reading(&nginx, 4, 1, 3))], Some(3)));
+        assert_eq!((left.backends[0].delta.attempts, left.backends[0].total.attempts), (3, 9));
+        assert_eq!(left.other.total.attempts, 0);
+    }
+
+    #[test]
+    fn what_has_no_place_is_in_other_and_the_interval_is_crowded() {
+        let start = Instant::now();
+        let mut collector = Collector::new(start, 0.0);
+        let mut full = snapshot(start, Vec::new(), Some(1));
+        full.overflow.attempts = 7;
+        full.uncounted.no_cell = 7;
+        let crowded = collector.sample(&full);
+        assert_eq!((crowded.other.total.attempts, crowded.crowded, crowded.uncounted.backends), (7, true, 7));
+        assert!(!collector.sample(&full).crowded, "nothing more since");
     }
 }

@@ -49,7 +49,9 @@ counters! {
     untracked,
     /// Attempts that were established.
     established,
-    /// Established connections that ended.
+    /// Connections that were there before the tracer: neither attempts nor established.
+    adopted,
+    /// Established and adopted connections that ended.
     closed,
     /// Closed by an RST from the backend.
     resets,
@@ -137,6 +139,7 @@ impl From<&Cell> for Counters {
             attempts: cell.attempts,
             untracked: cell.untracked,
             established: cell.established,
+            adopted: cell.adopted,
             closed: cell.closed,
             resets: cell.resets,
             resets_without_data: cell.resets_without_data,

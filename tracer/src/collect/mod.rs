@@ -8,5 +8,5 @@ mod ticker;
 pub use crate::kernel::Balancer;
 pub use collector::Collector;
 pub use counters::{Counters, Failures, Histogram, Stock};
-pub use sample::{BackendSample, Sample, Uncounted};
+pub use sample::{BackendSample, Other, Sample, Uncounted};
 pub use ticker::{TICK, Ticker};

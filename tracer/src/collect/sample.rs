@@ -14,8 +14,23 @@ pub struct Sample {
     pub interval_seconds: f64,
     /// Every balancer and backend seen since the start, each pair once.
     pub backends: Vec<BackendSample>,
+    /// What is counted together: see [`Other`].
+    pub other: Other,
+    /// Whether some of the interval's attempts went there since the table of backends was full: what a backend that has
+    /// no counters got is then not known.
+    pub crowded: bool,
     /// What could not be counted where it belongs.
     pub uncounted: Uncounted,
+}
+
+/// Everything that is counted and is nobody's any more: attempts for which the table of backends had no place, and
+/// totals of backends that had to make room for others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Other {
+    /// Counted since the start.
+    pub total: Counters,
+    /// Present sockets; `None` when the sweep did not finish.
+    pub stock: Option<Stock>,
 }
 
 /// One balancer's connections to one backend in one interval.
@@ -36,10 +51,17 @@ pub struct BackendSample {
 /// What could not be counted where it belongs, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Uncounted {
-    /// Attempts whose backend has no counters of its own, since the table was full.
+    /// Connections that are counted in [`Other`], since the table of backends was full.
     pub backends: u64,
-    /// Attempts that could not be followed, since their socket could keep no state.
+    /// Connections that could not be followed, since their socket could keep no state: `memory` and `limit` together,
+    /// and events of connections that outlived their backend's counters.
     pub connections: u64,
+    /// Of these, for want of memory: the limit of the agent's cgroup, or of socket options.
+    pub memory: u64,
+    /// Of these, since as many were followed as may be.
+    pub limit: u64,
+    /// Connections from before the tracer of which is not known who opened them; counted nowhere else.
+    pub undecided: u64,
     /// Events for which the kernel skipped both programs, as far as a later event or a sweep found them out and made up
     /// for them.
     pub recursion_misses: u64,

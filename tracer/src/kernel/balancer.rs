@@ -80,6 +80,14 @@ impl Balancers {
         Arc::clone(named)
     }
 
+    /// Forgets everybody but those in use.
+    pub(super) fn keep<'a>(&mut self, keys: impl Iterator<Item = &'a CellKey>) {
+        let used: BTreeSet<_> = keys.map(|key| (key.cgroup_id, key.command, key.netns)).collect();
+        self.by_identity.retain(|one, _| used.contains(&(one.cgroup_id, one.command, one.netns)));
+        // Held by an identity, and by this table.
+        self.by_name.retain(|_, balancer| Arc::strong_count(balancer) > 1);
+    }
+
     /// Path of a cgroup: from the process that connected, else by looking through the cgroup file system. A cgroup's
     /// id is the inode number of its directory.
     fn cgroup_path(&mut self, id: u64, pid: u32) -> Option<String> {

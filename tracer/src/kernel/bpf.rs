@@ -1,7 +1,7 @@
 //! The two calls of bpf(2) that aya cannot make: an iterator over a given map, and a run of it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 const BPF_LINK_CREATE: libc::c_long = 28;
@@ -62,6 +62,23 @@ pub(super) fn open_iterator(link: BorrowedFd<'_>) -> io::Result<File> {
     let attributes = IteratorCreate { link: link.as_raw_fd(), flags: 0 };
     // SAFETY: the attributes are of the command's layout.
     unsafe { call(BPF_ITER_CREATE, &attributes) }.map(File::from)
+}
+
+/// Runs an iterator whose program writes no output to its end.
+///
+/// # Errors
+/// What reading it says.
+pub(super) fn run_iterator(mut run: File) -> io::Result<()> {
+    let mut nothing = [0; 64];
+    loop {
+        match run.read(&mut nothing) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // The kernel pauses a long run with EAGAIN, and interrupts one for a signal.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// bpf(2) for a command that answers a file descriptor.

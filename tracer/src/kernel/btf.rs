@@ -125,6 +125,12 @@ impl<'a> Btf<'a> {
         })
     }
 
+    /// Size of a structure, bytes.
+    #[must_use]
+    pub(super) fn size(&self, name: &str) -> Option<u32> {
+        Some(self.type_at(self.find(name, &[kind::STRUCT])?)?.size_or_type)
+    }
+
     #[cfg(test)]
     /// Whether there is a typedef or function of this name: how the kernel shows that it has a tracepoint or iterator.
     #[must_use]

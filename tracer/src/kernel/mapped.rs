@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tracer_ebpf::{Cell, SweepEnd, Uncounted};
+use tracer_ebpf::{Cell, SweepEnd, Tracked, Uncounted};
 
 const WORD: usize = size_of::<u64>();
 
@@ -27,8 +27,10 @@ unsafe impl SharedLayout for Cell {}
 unsafe impl SharedLayout for SweepEnd {}
 // SAFETY: as above.
 unsafe impl SharedLayout for Uncounted {}
+// SAFETY: as above.
+unsafe impl SharedLayout for Tracked {}
 
-/// An array map, mapped read-only.
+/// An array map in memory.
 pub(super) struct Mapped<T> {
     base: NonNull<c_void>,
     bytes: NonZeroUsize,
@@ -36,7 +38,7 @@ pub(super) struct Mapped<T> {
     of: PhantomData<T>,
 }
 
-// SAFETY: the mapping belongs to the process and not to a thread, and is only read.
+// SAFETY: the mapping belongs to the process and not to a thread.
 unsafe impl<T> Send for Mapped<T> {}
 
 impl<T: SharedLayout> Mapped<T> {
@@ -47,13 +49,10 @@ impl<T: SharedLayout> Mapped<T> {
         let bytes = NonZeroUsize::new(elements * size_of::<T>())
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an array without elements"))?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory that is in use.
-        let base = unsafe { mmap(None, bytes, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, array, 0) }?;
+        let base = unsafe {
+            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, array, 0)
+        }?;
         Ok(Self { base, bytes, elements, of: PhantomData })
-    }
-
-    /// Number of elements.
-    pub(super) fn len(&self) -> usize {
-        self.elements
     }
 
     /// A copy of an element. Each word is read at once; programs may write between two words.
@@ -76,11 +75,29 @@ impl<T: SharedLayout> Mapped<T> {
     /// # Panics
     /// When there is no such element or word.
     pub(super) fn word(&self, index: usize, offset: usize) -> u64 {
+        self.at(index, offset).load(Ordering::Relaxed)
+    }
+
+    /// Writes an element, word by word. No program may be using it.
+    ///
+    /// # Panics
+    /// When there is no such element.
+    pub(super) fn set(&mut self, index: usize, value: &T) {
+        let words = (&raw const *value).cast::<u64>();
+        for word in 0..size_of::<T>() / WORD {
+            // SAFETY: `word` is within the value, whose words may be unaligned to nothing less than a word.
+            let new = unsafe { words.add(word).read_unaligned() };
+            self.at(index, word * WORD).store(new, Ordering::Relaxed);
+        }
+    }
+
+    fn at(&self, index: usize, offset: usize) -> &AtomicU64 {
         assert!(index < self.elements && offset + WORD <= size_of::<T>() && offset.is_multiple_of(WORD));
-        // SAFETY: within the mapping, which begins at a page and so is aligned; nobody writes it but by whole words.
+        // SAFETY: within the mapping, which begins at a page and so is aligned, and which lives as long as `self`;
+        // nobody writes it but by whole words or, in the kernel, by parts of one.
         unsafe {
             let word = self.base.as_ptr().cast::<u8>().add(index * size_of::<T>() + offset).cast::<u64>();
-            AtomicU64::from_ptr(word).load(Ordering::Relaxed)
+            AtomicU64::from_ptr(word)
         }
     }
 }

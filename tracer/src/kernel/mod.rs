@@ -3,6 +3,7 @@
 //! The only room that touches aya, bpf(2), BTF, `/proc` and the cgroup file system. One thread owns a [`Tracer`] and
 //! calls [`Tracer::read`] each tick.
 
+mod adoption;
 mod balancer;
 mod bpf;
 mod btf;
@@ -11,14 +12,17 @@ mod error;
 #[cfg(debug_assertions)]
 mod log;
 mod mapped;
+mod memory;
 mod object;
 mod offsets;
 mod report;
+mod retirement;
 mod snapshot;
 mod support;
 
 pub use balancer::Balancer;
 pub use error::KernelError;
+pub use memory::Memory;
 pub use object::{Settings, Tracer};
 pub use report::{Intent, Outcome, ProgramReport};
 pub use snapshot::{Reading, Snapshot};

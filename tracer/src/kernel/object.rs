@@ -1,25 +1,31 @@
 //! The object: loaded, attached, read.
 
+use super::adoption::Adoption;
 use super::balancer::Balancers;
 use super::btf::Btf;
 use super::error::KernelError;
 use super::mapped::{Mapped, SharedLayout};
+use super::memory::Memory;
 use super::offsets::{self, Need};
 use super::report::{Intent, Outcome, PROGRAMS, ProgramReport};
+use super::retirement::{Act, Retirement, Sight};
 use super::snapshot::{Reading, Snapshot, backend};
 use super::{bpf, capabilities};
-use aya::maps::{Map, Queue};
+use aya::maps::{HashMap, Map, Queue};
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use std::fs;
-use std::io::Read as _;
 use std::mem::offset_of;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
-use tracer_ebpf::{Cell, Offsets, Slot, SweepEnd, Uncounted, maps, programs};
+use tracer_ebpf::{Cell, CellKey, OVERFLOW_SLOT, Offsets, Slot, SweepEnd, Uncounted, maps, programs};
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-object"));
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// Place of the first cell that belongs to one backend.
+const FIRST_SLOT: u32 = OVERFLOW_SLOT + 1;
+const OTHER_CONTEXT: &str = "its context is not as this build expects";
 
 /// Value that is written into a map, of the layout shared with the object.
 #[repr(transparent)]
@@ -28,17 +34,21 @@ struct Wire<T>(T);
 
 // SAFETY: Slot is repr(C) and made of integers without padding, which the shared library asserts.
 unsafe impl aya::Pod for Wire<Slot> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Wire<CellKey> {}
 
 /// How much is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Pairs of balancer and backend with counters of their own; what comes after counts together.
+    /// Pairs of balancer and backend with counters of their own at once; what has none counts together.
     pub max_backends: u32,
+    /// Connections that are followed at once; of others only the attempt is counted.
+    pub max_connections: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_backends: 4_096 }
+        Self { max_backends: 4_096, max_connections: 262_144 }
     }
 }
 
@@ -47,18 +57,22 @@ impl Default for Settings {
 pub struct Tracer {
     /// Holds programs and links.
     ebpf: Ebpf,
+    settings: Settings,
     sweep_link: Option<OwnedFd>,
+    adoption: Adoption,
     cells: Mapped<Cell>,
     uncounted: Mapped<Uncounted>,
     sweep_end: Mapped<SweepEnd>,
     balancers: Balancers,
+    retirement: Retirement,
+    memory: Memory,
     reports: Vec<ProgramReport>,
     #[cfg(debug_assertions)]
     log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
 
 impl Tracer {
-    /// Loads and attaches everything; counting has begun when it returns.
+    /// Loads and attaches everything; counting has begun when it returns, and connections from before are adopted.
     ///
     /// # Errors
     /// When this host cannot be traced, and why.
@@ -70,7 +84,24 @@ impl Tracer {
         if let Some(report) = refused {
             return Err(KernelError::Program { program: report.name, reason: report.outcome.to_string() });
         }
+        tracer.adopt();
         Ok(tracer)
+    }
+
+    /// After everything else is attached: what connects from then on is counted by itself, so that none is missed and
+    /// none counted twice.
+    fn adopt(&mut self) {
+        let adopted = std::mem::take(&mut self.adoption).run(&mut self.ebpf);
+        let report = self.reports.iter_mut().find(|report| report.name == programs::ADOPT);
+        if let (Err(error), Some(report)) = (adopted, report) {
+            report.outcome = Outcome::Refused(format!("running it: {error}"));
+        }
+    }
+
+    /// What the tables take of the kernel's memory.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// What became of each program.
@@ -99,18 +130,23 @@ impl Tracer {
         let mut ebpf = create(&offsets, settings)?;
         let free = ebpf.map_mut(maps::FREE).ok_or(KernelError::Object(maps::FREE))?;
         let mut free = Queue::try_from(free).map_err(map_error)?;
-        for index in 1..=settings.max_backends {
+        for index in FIRST_SLOT..=settings.max_backends {
             free.push(Wire(Slot { index, generation: 0 }), 0).map_err(map_error)?;
         }
         let reports = PROGRAMS
             .iter()
             .map(|&(name, intent)| {
                 let lost = missing.iter().map(|field| format!("no {}", field.name)).collect();
-                let outcome = if name == programs::SWEEP && !offsets::sweep_context_fits(&btf) {
-                    Outcome::Refused("its context is not as this build expects".into())
-                } else {
-                    Outcome::NotTried
+                let adopts = matches!(name, programs::LISTENERS | programs::ADOPT);
+                let refusal = match name {
+                    programs::SWEEP if !offsets::sweep_context_fits(&btf) => Some(OTHER_CONTEXT),
+                    _ if adopts && !offsets::task_file_context_fits(&btf) => Some(OTHER_CONTEXT),
+                    _ if adopts && missing.iter().any(|field| field.need == offsets::ADOPTION) => {
+                        Some("fields it needs are missing")
+                    }
+                    _ => None,
                 };
+                let outcome = refusal.map_or(Outcome::NotTried, |reason| Outcome::Refused(reason.into()));
                 ProgramReport { name, intent, outcome, notes: lost, verified_instructions: None }
             })
             .collect();
@@ -120,9 +156,13 @@ impl Tracer {
             cells: mapped(&ebpf, maps::CELLS, settings.max_backends + 1)?,
             uncounted: mapped(&ebpf, maps::UNCOUNTED, 1)?,
             sweep_end: mapped(&ebpf, maps::SWEEP_END, 1)?,
+            memory: Memory::of(&ebpf, &btf, settings),
             ebpf,
+            settings,
             sweep_link: None,
+            adoption: Adoption::default(),
             balancers: Balancers::new(),
+            retirement: Retirement::new(settings.max_backends),
             reports,
         })
     }
@@ -149,6 +189,9 @@ impl Tracer {
                 programs::DESTROY => {
                     attach_tracepoint(&mut self.ebpf, programs::DESTROY, "tcp_destroy_sock", &btf)
                 }
+                name @ (programs::LISTENERS | programs::ADOPT) => {
+                    self.adoption.attach(&mut self.ebpf, name, &btf)
+                }
                 name => attach_tracepoint(&mut self.ebpf, name, "inet_sock_set_state", &btf),
             };
             match attached {
@@ -168,44 +211,93 @@ impl Tracer {
         self.log.iter_mut().for_each(aya_log::EbpfLogger::flush);
         let sweep = self.sweep();
         let mut readings = Vec::new();
-        for index in 1..self.cells.len() {
-            if self.cells.word(index, offset_of!(Cell, attempts)) == 0 {
+        for index in FIRST_SLOT..=self.settings.max_backends {
+            let place = index as usize;
+            if self.cells.word(place, offset_of!(Cell, attempts)) == 0
+                && self.cells.word(place, offset_of!(Cell, adopted)) == 0
+            {
                 continue;
             }
-            let cell = self.cells.get(index);
+            let cell = self.cells.get(place);
             let balancer = self.balancers.resolve(&cell.key, cell.last_pid);
-            readings.push(Reading { balancer, backend: backend(cell.key.address, cell.key.port), cell });
+            let slot = Slot { index, generation: cell.generation };
+            readings.push(Reading {
+                balancer,
+                backend: backend(cell.key.address, cell.key.port),
+                slot,
+                cell,
+            });
         }
-        Snapshot { taken: Instant::now(), readings, uncounted: self.uncounted.get(0), sweep }
+        let taken = Instant::now();
+        if let Some(end) = sweep {
+            self.retire(&readings, end);
+        }
+        let overflow = self.cells.get(OVERFLOW_SLOT as usize);
+        Snapshot { taken, readings, overflow, uncounted: self.uncounted.get(0), sweep }
+    }
+
+    /// Makes room for other backends, when there is little left.
+    fn retire(&mut self, readings: &[Reading], sweep: SweepEnd) {
+        let sights: Vec<Sight> = readings
+            .iter()
+            .map(|reading| Sight {
+                index: reading.slot.index,
+                activity: activity(&reading.cell),
+                has_sockets: reading.cell.stock.session == sweep.session,
+            })
+            .collect();
+        let acts = self.retirement.swept(&sights);
+        for act in &acts {
+            // bpf(2) on a map, which is avoided otherwise: it happens only when the table is nearly full.
+            match *act {
+                Act::Unlist(index) => {
+                    let key = self.cells.get(index as usize).key;
+                    if let Some(map) = self.ebpf.map_mut(maps::SLOTS)
+                        && let Ok(mut slots) = HashMap::<_, Wire<CellKey>, Wire<Slot>>::try_from(map)
+                    {
+                        // One that is gone already needs no removal.
+                        let _ = slots.remove(&Wire(key));
+                    }
+                }
+                Act::Free(index) => {
+                    let generation = self.cells.get(index as usize).generation.wrapping_add(1);
+                    self.cells.set(index as usize, &Cell { generation, ..Cell::EMPTY });
+                    if let Some(map) = self.ebpf.map_mut(maps::FREE)
+                        && let Ok(mut free) = Queue::try_from(map)
+                    {
+                        // The queue holds as many as there are places.
+                        let _ = free.push(Wire(Slot { index, generation }), 0);
+                    }
+                }
+            }
+        }
+        if acts.iter().any(|act| matches!(act, Act::Free(_))) {
+            self.balancers.keep(readings.iter().map(|reading| &reading.cell.key));
+        }
     }
 
     /// Runs the sweep to its end; `None` when there is none or it does not get there.
     fn sweep(&self) -> Option<SweepEnd> {
         let before = self.sweep_end.get(0);
-        let mut run = bpf::open_iterator(self.sweep_link.as_ref()?.as_fd()).ok()?;
-        let mut nothing = [0; 64];
-        // The program writes no output. The kernel pauses a long run with EAGAIN, and interrupts one for a signal.
-        loop {
-            match run.read(&mut nothing) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
-                    ) => {}
-                Err(_) => return None,
-            }
-        }
+        let run = bpf::open_iterator(self.sweep_link.as_ref()?.as_fd()).ok()?;
+        bpf::run_iterator(run).ok()?;
         let after = self.sweep_end.get(0);
         (after.session != before.session).then_some(after)
     }
 }
 
+/// Anything that moves when something is counted in a cell without sockets.
+fn activity(cell: &Cell) -> u64 {
+    let failed: u64 = cell.failed.iter().sum();
+    cell.attempts + cell.adopted + cell.established + failed + cell.closed
+}
+
 /// Creates the maps.
 fn create(offsets: &Offsets, settings: Settings) -> Result<Ebpf, KernelError> {
     let words = offsets.as_words();
+    let most = u64::from(settings.max_connections);
     let ebpf = EbpfLoader::new()
+        .override_global(tracer_ebpf::MAX_CONNECTIONS, &most, true)
         .override_global(tracer_ebpf::OFFSETS, words, true)
         .map_max_entries(maps::SLOTS, settings.max_backends)
         .map_max_entries(maps::FREE, settings.max_backends)
@@ -243,7 +335,7 @@ fn attach_sweep(ebpf: &mut Ebpf, btf: &aya::Btf) -> Result<OwnedFd, String> {
     bpf::link_iterator(program.as_fd(), map).map_err(|error| format!("attaching it: {error}"))
 }
 
-fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, String>
+pub(super) fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, String>
 where
     &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
 {
@@ -259,7 +351,7 @@ fn map_error(error: aya::maps::MapError) -> KernelError {
 const VERIFIER_STATISTICS: &[&str] = &["processed ", "verification time ", "stack depth "];
 
 /// What the kernel says of a program, in one line: of the verifier's log the last sentence, which gives the reason.
-fn refusal(error: &ProgramError) -> String {
+pub(super) fn refusal(error: &ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();

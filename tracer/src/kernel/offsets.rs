@@ -2,7 +2,7 @@
 
 use super::btf::Btf;
 use std::mem::offset_of;
-use tracer_ebpf::{MISSING, Offsets, SweepContext};
+use tracer_ebpf::{MISSING, Offsets, SweepContext, TaskFileContext};
 
 /// What a field is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +13,9 @@ pub(super) enum Need {
     For(&'static str),
 }
 use Need::{For, Required};
+
+/// Direction and owner of a connection are decided wrongly without any of these.
+pub(super) const ADOPTION: Need = For("connections from before the tracer");
 
 /// A field of a kernel structure and its place in [`Offsets`].
 struct Field {
@@ -54,6 +57,14 @@ const FIELDS: &[Field] = &[
     field("tcp_sock", "segs_in", |o| &mut o.segs_in, For("segments received")),
     field("tcp_sock", "total_retrans", |o| &mut o.total_retrans, Required),
     field("tcp_sock", "srtt_us", |o| &mut o.srtt_us, For("round-trip times")),
+    field("socket", "sk", |o| &mut o.socket_sk, ADOPTION),
+    field("sock", "sk_max_ack_backlog", |o| &mut o.max_ack_backlog, ADOPTION),
+    field("sock", "__sk_common.skc_num", |o| &mut o.num, ADOPTION),
+    field("task_struct", "tgid", |o| &mut o.tgid, ADOPTION),
+    field("task_struct", "cgroups", |o| &mut o.cgroups, ADOPTION),
+    field("css_set", "dfl_cgrp", |o| &mut o.dfl_cgrp, ADOPTION),
+    field("cgroup", "kn", |o| &mut o.kn, ADOPTION),
+    field("kernfs_node", "id", |o| &mut o.kernfs_id, ADOPTION),
     field("bpf_iter_meta", "session_id", |o| &mut o.session_id, For("the sweep: live connections")),
 ];
 
@@ -96,6 +107,15 @@ pub(super) fn sweep_context_fits(btf: &Btf<'_>) -> bool {
         && at("value") == Some(offset_of!(SweepContext, value))
 }
 
+/// The same for the two programs of adoption.
+#[must_use]
+pub(super) fn task_file_context_fits(btf: &Btf<'_>) -> bool {
+    let context = "bpf_iter__task_file";
+    let at = |member: &str| btf.member_offset(context, member).map(|offset| offset as usize);
+    at("task") == Some(offset_of!(TaskFileContext, task))
+        && at("file") == Some(offset_of!(TaskFileContext, file))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +139,6 @@ mod tests {
         let (_, missing) = read(&btf);
         assert_eq!(missing, []);
         assert!(sweep_context_fits(&btf));
+        assert!(task_file_context_fits(&btf));
     }
 }

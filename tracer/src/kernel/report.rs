@@ -24,6 +24,14 @@ pub(super) const PROGRAMS: &[(&str, Intent)] = &[
         programs::SWEEP,
         Intent::Optional("pending, live and closing connections, and bytes before a connection closes"),
     ),
+    (
+        programs::LISTENERS,
+        Intent::Optional("connections from before the tracer: they are not shown, nor their end"),
+    ),
+    (
+        programs::ADOPT,
+        Intent::Optional("connections from before the tracer: they are not shown, nor their end"),
+    ),
 ];
 
 /// What became of a program.

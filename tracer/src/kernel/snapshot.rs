@@ -4,7 +4,7 @@ use super::balancer::Balancer;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
-use tracer_ebpf::{Cell, SweepEnd, Uncounted};
+use tracer_ebpf::{Cell, Slot, SweepEnd, Uncounted};
 
 /// Every counter at one moment.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub taken: Instant,
     /// One for each cell in use. Several may be of one balancer and backend: a restarted unit has a new cgroup.
     pub readings: Vec<Reading>,
+    /// Counters of all that has no cell of its own, since every one was taken; its key says nothing.
+    pub overflow: Cell,
     /// What the kernel could not count where it belongs.
     pub uncounted: Uncounted,
     /// The sweep of this tick; `None` when it did not come to its end. Stocks of other sessions are then not current.
@@ -26,6 +28,8 @@ pub struct Reading {
     pub balancer: Arc<Balancer>,
     /// Where to.
     pub backend: SocketAddr,
+    /// Which of the successive cells this is: counters of another place or generation begin at zero again.
+    pub slot: Slot,
     /// How often and how much.
     pub cell: Cell,
 }

@@ -1,6 +1,7 @@
 //! What this host supports, found by trying.
 
 use super::error::KernelError;
+use super::memory::Memory;
 use super::object::{Settings, Tracer};
 use super::report::{Intent, ProgramReport};
 
@@ -11,6 +12,8 @@ pub struct Support {
     pub kernel: String,
     /// One for each program; empty when it did not come that far.
     pub programs: Vec<ProgramReport>,
+    /// What counting takes of the kernel's memory; `None` when it did not come that far.
+    pub memory: Option<Memory>,
     /// What else on this host bears on what is seen.
     pub notices: Vec<String>,
     /// Why nothing can be traced, if so.
@@ -27,11 +30,13 @@ impl Support {
 
 /// Tries everything, and leaves nothing behind.
 #[must_use]
-pub fn survey() -> Support {
+pub fn survey(settings: Settings) -> Support {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
     let notices = notices();
-    match Tracer::load(Settings::default()) {
-        Err(refusal) => Support { kernel, programs: Vec::new(), notices, refusal: Some(refusal) },
+    match Tracer::load(settings) {
+        Err(refusal) => {
+            Support { kernel, programs: Vec::new(), memory: None, notices, refusal: Some(refusal) }
+        }
         Ok(mut tracer) => {
             tracer.attach();
             let programs = tracer.reports().to_vec();
@@ -41,7 +46,7 @@ pub fn survey() -> Support {
                 program: report.name,
                 reason: report.outcome.to_string(),
             });
-            Support { kernel, programs, notices, refusal }
+            Support { kernel, programs, memory: Some(tracer.memory()), notices, refusal }
         }
     }
 }

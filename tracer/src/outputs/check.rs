@@ -1,7 +1,7 @@
 //! What a check found, as data: the noun that both its outputs are made from.
 
 use crate::agent::Judged;
-use crate::collect::Uncounted;
+use crate::collect::{Other, Uncounted};
 use crate::detect::Verdict;
 
 /// The end of a check.
@@ -17,6 +17,8 @@ pub struct CheckReport {
     pub pools: Vec<Judged>,
     /// What was asked for and not seen, a line each.
     pub unmatched: Vec<String>,
+    /// What is nobody's; `None` where it was not recorded.
+    pub other: Option<Other>,
     /// What could not be counted where it belongs.
     pub uncounted: Uncounted,
 }

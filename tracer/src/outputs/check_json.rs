@@ -3,7 +3,7 @@
 use super::check::CheckReport;
 use super::escape;
 use crate::agent::Judged;
-use crate::collect::{Failures, Histogram, Uncounted};
+use crate::collect::{Counters, Failures, Histogram, Stock, Uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
 use crate::pools::{ExpectedSource, MemberSample};
 use serde::Serialize;
@@ -18,6 +18,7 @@ struct Check<'a> {
     pools: Vec<Pool<'a>>,
     listed: Vec<Listed<'a>>,
     unmatched: &'a [String],
+    other: Option<Counts>,
     uncounted: Uncounted,
 }
 
@@ -47,11 +48,19 @@ struct Member {
     expected_share: Option<f64>,
     observed_share: Option<f64>,
     share_interval: Option<[f64; 2]>,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+/// What was counted since the start.
+#[derive(Serialize)]
+struct Counts {
     attempts: u64,
+    untracked: u64,
     established: u64,
     failed: Failures,
     pending: Option<u64>,
-    adopted: Option<u64>,
+    adopted: u64,
     live: Option<u64>,
     closing: Option<u64>,
     closed: u64,
@@ -82,6 +91,14 @@ struct Listed<'a> {
     backends: usize,
     attempts: u64,
     note: Option<&'a str>,
+    members: Vec<ListedMember>,
+}
+
+#[derive(Serialize)]
+struct ListedMember {
+    backend: String,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 /// One JSON object on one line, newline included.
@@ -98,6 +115,7 @@ pub fn render(report: &CheckReport) -> serde_json::Result<String> {
         pools: report.pools.iter().filter_map(judged).collect(),
         listed: report.pools.iter().filter(|pool| pool.assessment.is_none()).map(listed).collect(),
         unmatched: &report.unmatched,
+        other: report.other.as_ref().map(|other| counts(&other.total, other.stock)),
         uncounted: report.uncounted,
     };
     let mut text = escape::json(&serde_json::to_string(&check)?);
@@ -128,7 +146,6 @@ fn judged(pool: &Judged) -> Option<Pool<'_>> {
 }
 
 fn member(sample: &MemberSample, found: &MemberAssessment) -> Member {
-    let total = &sample.total;
     let share = |share: f64| rounded(share, 1e6);
     Member {
         backend: sample.backend.to_string(),
@@ -136,13 +153,20 @@ fn member(sample: &MemberSample, found: &MemberAssessment) -> Member {
         expected_share: found.expected_share.map(share),
         observed_share: found.observed_share.map(share),
         share_interval: found.share_interval.map(|interval| interval.map(share)),
+        counts: counts(&sample.total, sample.stock),
+    }
+}
+
+fn counts(total: &Counters, stock: Option<Stock>) -> Counts {
+    Counts {
         attempts: total.attempts,
+        untracked: total.untracked,
         established: total.established,
         failed: total.failed,
-        pending: sample.stock.map(|stock| stock.pending),
-        adopted: None,
-        live: sample.stock.map(|stock| stock.live),
-        closing: sample.stock.map(|stock| stock.closing),
+        pending: stock.map(|stock| stock.pending),
+        adopted: total.adopted,
+        live: stock.map(|stock| stock.live),
+        closing: stock.map(|stock| stock.closing),
         closed: total.closed,
         resets: total.resets,
         resets_without_data: total.resets_without_data,
@@ -166,6 +190,15 @@ fn listed(pool: &Judged) -> Listed<'_> {
         backends: pool.sample.members.len(),
         attempts: pool.sample.members.iter().map(|member| member.total.attempts).sum(),
         note: pool.sample.note.as_deref(),
+        members: pool
+            .sample
+            .members
+            .iter()
+            .map(|member| ListedMember {
+                backend: member.backend.to_string(),
+                counts: counts(&member.total, member.stock),
+            })
+            .collect(),
     }
 }
 

@@ -159,10 +159,22 @@ fn attempts(pool: &Judged) -> u64 {
 fn uncounted(uncounted: &Uncounted) -> Option<String> {
     let mut parts = Vec::new();
     if uncounted.backends > 0 {
-        parts.push(format!("{} connections whose backend has no counters of its own", uncounted.backends));
+        parts.push(format!(
+            "{} connections whose backend has no counters of its own (--max-backends)",
+            uncounted.backends
+        ));
     }
     if uncounted.connections > 0 {
-        parts.push(format!("{} connections whose end is not known", uncounted.connections));
+        parts.push(format!(
+            "{} connections whose end is not known ({} for want of memory, {} over --max-connections)",
+            uncounted.connections, uncounted.memory, uncounted.limit
+        ));
+    }
+    if uncounted.undecided > 0 {
+        parts.push(format!(
+            "{} connections from before the tracer of which is not known who opened them",
+            uncounted.undecided
+        ));
     }
     if uncounted.recursion_misses > 0 {
         parts.push(format!(

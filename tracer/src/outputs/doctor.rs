@@ -1,7 +1,7 @@
 //! What this host supports, program by program.
 
 use super::escape;
-use crate::kernel::{Intent, Outcome, ProgramReport, Support};
+use crate::kernel::{Intent, Memory, Outcome, ProgramReport, Support};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -15,6 +15,7 @@ pub fn json(support: &Support) -> String {
         "can_trace": support.can_trace(),
         "refusal": support.refusal.as_ref().map(ToString::to_string),
         "programs": programs,
+        "memory": support.memory.as_ref().map(memory_json),
         "notices": support.notices,
     });
     format!("{}\n", escape::json(&object.to_string()))
@@ -40,12 +41,24 @@ fn program_json(report: &ProgramReport) -> Value {
     })
 }
 
+fn memory_json(memory: &Memory) -> Value {
+    json!({
+        "max_backends": memory.max_backends,
+        "backends_bytes": memory.backends_bytes,
+        "max_connections": memory.max_connections,
+        "connection_bytes": memory.connection_bytes,
+    })
+}
+
 /// One line for each program, then what else is worth knowing.
 #[must_use]
 pub fn text(support: &Support) -> String {
     let mut text = format!("kernel {}\n", escape::for_terminal(&support.kernel));
     for report in &support.programs {
         let _ = writeln!(text, "  {:<12} {}", report.name, escape::for_terminal(&outcome(report)));
+    }
+    if let Some(memory) = &support.memory {
+        text.push_str(&memory_text(memory));
     }
     for notice in &support.notices {
         let _ = writeln!(text, "notice: {}", escape::for_terminal(notice));
@@ -57,6 +70,22 @@ pub fn text(support: &Support) -> String {
         }
     }
     text
+}
+
+/// What each bound takes. The kernel does not tell: said so, and not zero.
+fn memory_text(memory: &Memory) -> String {
+    let unknown = || "unknown".to_owned();
+    let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
+    let tables = memory.backends_bytes.map_or_else(unknown, mebibytes);
+    let each = memory.connection_bytes.map_or_else(unknown, |bytes| format!("{bytes} bytes"));
+    let all = memory.connection_bytes.map(|bytes| bytes * u64::from(memory.max_connections));
+    format!(
+        "memory in the kernel:\n  {} backends (--max-backends) {tables} from the start\n  {} connections \
+         (--max-connections) {each} each while their socket is there, {} for all\n",
+        memory.max_backends,
+        memory.max_connections,
+        all.map_or_else(unknown, mebibytes),
+    )
 }
 
 fn outcome(report: &ProgramReport) -> String {

@@ -332,7 +332,7 @@ impl Pools {
         let unseen = |(backend, place): (&SocketAddr, &Place)| {
             place.has_share() && !part.traffic.is_some_and(|traffic| traffic.backends.contains_key(backend))
         };
-        if sample.uncounted.backends > 0 && part.members.iter().any(unseen) {
+        if sample.crowded && part.members.iter().any(unseen) {
             part.judged = false;
             part.notes.push(
                 "not judged: the table of backends is full: members not seen may have traffic that is counted elsewhere".into(),

@@ -68,7 +68,7 @@ fn with_a_full_table_a_member_never_seen_is_unknown() {
     let mut pools = Pools::new(vec![app], Filter::default());
     let mut full = sample(vec![seen(&nginx, "10.0.0.1:80", 9)]);
     assert!(pools.group(&full)[0].judged);
-    full.uncounted.backends = 1;
+    full.crowded = true;
     let found = pools.group(&full);
     assert!(!found[0].judged && found[0].note.as_ref().unwrap().contains("the table of backends is full"));
     full.backends.push(seen(&nginx, "10.0.0.2:80", 1));

@@ -140,6 +140,7 @@ async fn watch(
         duration_seconds: seconds,
         pools,
         unmatched: Vec::new(),
+        other: None,
         uncounted,
     };
     let end = if found {
