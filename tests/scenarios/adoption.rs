@@ -2,7 +2,7 @@
 
 use crate::support::acceptor::Acceptor;
 use crate::support::address::Block;
-use crate::support::backend::{Backend, Behaviour::*, wait_until_closed};
+use crate::support::backend::{Backend, Behaviour::*};
 use crate::support::client::Client;
 use crate::support::netns::{Fate, Network};
 use crate::support::pools::Pools;

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod bad_input;
+mod bounds;
 mod commands;
 mod ends;
 mod haproxy;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 #[derive(Debug, Default)]
 struct Shared {
+    accepted: AtomicU64,
     closed: AtomicU64,
     stopping: AtomicBool,
 }
@@ -35,6 +36,11 @@ impl Acceptor {
             std::thread::spawn(move || serve(&listener, &shared))
         };
         Self { address, shared, thread: Some(thread) }
+    }
+
+    /// Connections that `accept` returned.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.shared.accepted.load(SeqCst)
     }
 
     /// Waits until so many connections are over, since the start or since they were forgotten.
@@ -85,6 +91,7 @@ fn serve(listener: &TcpListener, shared: &Shared) {
                     let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
                     epoll.add(&stream, EpollEvent::new(interest, mark)).unwrap();
                     open.insert(mark, stream);
+                    shared.accepted.fetch_add(1, SeqCst);
                 }
             } else if let Some(stream) = open.get_mut(&event.data())
                 && is_over(stream)

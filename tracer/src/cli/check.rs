@@ -65,6 +65,9 @@ async fn watch(
 ) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     let started = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    if let Some(notice) = tracer.memory().notice() {
+        say(&notice);
+    }
     let mut ticker = Ticker::new(tracer, Some(arguments.length.unwrap_or(LONGEST)));
     say(&format!("tracing: {watching}; Ctrl-C for the verdict so far"));
     let mut certainty = Certainty::default();

@@ -31,6 +31,18 @@ pub enum KernelError {
     /// The object's maps cannot be made.
     #[error("cannot create the counters in the kernel: {0}")]
     Maps(String),
+    /// The cgroup of this process allows too little memory.
+    #[error(
+        "the memory limit of this process's cgroup, {} MiB, is too low: raise it (MemoryMax= of the unit) to {} MiB or \
+         more, or lower --max-backends",
+        .limit >> 20, .needed.div_ceil(1 << 20)
+    )]
+    MemoryLimit {
+        /// The limit, bytes.
+        limit: u64,
+        /// The least that would do, bytes.
+        needed: u64,
+    },
     /// A required program does not load or attach.
     #[error("the kernel refuses the program `{program}`: {reason}{}", hint(.reason))]
     Program {

@@ -13,6 +13,7 @@ mod error;
 mod log;
 mod mapped;
 mod memory;
+mod memory_limit;
 mod object;
 mod offsets;
 mod report;

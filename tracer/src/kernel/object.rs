@@ -5,7 +5,7 @@ use super::balancer::Balancers;
 use super::btf::Btf;
 use super::error::KernelError;
 use super::mapped::{Mapped, SharedLayout};
-use super::memory::Memory;
+use super::memory::{Memory, Plan};
 use super::offsets::{self, Need};
 use super::report::{Intent, Outcome, PROGRAMS, ProgramReport};
 use super::retirement::{Act, Retirement, Sight};
@@ -38,7 +38,7 @@ unsafe impl aya::Pod for Wire<Slot> {}
 unsafe impl aya::Pod for Wire<CellKey> {}
 
 /// How much is counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Pairs of balancer and backend with counters of their own at once; what has none counts together.
     pub max_backends: u32,
@@ -127,6 +127,8 @@ impl Tracer {
         if !required.is_empty() {
             return Err(KernelError::MissingFields(required));
         }
+        let plan = Plan::new(settings, &btf)?;
+        let settings = plan.settings;
         let mut ebpf = create(&offsets, settings)?;
         let free = ebpf.map_mut(maps::FREE).ok_or(KernelError::Object(maps::FREE))?;
         let mut free = Queue::try_from(free).map_err(map_error)?;
@@ -156,7 +158,7 @@ impl Tracer {
             cells: mapped(&ebpf, maps::CELLS, settings.max_backends + 1)?,
             uncounted: mapped(&ebpf, maps::UNCOUNTED, 1)?,
             sweep_end: mapped(&ebpf, maps::SWEEP_END, 1)?,
-            memory: Memory::of(&ebpf, &btf, settings),
+            memory: Memory::of(&ebpf, &plan),
             ebpf,
             settings,
             sweep_link: None,

@@ -47,6 +47,7 @@ fn memory_json(memory: &Memory) -> Value {
         "backends_bytes": memory.backends_bytes,
         "max_connections": memory.max_connections,
         "connection_bytes": memory.connection_bytes,
+        "lowered_by_limit": memory.lowered_by_limit,
     })
 }
 
@@ -79,9 +80,10 @@ fn memory_text(memory: &Memory) -> String {
     let tables = memory.backends_bytes.map_or_else(unknown, mebibytes);
     let each = memory.connection_bytes.map_or_else(unknown, |bytes| format!("{bytes} bytes"));
     let all = memory.connection_bytes.map(|bytes| bytes * u64::from(memory.max_connections));
+    let lowered = memory.notice().map_or_else(String::new, |notice| format!("  {notice}\n"));
     format!(
         "memory in the kernel:\n  {} backends (--max-backends) {tables} from the start\n  {} connections \
-         (--max-connections) {each} each while their socket is there, {} for all\n",
+         (--max-connections) {each} each while their socket is there, {} for all\n{lowered}",
         memory.max_backends,
         memory.max_connections,
         all.map_or_else(unknown, mebibytes),
