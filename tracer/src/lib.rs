@@ -6,7 +6,7 @@
 //! ```text
 //!  tracer-ebpf                          tracer
 //!  lifecycle, relief, destroy ─┐
-//!  sweep ──────────────────────┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
+//!  adopt, sweep ───────────────┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
 //!                                         Snapshot  Sample     PoolSample  Assessment
 //! ```
 //!
@@ -32,8 +32,10 @@
 //! **closed**; a **probe** is one that ended without payload. A **sweep** reads the kernel's own counters of every
 //! tracked socket. The **signal** is what shares are computed on.
 //!
-//! Always: attempts = established + failed + pending (+ those whose socket could keep no state), and established = live +
-//! closing + closed. Pending, live and closing are counted and not derived, so that the sums can disagree and be seen
+//! A connection that was there before the tracer is **adopted**: neither attempt nor established. An attempt whose socket
+//! could keep no state is **untracked**: what becomes of it is not known.
+//!
+//! Always: attempts = established + failed + pending + untracked, and established + adopted = live + closing + closed. Pending, live and closing are counted and not derived, so that the sums can disagree and be seen
 //! to: while connections come and go they do by what happened between the sweep and the reading of the counters.
 //!
 //! # What is not here
