@@ -9,6 +9,7 @@ mod machine;
 mod run;
 mod rust_src;
 mod setup;
+mod soak;
 mod test;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -42,6 +43,8 @@ enum Task {
     },
     /// Set up and run every check: format, lints, unit tests, end-to-end tests (these need root)
     Test,
+    /// Run `tracer watch` under changing load, and see that memory, descriptors and tick stay flat and nothing is missed
+    Soak(soak::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,5 +64,6 @@ fn perform(task: Task) -> Result<()> {
         Task::Setup { tests } => setup::set_up(&machine, tests),
         Task::Run { arguments } => run::run(&machine, arguments),
         Task::Test => test::test(&machine),
+        Task::Soak(arguments) => soak::soak(&machine, &arguments),
     }
 }
