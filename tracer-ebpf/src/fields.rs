@@ -129,6 +129,15 @@ impl Kernel {
         if tcp.is_null() { None } else { Some(Self(tcp.cast_const().cast())) }
     }
 
+    /// Of a task: whether it is a kernel thread. Workers of io_uring and vhost are threads of their process, and none.
+    #[inline(always)]
+    pub(crate) fn is_kernel_thread(self) -> bool {
+        // PF_KTHREAD of include/linux/sched.h, the same since 2.6.31; a macro, which BTF does not know.
+        const PF_KTHREAD: u32 = 0x0020_0000;
+        let flags: u32 = self.read(offset!(task_flags));
+        flags & PF_KTHREAD != 0
+    }
+
     /// Of a task: command of its thread-group leader.
     #[inline(always)]
     pub(crate) fn leader_command(self) -> [u64; 2] {

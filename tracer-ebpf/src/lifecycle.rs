@@ -39,7 +39,7 @@ use tracer_ebpf::transition::{
     Cause, Connect, Phase, State, Step, Watch, cause, on_change, on_connect, on_destroy, payload_received,
     payload_sent, reset_by_peer, tcp,
 };
-use tracer_ebpf::{Cell, CellKey, Connection};
+use tracer_ebpf::{Cell, CellKey, Connection, KERNEL_COMMAND};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -177,8 +177,12 @@ fn key(socket: Kernel) -> Option<CellKey> {
     Some(CellKey {
         // SAFETY: no arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
-        // SAFETY: two words are sixteen bytes.
-        command: unsafe { transmute::<[u64; 2], [u8; 16]>(task.leader_command()) },
+        command: if task.is_kernel_thread() {
+            KERNEL_COMMAND
+        } else {
+            // SAFETY: two words are sixteen bytes.
+            unsafe { transmute::<[u64; 2], [u8; 16]>(task.leader_command()) }
+        },
         address,
         netns: socket.netns(),
         port: socket.dport(),
