@@ -1,10 +1,12 @@
 //! What is tried, one file per kind of thing that connects.
 
 mod bad_input;
+mod causes;
 mod commands;
 mod ends;
 mod haproxy;
 mod harness;
+mod million;
 mod nginx;
 mod sockets;
 mod steering;
