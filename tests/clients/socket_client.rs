@@ -2,31 +2,53 @@
 //! command and obeys the lines of standard input, each with a line in answer.
 #![expect(clippy::unwrap_used, reason = "part of the tests: what fails here fails the test")]
 
+mod fast_open;
+mod kept;
+mod multipath;
+mod uring;
+
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-
-mod held;
 
 fn main() {
     let name = std::env::args_os().nth(1).expect("usage: socket_client NAME");
     // The name of the thread-group leader, which this thread is.
     std::fs::write("/proc/self/comm", name.as_bytes()).expect("a process may name itself");
     println!("ready");
+    let mut held = Vec::new();
     for line in std::io::stdin().lines() {
         let line = line.expect("commands are text");
         let words: Vec<_> = line.split(' ').collect();
-        println!("{}", held::obey(&words).unwrap_or_else(|| obey(&words)));
+        println!("{}", kept::obey(&words).unwrap_or_else(|| obey(&words, &mut held)));
     }
 }
 
-/// Does one command: a word, and addresses or numbers. Answers with the errors of the connects, or `ok`.
-fn obey(words: &[&str]) -> String {
+/// Does one command: a word, and addresses or numbers. Answers with the errors of the connects, or `ok`. `held` are
+/// connections that stay open until `release`.
+fn obey(words: &[&str], held: &mut Vec<TcpStream>) -> String {
     let number = |at: usize| words[at].parse::<usize>().unwrap();
     let address = |at: usize| words[at].parse::<SocketAddr>().unwrap();
     let outcomes: Vec<_> = match words[0] {
+        "hold" => return hold(number(1), address(2), held),
+        "release" => {
+            held.clear();
+            Vec::new()
+        }
+        "bound" => return twice_from_one_port(address(1), address(2)),
+        "bind-early" => vec![bind_late(address(1), address(2), false)],
+        "bind-late" => vec![bind_late(address(1), address(2), true)],
+        "fast-open" => (0..number(1)).map(|_| fast_open::in_one_call(address(2))).collect(),
+        "fast-open-connect" => (0..number(1)).map(|_| fast_open::by_option(address(2))).collect(),
+        "fast-open-unsent" => (0..number(1)).map(|_| fast_open::unsent(address(2))).collect(),
+        "mptcp" => {
+            (0..number(1)).map(|_| multipath::exchange(words[2].parse().unwrap(), address(3))).collect()
+        }
+        "uring-available" => vec![uring::available(by(words[1]))],
+        "uring" => (0..number(2)).map(|_| uring::exchange(by(words[1]), address(3))).collect(),
         "exchange" => (0..number(1)).map(|_| exchange(address(2))).collect(),
         "linger0" => (0..number(1)).map(|_| linger_0(address(2), b"0123456789")).collect(),
         "linger0-empty" => (0..number(1)).map(|_| linger_0(address(2), b"")).collect(),
@@ -44,6 +66,15 @@ fn obey(words: &[&str]) -> String {
     if errors.is_empty() { "ok".to_owned() } else { errors.join(" ") }
 }
 
+fn by(word: &str) -> uring::By {
+    match word {
+        "process" => uring::By::Process,
+        "worker" => uring::By::Worker,
+        "poller" => uring::By::Poller,
+        other => panic!("nobody connects by {other}"),
+    }
+}
+
 type Outcome = nix::Result<()>;
 
 fn new_socket() -> OwnedFd {
@@ -55,9 +86,45 @@ fn connect(fd: &OwnedFd, to: SocketAddr) -> Outcome {
 }
 
 fn connected(to: SocketAddr) -> nix::Result<TcpStream> {
-    let fd = new_socket();
+    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     connect(&fd, to)?;
     Ok(fd.into())
+}
+
+/// So many connections that stay open: answers how many there are, and how often there was which error.
+fn hold(count: usize, to: SocketAddr, held: &mut Vec<TcpStream>) -> String {
+    let mut errors = BTreeMap::<String, usize>::new();
+    let before = held.len();
+    for _ in 0..count {
+        match connected(to) {
+            Ok(stream) => held.push(stream),
+            Err(errno) => *errors.entry(format!("{errno:?}")).or_default() += 1,
+        }
+    }
+    let errors = errors.into_iter().map(|(errno, count)| format!(" {errno} {count}"));
+    format!("established {}{}", held.len() - before, errors.collect::<String>())
+}
+
+/// Two sockets that are bound to one address and port, and connect to the same: the second has no pair of its own.
+fn twice_from_one_port(from: SocketAddr, to: SocketAddr) -> String {
+    let sockets = [new_socket(), new_socket()];
+    for fd in &sockets {
+        socket::setsockopt(fd, sockopt::ReuseAddr, &true).unwrap();
+        socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(from)).unwrap();
+    }
+    sockets
+        .each_ref()
+        .map(|fd| connect(fd, to).err().map_or("ok".into(), |errno| format!("{errno:?}")))
+        .join(" ")
+}
+
+/// Binds to an address, and to a port of the kernel's choice either now or, `late`, with the connect.
+fn bind_late(from: SocketAddr, to: SocketAddr, late: bool) -> Outcome {
+    let fd = new_socket();
+    socket::setsockopt(&fd, sockopt::IpBindAddressNoPort, &late).unwrap();
+    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(from))?;
+    connect(&fd, to)
 }
 
 /// Sends ten bytes, says that it is done, and waits for the other side to be done.

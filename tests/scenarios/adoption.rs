@@ -17,12 +17,12 @@ fn connections_from_before_are_live_with_their_owner_and_close() {
     let backend = Backend::start(block.backend(1), Hold);
     let mut client = Client::start("e2e-before");
     let mut bystander = Client::start("e2e-bystander");
-    assert_eq!(client.ask(format!("hold 40 {}", backend.address)), "ok");
-    assert_eq!(bystander.ask(format!("hold 3 {}", backend.address)), "ok");
+    assert_eq!(client.ask(format!("keep 40 {}", backend.address)), "ok");
+    assert_eq!(bystander.ask(format!("keep 3 {}", backend.address)), "ok");
     wait::until("43 accepted", Duration::from_secs(5), || (backend.report().accepted == 43).then_some(()));
     let pools = Pools::new().pool("app", Some("e2e-before"), [(backend.address, String::new())]);
     let running = check(3, pools).start();
-    assert_eq!(client.ask("release 20"), "ok");
+    assert_eq!(client.ask("close 20"), "ok");
     wait::until("20 closed", Duration::from_secs(5), || (backend.report().closed == 20).then_some(()));
     let ended = running.finish();
     ended.print_uncounted();
@@ -62,7 +62,7 @@ fn no_connection_is_missed_or_doubled_around_fifty_starts_under_load() {
         let opened = client.ask("stop");
         let (opened, churn) = opened.split_once(' ').unwrap();
         let (opened, churn): (u64, u64) = (opened.parse().unwrap(), churn.parse().unwrap());
-        assert_eq!(client.ask(format!("release {opened}")), "ok");
+        assert_eq!(client.ask(format!("close {opened}")), "ok");
         kept.wait_until_closed(opened);
         churned.wait_until_closed(churn);
         running.signal(Signal::SIGINT);

@@ -96,9 +96,9 @@ fn beyond_the_limit_of_connections_attempts_are_counted_and_the_rest_is_not_know
         .argument("--netns")
         .argument("self")
         .start();
-    assert_eq!(client.ask(format!("hold 80 {}", backend.address)), "ok");
+    assert_eq!(client.ask(format!("keep 80 {}", backend.address)), "ok");
     std::thread::sleep(Duration::from_millis(1_500));
-    assert_eq!(client.ask("release 80"), "ok");
+    assert_eq!(client.ask("close 80"), "ok");
     wait_until_closed([&backend]);
     std::thread::sleep(Duration::from_millis(1_500));
     assert_eq!(client.ask(format!("exchange 20 {}", backend.address)), "ok");

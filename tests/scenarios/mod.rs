@@ -3,10 +3,12 @@
 mod adoption;
 mod bad_input;
 mod bounds;
+mod causes;
 mod commands;
 mod ends;
 mod haproxy;
 mod harness;
+mod million;
 mod nginx;
 mod sockets;
 mod steering;

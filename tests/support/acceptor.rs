@@ -2,6 +2,7 @@
 
 use super::{backend, wait};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::Backlog;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -28,7 +29,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     pub(crate) fn start(address: SocketAddr) -> Self {
-        let listener = backend::listen(address);
+        let listener = backend::listen(address, Backlog::new(4096).unwrap());
         listener.set_nonblocking(true).unwrap();
         let shared = Arc::new(Shared::default());
         let thread = {

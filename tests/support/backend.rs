@@ -1,10 +1,10 @@
 //! Backends that report what they accepted.
 
 use super::netns::Namespace;
+use super::netstat::Netstat;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, sockopt};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -75,12 +75,21 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) fn start(address: SocketAddr, behaviour: Behaviour) -> Self {
-        Self::serve(listen(address), Overflows::here(), behaviour)
+        Self::serve(listen(address, Backlog::MAXCONN), Overflows::here(), behaviour)
     }
 
     /// The same inside a namespace.
     pub(crate) fn start_in(namespace: &Namespace, address: SocketAddr, behaviour: Behaviour) -> Self {
-        let (listener, overflows) = namespace.run(|| (listen(address), Overflows::here()));
+        Self::start_on(namespace, behaviour, || listen(address, Backlog::MAXCONN))
+    }
+
+    /// The same on a listener of a special kind.
+    pub(crate) fn start_on(
+        namespace: &Namespace,
+        behaviour: Behaviour,
+        listen: impl FnOnce() -> TcpListener + Send,
+    ) -> Self {
+        let (listener, overflows) = namespace.run(|| (listen(), Overflows::here()));
         Self::serve(listener, overflows, behaviour)
     }
 
@@ -128,13 +137,14 @@ impl Drop for Backend {
     }
 }
 
-pub(crate) fn listen(address: SocketAddr) -> TcpListener {
+/// A socket that listens, with so many places for connections that wait to be accepted.
+pub(crate) fn listen(address: SocketAddr, places: Backlog) -> TcpListener {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     socket::setsockopt(&fd, sockopt::ReuseAddr, &true).unwrap();
     socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(address))
         .unwrap_or_else(|error| panic!("cannot bind {address}: {error}"));
-    socket::listen(&fd, Backlog::new(4096).unwrap()).unwrap();
+    socket::listen(&fd, places).unwrap();
     TcpListener::from(fd)
 }
 
@@ -148,29 +158,19 @@ pub(crate) fn refuse(address: SocketAddr) -> OwnedFd {
 /// ListenOverflows of the namespace that this was made in.
 #[derive(Debug)]
 struct Overflows {
-    counters: File,
+    counters: Netstat,
     before: u64,
 }
 
 impl Overflows {
     fn here() -> Self {
-        let counters = File::open("/proc/thread-self/net/netstat").unwrap();
-        let before = Self::read(&counters);
+        let counters = Netstat::here();
+        let before = counters.tcp("ListenOverflows");
         Self { counters, before }
     }
 
     fn grew(&self) -> bool {
-        Self::read(&self.counters) > self.before
-    }
-
-    fn read(mut counters: &File) -> u64 {
-        let mut text = String::new();
-        counters.rewind().unwrap();
-        counters.read_to_string(&mut text).unwrap();
-        let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
-        let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-        let value = names.zip(values).find(|(name, _)| *name == "ListenOverflows").unwrap().1;
-        value.parse().unwrap()
+        self.counters.tcp("ListenOverflows") > self.before
     }
 }
 

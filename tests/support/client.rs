@@ -1,5 +1,5 @@
-//! A client in a process of its own, for what no balancer does on demand: the example `socket_client`, which reads what
-//! to do from standard input.
+//! A client in a process of its own, for what no balancer does on demand: the example `socket_client` or
+//! `crowd`, which read what to do from standard input.
 
 use super::netns::Namespace;
 use super::server::end_with_parent;
@@ -18,16 +18,20 @@ pub(crate) struct Client {
 impl Client {
     /// Starts it, under the name of a command (15 bytes at most).
     pub(crate) fn start(name: impl AsRef<OsStr>) -> Self {
-        Self::spawn(name.as_ref(), None)
+        Self::spawn("socket_client", name.as_ref(), None)
     }
 
     pub(crate) fn start_in(namespace: &Namespace, name: impl AsRef<OsStr>) -> Self {
-        Self::spawn(name.as_ref(), Some(namespace))
+        Self::spawn("socket_client", name.as_ref(), Some(namespace))
     }
 
-    fn spawn(name: &OsStr, namespace: Option<&Namespace>) -> Self {
-        let program =
-            Path::new(env!("CARGO_BIN_EXE_tracer")).with_file_name("examples").join("socket_client");
+    /// The example `crowd` instead, for very many connections.
+    pub(crate) fn crowd_in(namespace: &Namespace, name: impl AsRef<OsStr>) -> Self {
+        Self::spawn("crowd", name.as_ref(), Some(namespace))
+    }
+
+    fn spawn(example: &str, name: &OsStr, namespace: Option<&Namespace>) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_tracer")).with_file_name("examples").join(example);
         assert!(
             program.exists(),
             "{}: `cargo test` builds it, `cargo test --test` does not",
@@ -48,12 +52,19 @@ impl Client {
     /// Has it do something, and gives its answer.
     #[track_caller]
     pub(crate) fn ask(&mut self, command: impl AsRef<str>) -> String {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{}", command.as_ref()).unwrap();
+        self.tell(command);
         self.answer()
     }
 
+    /// Has it do something.
     #[track_caller]
-    fn answer(&mut self) -> String {
+    pub(crate) fn tell(&mut self, command: impl AsRef<str>) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{}", command.as_ref()).unwrap();
+    }
+
+    /// Its answer to what it was told.
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> String {
         match self.answers.next() {
             Some(answer) => answer.unwrap(),
             None => panic!("the client ended: {:?}", self.child.wait()),

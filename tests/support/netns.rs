@@ -42,7 +42,7 @@ impl Namespace {
     }
 
     /// Sets one of its own `net.…` of sysctl.
-    fn set(&self, name: &str, value: &str) {
+    pub(crate) fn set(&self, name: &str, value: &str) {
         self.run(|| std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap());
     }
 

@@ -235,7 +235,7 @@ pub(crate) struct Ended {
 }
 
 /// Names of a member's failures.
-const CAUSES: [&str; 6] = ["refused", "timed_out", "unreachable", "cancelled", "local", "other"];
+pub(crate) const CAUSES: [&str; 6] = ["refused", "timed_out", "unreachable", "cancelled", "local", "other"];
 
 impl Ended {
     /// Fails with everything that is known, unless `condition`.
@@ -366,6 +366,12 @@ impl Member<'_> {
         count.unwrap()
     }
 
+    /// Connections that were there before; none are among the others where they are not looked for.
+    #[track_caller]
+    pub(crate) fn adopted(self) -> u64 {
+        self.count("adopted")
+    }
+
     /// That a count is just this.
     #[track_caller]
     pub(crate) fn is(self, name: &str, expected: u64) -> Self {
@@ -395,7 +401,9 @@ impl Member<'_> {
         let outcomes = self.count("established") + failed + self.count("pending") + self.count("untracked");
         self.is("attempts", outcomes);
         let now = self.count("live") + self.count("closing") + self.count("closed");
-        self.is("established", now - self.count("adopted"))
+        let sum = self.count("established") + self.adopted();
+        self.of.ensure(sum == now, format!("{}: {sum} established and adopted, not {now}", self.address));
+        self
     }
 
     /// `over`, `failing`, …; none is "".

@@ -14,7 +14,6 @@ use crate::fields::Kernel;
 use crate::lifecycle::{IPPROTO_TCP, address, place};
 use crate::maps::LISTENERS;
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
-use core::mem::transmute;
 use core::ptr::read_volatile;
 use tracer_ebpf::adoption::{Found, is_queueless_listener, on_adopt};
 use tracer_ebpf::transition::{Phase, State, tcp};
@@ -97,8 +96,7 @@ fn visit(task: Kernel, socket: Kernel) -> Option<()> {
     }
     let key = CellKey {
         cgroup_id: task.cgroup_id(),
-        // SAFETY: two words are sixteen bytes.
-        command: unsafe { transmute::<[u64; 2], [u8; 16]>(task.leader_command()) },
+        command: task.command(),
         address,
         netns: socket.netns(),
         port: socket.dport(),

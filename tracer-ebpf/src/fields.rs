@@ -5,8 +5,9 @@
 //! running kernel lacks reads as zero, and the code that needs it is removed.
 
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use core::mem::transmute;
 use core::ptr::{from_ref, read_volatile};
-use tracer_ebpf::{MISSING, Offsets};
+use tracer_ebpf::{KERNEL_COMMAND, MISSING, Offsets};
 
 /// Written by userspace before loading, then frozen.
 #[unsafe(no_mangle)]
@@ -154,12 +155,26 @@ impl Kernel {
         if tcp.is_null() { None } else { Some(Self(tcp.cast_const().cast())) }
     }
 
-    /// Of a task: command of its thread-group leader.
+    /// Of a task: whether it is a kernel thread. Workers of io_uring and vhost are threads of their process, and none.
     #[inline(always)]
-    pub(crate) fn leader_command(self) -> [u64; 2] {
+    fn is_kernel_thread(self) -> bool {
+        // PF_KTHREAD of include/linux/sched.h, the same since 2.6.31; a macro, which BTF does not know.
+        const PF_KTHREAD: u32 = 0x0020_0000;
+        let flags: u32 = self.read(offset!(task_flags));
+        flags & PF_KTHREAD != 0
+    }
+
+    /// Of a task: what it is counted under, the command of its thread-group leader or [`KERNEL_COMMAND`].
+    #[inline(always)]
+    pub(crate) fn command(self) -> [u8; 16] {
+        if self.is_kernel_thread() {
+            return KERNEL_COMMAND;
+        }
         let leader = self.pointer(offset!(group_leader));
         let offset = offset!(comm);
-        [leader.read(offset), leader.read(offset.wrapping_add(8))]
+        let words: [u64; 2] = [leader.read(offset), leader.read(offset.wrapping_add(8))];
+        // SAFETY: two words are sixteen bytes.
+        unsafe { transmute::<[u64; 2], [u8; 16]>(words) }
     }
 }
 

@@ -69,6 +69,17 @@ pub mod programs {
     pub const ADOPT: &str = "adopt";
 }
 
+/// Command under which connections of kernel threads are counted: of a network file system, a block device over TCP,
+/// further subflows of MPTCP. Which worker the kernel takes for one, and what that is called, is chance.
+pub const KERNEL: &str = "kernel";
+
+/// [`KERNEL`] as it is in a key.
+pub const KERNEL_COMMAND: [u8; 16] = {
+    let mut command = [0; 16];
+    command.split_at_mut(KERNEL.len()).0.copy_from_slice(KERNEL.as_bytes());
+    command
+};
+
 /// Name of the read-only variable that holds [`Offsets`].
 pub const OFFSETS: &str = "OFFSETS";
 
@@ -81,7 +92,7 @@ pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
 pub struct CellKey {
     /// Id of the cgroup (v2) of the connecting task.
     pub cgroup_id: u64,
-    /// `comm` of the thread-group leader, padded with NUL.
+    /// `comm` of the thread-group leader, padded with NUL; of every kernel thread [`KERNEL_COMMAND`].
     pub command: [u8; 16],
     /// The backend's address; an IPv4 address as v4-mapped, so that both ways to reach it are one backend.
     pub address: [u8; 16],
@@ -357,6 +368,8 @@ offsets! {
     group_leader,
     /// `task_struct.comm`
     comm,
+    /// `task_struct.flags`
+    task_flags,
     /// `bpf_iter_meta.session_id`
     session_id,
     /// Value of `SOCK_DONE` in `enum sock_flags`: its bit in `flags` says that the peer's FIN was taken in

@@ -196,8 +196,7 @@ fn key(socket: Kernel) -> Option<CellKey> {
     Some(CellKey {
         // SAFETY: no arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
-        // SAFETY: two words are sixteen bytes.
-        command: unsafe { transmute::<[u64; 2], [u8; 16]>(task.leader_command()) },
+        command: task.command(),
         address,
         netns: socket.netns(),
         port: socket.dport(),
@@ -209,9 +208,10 @@ fn key(socket: Kernel) -> Option<CellKey> {
 #[inline(always)]
 pub(crate) fn address(socket: Kernel) -> Option<[u8; 16]> {
     match socket.family() {
-        // SAFETY: four words are sixteen bytes; both words written are in network byte order.
         AF_INET => {
-            Some(unsafe { transmute::<[u32; 4], [u8; 16]>([0, 0, 0xffff_u32.to_be(), socket.daddr()]) })
+            let words = [0, 0, 0xffff_u32.to_be(), socket.daddr()];
+            // SAFETY: four words are sixteen bytes; both words written are in network byte order.
+            Some(unsafe { transmute::<[u32; 4], [u8; 16]>(words) })
         }
         // SAFETY: two words are sixteen bytes.
         AF_INET6 => Some(unsafe { transmute::<[u64; 2], [u8; 16]>(socket.v6_daddr()) }),

@@ -45,6 +45,7 @@ const FIELDS: &[Field] = &[
     field("sock", "sk_protocol", |o| &mut o.protocol, Required),
     field("task_struct", "group_leader", |o| &mut o.group_leader, Required),
     field("task_struct", "comm", |o| &mut o.comm, Required),
+    field("task_struct", "flags", |o| &mut o.task_flags, For("one name for what kernel threads connect")),
     field("sock", "sk_err", |o| &mut o.err, Required),
     field("sock", "sk_err_soft", |o| &mut o.err_soft, For("unreachable hosts while a process waits")),
     field("sock", "sk_socket", |o| &mut o.socket, Required),

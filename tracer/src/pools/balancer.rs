@@ -2,6 +2,7 @@
 
 use crate::collect::Balancer;
 use std::collections::{BTreeMap, BTreeSet};
+use tracer_ebpf::KERNEL;
 
 /// The kernel keeps 15 bytes of a command.
 const COMMAND_BYTES: usize = 15;
@@ -158,6 +159,11 @@ impl Labels {
 }
 
 impl BalancerKey {
+    /// Whether it stands for the kernel's own threads, which spread nothing that anybody configured.
+    pub(super) fn is_kernel(&self) -> bool {
+        self.command == KERNEL
+    }
+
     /// Names for it, the shortest first, without an end.
     fn names(&self, alone: bool) -> impl Iterator<Item = String> {
         let command = &self.command;

@@ -297,7 +297,9 @@ impl Pools {
                 let traffic = sorted.get(&balancer);
                 let selected = !self.filter.is_empty();
                 let trusted = selected || traffic.is_some_and(|traffic| traffic.spreads(members.len()));
-                let note = if members.len() < MIN_MEMBERS {
+                let note = if balancer.is_kernel() {
+                    Some("opened by kernel threads (MPTCP subflows, network file systems): no balancer's")
+                } else if members.len() < MIN_MEMBERS {
                     Some("one backend: nothing to spread")
                 } else if !trusted {
                     Some("not a known proxy: select it with --balancer to have it judged")

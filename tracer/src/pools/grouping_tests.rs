@@ -110,6 +110,29 @@ fn who_listens_and_calls_three_or_more_is_judged() {
 }
 
 #[test]
+fn what_kernel_threads_open_is_listed_and_never_judged() {
+    let kernel = balancer("kernel", "kernel", Some(false));
+    let nginx = balancer("nginx", "nginx", None);
+    let backends = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
+    let filter = Filter { port: Some(80), ..Filter::default() };
+    let all = || sample(backends.map(|backend| seen(&kernel, backend, 9)).to_vec());
+    assert_eq!(
+        shown(&Pools::new(Vec::new(), filter).group(&all())),
+        ["kernel:80 kernel listed 10.0.0.1:80=1:9 10.0.0.2:80=1:9 10.0.0.3:80=1:9"]
+    );
+    let app = pool("app", None, &[("10.0.0.1:80", 1.0), ("10.0.0.2:80", 1.0)]);
+    let mut both = all();
+    both.backends.extend([seen(&nginx, "10.0.0.1:80", 5), seen(&nginx, "10.0.0.2:80", 5)]);
+    assert_eq!(
+        shown(&Pools::new(vec![app], Filter::default()).group(&both)),
+        [
+            "app nginx judged 10.0.0.1:80=1:5 10.0.0.2:80=1:5",
+            "kernel:80 kernel listed 10.0.0.1:80=1:9 10.0.0.2:80=1:9 10.0.0.3:80=1:9",
+        ]
+    );
+}
+
+#[test]
 fn what_a_filter_selects_is_judged() {
     let apt = balancer("apt", "apt", Some(false));
     let backends = vec![

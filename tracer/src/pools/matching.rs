@@ -87,7 +87,7 @@ fn balancers_of(
     let named =
         |traffic: &Traffic| pool.balancer.as_deref().is_none_or(|name| answers_to(&traffic.balancer, name));
     let candidates: Vec<(&BalancerKey, &Traffic)> =
-        sorted.iter().filter(|(_, traffic)| named(traffic)).collect();
+        sorted.iter().filter(|(key, traffic)| named(traffic) && !key.is_kernel()).collect();
     let talks =
         |traffic: &Traffic| pool.members.iter().any(|member| traffic.backends.contains_key(&member.backend));
     let mut found: Vec<(&BalancerKey, &Traffic)> =

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-static HELD: Mutex<Vec<TcpStream>> = Mutex::new(Vec::new());
+static KEPT: Mutex<Vec<TcpStream>> = Mutex::new(Vec::new());
 static CONNECTING: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
 static BUSY: Mutex<Vec<JoinHandle<usize>>> = Mutex::new(Vec::new());
 static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -23,7 +23,7 @@ fn locked<T>(of: &'static Mutex<T>) -> std::sync::MutexGuard<'static, T> {
 
 /// Does one of the commands here; `None`: it is not one.
 ///
-/// * `hold N ADDRESS`: opens N and keeps them. `release N`: closes N of all that are kept.
+/// * `keep N ADDRESS`: opens N and keeps them. `close N`: closes N of all that are kept.
 /// * `connecting N ADDRESS`: begins to connect N times, and waits for none.
 /// * `flood ADDRESS`: opens connections without a pause and keeps them. `churn ADDRESS`: opens and closes them.
 /// * `stop`: ends both; answers how many each has opened, in their order.
@@ -31,12 +31,12 @@ pub(crate) fn obey(words: &[&str]) -> Option<String> {
     let number = |at: usize| words[at].parse::<usize>().unwrap();
     let address = |at: usize| words[at].parse::<SocketAddr>().unwrap();
     match words[0] {
-        "hold" => {
+        "keep" => {
             let opened = (0..number(1)).map(|_| connected(address(2)).unwrap());
-            locked(&HELD).extend(opened);
+            locked(&KEPT).extend(opened);
         }
-        "release" => {
-            locked(&HELD).drain(..number(1)).for_each(reset);
+        "close" => {
+            locked(&KEPT).drain(..number(1)).for_each(reset);
         }
         "connecting" => {
             for _ in 0..number(1) {
@@ -47,9 +47,9 @@ pub(crate) fn obey(words: &[&str]) -> Option<String> {
             }
         }
         "flood" => begin(address(1), |stream| {
-            locked(&HELD).push(stream);
+            locked(&KEPT).push(stream);
             // More would be a test of the descriptor limit.
-            while locked(&HELD).len() >= MOST && !STOPPING.load(SeqCst) {
+            while locked(&KEPT).len() >= MOST && !STOPPING.load(SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }),

@@ -1,0 +1,131 @@
+//! A million connections, counted to the last one.
+
+use crate::support::address::Block;
+use crate::support::backend::refuse;
+use crate::support::client::Client;
+use crate::support::crowd::{Backends, ENDINGS, Ending, REPLY, REQUEST, Seen};
+use crate::support::netns::Namespace;
+use crate::support::netstat::{Netstat, sockets_in_use};
+use crate::support::pools::Pools;
+use crate::support::tracer::{CAUSES, Ended, check};
+use crate::support::{turn, wait};
+use nix::sys::signal::Signal;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+const MILLION: u64 = 1_000_000;
+/// Processes that connect.
+const CROWDS: u64 = 4;
+/// Backends: each has as many ports of the client as there are, and so enough while some are in TIME_WAIT.
+const BACKENDS: u8 = 20;
+const REFUSING: u8 = 2;
+const THREADS: usize = 2;
+/// Connections that a crowd has at a time at most: all of them together are open files of the backends.
+const WINDOW: usize = 3_000;
+
+/// What a crowd counted: by backend and ending, and how often each refusing address refused.
+type Tally = (Vec<[u64; ENDINGS.len()]>, Vec<u64>);
+
+#[test]
+fn a_million_connections_are_counted_to_the_last() {
+    let (_turn, block) = (turn::alone(), Block::new());
+    let namespace = Namespace::new(block.name("crowd"));
+    namespace.set("ipv4/ip_local_port_range", "1024 65535");
+    // Beyond these a socket is closed without TIME_WAIT, and its port is free: looking for one stays fast.
+    namespace.set("ipv4/tcp_max_tw_buckets", "50000");
+    namespace.set("core/somaxconn", "65535");
+    let netstat = namespace.run(Netstat::here);
+    let addresses: Vec<_> = (1..=BACKENDS).map(|n| block.backend(n)).collect();
+    let refusing: Vec<_> = (1..=REFUSING).map(|n| block.backend(BACKENDS + n)).collect();
+    let backends = Backends::start_in(&namespace, &addresses, THREADS);
+    let _refusing = namespace.run(|| refusing.iter().map(|address| refuse(*address)).collect::<Vec<_>>());
+    let mut crowds: Vec<_> = (0..CROWDS).map(|_| Client::crowd_in(&namespace, "e2e-crowd")).collect();
+    let all = addresses.iter().chain(&refusing).copied();
+    let running = check(600, Pools::of(all)).argument("--netns").argument(namespace.path()).start();
+
+    let start = Instant::now();
+    for (seed, crowd) in crowds.iter_mut().enumerate() {
+        let (to, refused) = (listed(&addresses), listed(&refusing));
+        crowd.tell(format!("{} {seed} {WINDOW} {to} {refused}", MILLION / CROWDS));
+    }
+    let tallies: Vec<Tally> =
+        crowds.iter_mut().map(|crowd| serde_json::from_str(&crowd.answer()).unwrap()).collect();
+    let over = |seen: &Seen| seen.accepted.load(Relaxed) == seen.closed.load(Relaxed);
+    wait::until("all connections are closed", Duration::from_secs(10), || {
+        backends.seen().iter().all(over).then_some(())
+    });
+    let took = start.elapsed();
+    // FINs that are still on their way belong to the connections, too.
+    let listening = u64::from(BACKENDS);
+    wait::until("only listeners are left", Duration::from_secs(10), || {
+        (namespace.run(sockets_in_use) == listening).then_some(())
+    });
+    running.signal(Signal::SIGINT);
+    let ended = running.finish();
+
+    let all: Vec<_> = addresses.iter().chain(&refusing).copied().collect();
+    print(&ended, &all, took);
+    let dropped = ["ListenOverflows", "ListenDrops"].map(|name| netstat.tcp(name));
+    println!("ListenOverflows and ListenDrops: {dropped:?}; backends accepted {}", accepted(&backends));
+    assert_eq!(dropped, [0, 0], "harness: the backends should accept everything");
+    let told: u64 = tallies
+        .iter()
+        .map(|(by_backend, refused)| by_backend.iter().flatten().sum::<u64>() + refused.iter().sum::<u64>())
+        .sum();
+    assert_eq!(told, MILLION, "harness: the crowds should make a million");
+
+    for (number, (address, seen)) in addresses.iter().zip(backends.seen()).enumerate() {
+        let of = |ending: Ending| tallies.iter().map(|(all, _)| all[number][ending.index()]).sum::<u64>();
+        let made = ENDINGS.iter().map(|ending| of(*ending)).sum();
+        assert_eq!(seen.accepted.load(Relaxed), made, "harness: {address} should accept what was made");
+        let with_payload = made - of(Ending::Empty) - of(Ending::EmptyReset);
+        let replied = with_payload - of(Ending::ServerResets);
+        let sent = with_payload * REQUEST as u64 + of(Ending::ServerResetsAfterData);
+        assert_eq!(seen.received_bytes.load(Relaxed), sent, "harness: bytes that {address} read");
+        assert_eq!(
+            seen.sent_bytes.load(Relaxed),
+            replied * REPLY as u64,
+            "harness: bytes that {address} sent"
+        );
+        let member = ended.member("app", *address).adds_up().failed_only("", 0);
+        member.is("attempts", made).is("established", made).is("closed", made);
+        member.is("resets", of(Ending::ServerResets) + of(Ending::ServerResetsAfterData));
+        member.is("resets_without_data", of(Ending::ServerResets));
+        member.is("probes", of(Ending::Empty) + of(Ending::EmptyReset));
+        member.is("sent_bytes", sent).is("received_bytes", replied * REPLY as u64);
+    }
+    for (number, address) in refusing.iter().enumerate() {
+        let refused = tallies.iter().map(|(_, refused)| refused[number]).sum();
+        let member = ended.member("app", *address).adds_up().failed_only("refused", refused);
+        member.is("attempts", refused).is("established", 0);
+    }
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn accepted(backends: &Backends) -> u64 {
+    backends.seen().iter().map(|seen| seen.accepted.load(Relaxed)).sum()
+}
+
+/// What the tracer counted of all members together.
+fn print(ended: &Ended, members: &[SocketAddr], took: Duration) {
+    let total =
+        |count: &dyn Fn(SocketAddr) -> u64| members.iter().map(|address| count(*address)).sum::<u64>();
+    let count = |name: &str| total(&|address| ended.member("app", address).count(name));
+    let names = ["attempts", "established", "pending", "live", "closing", "closed", "resets"];
+    let names = names.iter().chain(&["resets_without_data", "probes", "sent_bytes", "received_bytes"]);
+    let names = names.chain(&["retransmits", "syn_retransmits"]);
+    for name in names {
+        println!("{name}: {}", count(name));
+    }
+    let adopted = total(&|address| ended.member("app", address).adopted());
+    println!("adopted: {adopted}");
+    for cause in CAUSES {
+        println!("failed.{cause}: {}", total(&|address| ended.member("app", address).failed(cause)));
+    }
+    ended.print_uncounted();
+    println!("{MILLION} connects in {took:?}: {:.0} a second", MILLION as f64 / took.as_secs_f64());
+}
