@@ -42,9 +42,11 @@
 //! room but `cli` prints. Nothing in `detect` reads a clock: a recorded sample is judged as a live one is.
 
 pub mod agent;
+pub mod chronicle;
 pub mod cli;
 pub mod collect;
 pub mod detect;
+pub mod input;
 pub mod kernel;
 pub mod outputs;
 pub mod pools;
