@@ -8,3 +8,4 @@ mod harness;
 mod nginx;
 mod sockets;
 mod steering;
+mod watch;
