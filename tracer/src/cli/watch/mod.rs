@@ -119,7 +119,7 @@ impl Voice {
     fn tell_news(&mut self, source: &mut Live, news: News) -> Result<(), Failure> {
         match news.take {
             Some(Take::Declarations(declared)) => source.declare(declared),
-            Some(Take::Selection(pools)) => source.select(pools),
+            Some(Take::Selection(pools)) => source.select(*pools),
             None => {}
         }
         let Some(change) = news.change else { return Ok(()) };

@@ -28,7 +28,7 @@ pub(super) enum Take {
     /// Other declared pools.
     Declarations(Vec<DeclaredPool>),
     /// Other filters.
-    Selection(Pools),
+    Selection(Box<Pools>),
 }
 
 /// Knows what was read last, and reads it again.
@@ -142,7 +142,7 @@ impl Reloader {
             change.needs_restart.push("json");
         }
         let take = if change.selection {
-            Some(Take::Selection(now.sorted()))
+            Some(Take::Selection(Box::new(now.sorted())))
         } else {
             (before.pools != now.pools).then(|| Take::Declarations(now.pools.clone()))
         };

@@ -30,11 +30,8 @@ impl Writer {
     /// Has a line written, at once if somebody reads.
     pub(super) fn write(&mut self, line: String) {
         match self.lines.try_send(line) {
-            Ok(()) if self.lost > 0 => {
-                // Not sooner: standard error may be the same pipe.
-                say(&format!("{} events are lost: standard output was not read", self.lost));
-                self.lost = 0;
-            }
+            // Not sooner: standard error may be the same pipe.
+            Ok(()) if self.lost > 0 => say_lost(std::mem::take(&mut self.lost)),
             // Disconnected: `ended` tells why.
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => self.lost += 1,
@@ -50,9 +47,18 @@ impl Writer {
     /// Waits until every line is written, but not for ever.
     pub(super) async fn finish(self) -> Result<Exit, Failure> {
         drop(self.lines);
-        let late = |_| Err(Failure::Output(io::Error::other("nobody reads it; events are lost")));
-        tokio::time::timeout(LAST_LINES, self.writing).await.map_or_else(late, outcome)
+        let Ok(written) = tokio::time::timeout(LAST_LINES, self.writing).await else {
+            return Err(Failure::Output(io::Error::other("nobody reads it; events are lost")));
+        };
+        if self.lost > 0 {
+            say_lost(self.lost);
+        }
+        outcome(written)
     }
+}
+
+fn say_lost(events: u64) {
+    say(&format!("{events} events are lost: standard output was not read"));
 }
 
 fn outcome(written: Result<io::Result<()>, JoinError>) -> Result<Exit, Failure> {
