@@ -126,6 +126,15 @@ fn stopping() -> Event {
 }
 
 #[test]
+fn a_finding_that_has_cleared_is_no_longer() {
+    let mut cleared = verdict("app", Some(Verdict::Skewed));
+    if let What::Verdict { assessment, .. } = &mut cleared.what {
+        assessment.verdict = Verdict::InsufficientEvidence;
+    }
+    assert!(event_text(&cleared).contains("app by nginx: INSUFFICIENT-EVIDENCE (no longer skewed): "));
+}
+
+#[test]
 fn lines_for_people() {
     let reload = |change: PoolsChanged| event_text(&at(What::PoolsChanged(change)));
     let name = |pool: &str| PoolName { pool: pool.into(), balancer: Some("nginx".into()) };

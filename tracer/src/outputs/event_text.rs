@@ -5,6 +5,7 @@ use super::check_text::uncounted;
 use super::escape::for_terminal;
 use super::totals::totals;
 use crate::chronicle::{Cause, Event, PoolsChanged, What};
+use crate::detect::Verdict;
 
 /// One line, newline included.
 #[must_use]
@@ -16,7 +17,9 @@ pub fn render(event: &Event) -> String {
         }
         What::Verdict { sample, assessment, previous } => {
             let name = called(&sample.pool.name, sample.pool.balancer.as_deref());
-            let before = previous.map_or(String::new(), |previous| format!(" (was {previous})"));
+            // After a finding, little evidence is good news: it has cleared.
+            let was = if assessment.verdict == Verdict::InsufficientEvidence { "no longer" } else { "was" };
+            let before = previous.map_or(String::new(), |previous| format!(" ({was} {previous})"));
             let verdict = assessment.verdict.as_str().to_uppercase();
             format!("{name}: {verdict}{before}: {}", assessment.summary)
         }

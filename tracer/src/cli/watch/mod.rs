@@ -19,7 +19,7 @@ use crate::outputs::{event_json, event_text};
 use declarations::Declarations;
 use reload::{News, Reloader, Take};
 use source::{Interval, Live};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use writer::Writer;
@@ -50,6 +50,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     // From here on: a signal that comes while the programs are loaded is one for us.
     let mut stop = Stop::listen()?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::Internal(error.into()))?;
+    let on_terminal = io::stdout().is_terminal();
     let pools = declarations.sorted();
     let (declared_pools, filtered) = (pools.declared_count(), pools.is_filtered());
     let mut source = Live::start(pools)?;
@@ -63,7 +64,12 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
             biased;
             signal = stop.told_by() => break signal,
             result = voice.writer.ended() => return result,
-            _ = hangup.recv() => reloader.reload(),
+            // A terminal that is gone sends the same signal as who wants a reload.
+            _ = hangup.recv() => if on_terminal && !io::stdout().is_terminal() {
+                break "SIGHUP";
+            } else {
+                reloader.reload();
+            },
             news = reloader.done() => voice.tell_news(&mut source, news)?,
             interval = source.next() => {
                 let Some(interval) = interval else { break "end" };
