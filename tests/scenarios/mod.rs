@@ -12,3 +12,4 @@ mod million;
 mod nginx;
 mod sockets;
 mod steering;
+mod watch;

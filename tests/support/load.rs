@@ -3,8 +3,17 @@
 use super::netns::Namespace;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
+
+/// Says that it is over when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
 
 /// What to send where.
 #[derive(Clone, Copy)]
@@ -56,6 +65,22 @@ impl<'a> Load<'a> {
 
     /// Sends requests for this long, and waits for the last answer.
     pub(crate) fn run_for(self, duration: Duration) -> Outcome {
+        self.run(|due| due < duration)
+    }
+
+    /// Sends requests while something else is done, and waits for the last answer.
+    pub(crate) fn run_while<T>(self, other: impl FnOnce() -> T) -> T {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.run(|_| !over.load(SeqCst)));
+            // Also if it panics: the scope waits for the threads.
+            let _over = Over(&over);
+            other()
+        })
+    }
+
+    /// Sends requests as long as those that are due at this time are wanted.
+    fn run(self, wanted: impl Fn(Duration) -> bool + Sync) -> Outcome {
         let (next, answered, start) = (AtomicU64::new(0), AtomicU64::new(0), Instant::now());
         let per_second = f64::from(self.per_second);
         std::thread::scope(|scope| {
@@ -72,7 +97,7 @@ impl<'a> Load<'a> {
                             reason = "a number of requests, far below 2^52"
                         )]
                         let due = Duration::from_secs_f64(number as f64 / per_second);
-                        if due >= duration {
+                        if !wanted(due) {
                             next.fetch_sub(1, SeqCst);
                             break;
                         }

@@ -56,6 +56,11 @@ impl<'a> Nginx<'a> {
         )
     }
 
+    /// Has a running one go on with this configuration.
+    pub(crate) fn reload(&self, running: &Server) {
+        running.reload(|directory| self.configuration(directory));
+    }
+
     fn configuration(&self, directory: &std::path::Path) -> String {
         let mut servers = String::new();
         for (address, parameters) in &self.servers {

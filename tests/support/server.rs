@@ -11,6 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// Its name in the server's directory.
+const CONFIGURATION: &str = "server.conf";
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
@@ -29,7 +32,7 @@ impl Server {
         arguments: impl FnOnce(&Path) -> Vec<String>,
     ) -> Self {
         let directory = tempfile::Builder::new().prefix("tracer-e2e-").tempdir().unwrap();
-        let file = directory.path().join("server.conf");
+        let file = directory.path().join(CONFIGURATION);
         std::fs::write(&file, configuration(directory.path())).unwrap();
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
         let mut command = Command::new(name);
@@ -49,6 +52,13 @@ impl Server {
             namespace.map_or_else(connect, |namespace| namespace.run(connect))
         });
         server
+    }
+
+    /// Has it read another configuration.
+    pub(crate) fn reload(&self, configuration: impl FnOnce(&Path) -> String) {
+        let directory = self.directory.path();
+        std::fs::write(directory.join(CONFIGURATION), configuration(directory)).unwrap();
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGHUP).unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {

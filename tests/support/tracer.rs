@@ -43,6 +43,15 @@ pub(crate) fn check_everything(seconds: u64, pools: Pools) -> Tracer {
     tracer
 }
 
+/// `tracer watch --json`, against these pools and nothing else that goes on.
+pub(crate) fn watch(pools: Pools) -> Tracer {
+    require_root();
+    let port = pools.port().to_string();
+    let mut tracer = tracer(["watch", "--json", "--port", &port]).argument("--pools").argument(pools.file());
+    tracer._pools = Some(pools);
+    tracer
+}
+
 pub(crate) fn check_without_pools(seconds: u64) -> Tracer {
     require_root();
     let mut tracer = tracer(["check", "--json", "--for"]).argument(format!("{seconds}s"));
@@ -97,13 +106,7 @@ impl Tracer {
         let started = Instant::now();
         let mut child = end_with_parent(&mut self.command, Signal::SIGKILL).spawn().unwrap();
         let stderr = Lines::follow(child.stderr.take().unwrap());
-        let stdout = child.stdout.take().map(|mut stdout| {
-            std::thread::spawn(move || {
-                let mut text = Vec::new();
-                let _ = stdout.read_to_end(&mut text);
-                text
-            })
-        });
+        let stdout = Output::follow(child.stdout.take().unwrap());
         Running {
             child,
             started,
@@ -111,6 +114,7 @@ impl Tracer {
             to_end_of_traffic: None,
             stderr,
             stdout,
+            events_read: 0,
             tracer: self,
         }
     }
@@ -137,7 +141,8 @@ pub(crate) struct Running {
     pub(crate) to_tracing: Duration,
     to_end_of_traffic: Option<Duration>,
     stderr: Lines,
-    stdout: Option<JoinHandle<Vec<u8>>>,
+    stdout: Output,
+    events_read: usize,
     tracer: Tracer,
 }
 
@@ -148,6 +153,34 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for an event after those that were waited for before.
+    #[track_caller]
+    pub(crate) fn event(&mut self, what: &str, deadline: Duration, is_it: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let events = events(&self.stdout.so_far());
+            let found = events.iter().enumerate().skip(self.events_read).find(|(_, event)| is_it(event));
+            if let Some((at, event)) = found {
+                println!("{what} after {:?}", started.elapsed());
+                self.events_read = at + 1;
+                return event.clone();
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && started.elapsed() < deadline,
+                "no event `{what}` within {deadline:?} (ended: {ended:?}); there were: {events:#?}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Tells it to end, and waits until it has.
+    #[track_caller]
+    pub(crate) fn stop(self, signal: Signal) -> Ended {
+        self.signal(signal);
+        self.finish()
     }
 
     /// Says that the traffic is over: it has to be before the last tick.
@@ -173,8 +206,7 @@ impl Running {
         let seconds = self.tracer.seconds;
         let deadline = Duration::from_secs(seconds + 20);
         let status = wait::until("the tracer's end", deadline, || self.child.try_wait().unwrap());
-        let stdout = self.stdout.take().unwrap().join().unwrap();
-        let stdout = String::from_utf8(stdout).expect("standard output is UTF-8");
+        let stdout = self.stdout.finish();
         let json = serde_json::from_str(&stdout).unwrap_or_default();
         Ended { status, stdout, stderr: self.stderr.finish(), json, to_tracing: self.to_tracing }
     }
@@ -185,6 +217,48 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Standard output, readable while it comes.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    fn follow(mut stream: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let into = bytes.clone();
+        let reading = std::thread::spawn(move || {
+            let mut part = [0; 65_536];
+            while let Ok(read @ 1..) = stream.read(&mut part) {
+                into.lock().unwrap().extend_from_slice(&part[..read]);
+            }
+        });
+        Self { bytes, reading: Some(reading) }
+    }
+
+    /// The lines that are complete.
+    fn so_far(&self) -> String {
+        let bytes = self.bytes.lock().unwrap();
+        let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        String::from_utf8(bytes[..complete].to_vec()).expect("standard output is UTF-8")
+    }
+
+    fn finish(&mut self) -> String {
+        if let Some(reading) = self.reading.take() {
+            let _ = reading.join();
+        }
+        String::from_utf8(self.bytes.lock().unwrap().clone()).expect("standard output is UTF-8")
+    }
+}
+
+/// A JSON object for each line.
+#[track_caller]
+fn events(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// Lines of a stream, each with the moment it came.
@@ -255,6 +329,12 @@ impl Ended {
                 serde_json::to_string_pretty(&self.json).unwrap()
             },
         );
+    }
+
+    /// What `watch --json` told.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<Value> {
+        events(&self.stdout)
     }
 
     #[track_caller]

@@ -2,8 +2,8 @@
 
 use crate::collect::Sample;
 use crate::detect::{Assessment, PoolJudge, Settings};
-use crate::pools::{PoolSample, Pools};
-use std::collections::HashMap;
+use crate::pools::{DeclaredPool, PoolSample, Pools};
+use std::collections::{HashMap, HashSet};
 
 /// A pool in one interval, and what is said about it.
 #[derive(Clone, Debug)]
@@ -32,6 +32,18 @@ impl Agent {
     #[must_use]
     pub fn unmatched(&self) -> Vec<String> {
         self.pools.unmatched()
+    }
+
+    /// Takes other declared pools from the next interval on. What is known of pools that keep their name stays.
+    pub fn declare(&mut self, declared: Vec<DeclaredPool>) {
+        let names = |pools: &Pools| -> HashSet<String> {
+            pools.declared().iter().map(|pool| pool.name.clone()).collect()
+        };
+        let before = names(&self.pools);
+        self.pools.declare(declared);
+        let now = names(&self.pools);
+        // One that is declared again some day is a new one.
+        self.judges.retain(|(name, _), _| now.contains(name) || !before.contains(name));
     }
 
     /// Judges one more interval.

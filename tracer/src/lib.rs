@@ -14,10 +14,12 @@
 //! |---|---|---|
 //! | [`kernel`] | host → [`kernel::Snapshot`]: cumulative counters as read, and what was not counted | aya, bpf(2), BTF, `/proc`, cgroups; decides nothing |
 //! | [`collect`] | snapshots → [`collect::Sample`]: what happened in an interval; unknown is kept apart from zero | pure, but for the tick |
-//! | [`pools`] | sample and declarations → [`pools::PoolSample`]: which backends belong together, what each should get | pure, but for reading files and names |
+//! | [`pools`] | sample and declarations → [`pools::PoolSample`]: which backends belong together, what each should get | pure, but for resolving names |
 //! | [`detect`] | pool sample and time → [`detect::Assessment`]: the verdict | pure: no clock, no I/O |
-//! | [`outputs`] | assessments → text and JSON | nothing: gives strings |
 //! | [`agent`] | joins `pools` and `detect` | pure |
+//! | [`chronicle`] | assessments, interval by interval → [`chronicle::Event`]: what is worth telling | pure |
+//! | [`outputs`] | assessments and events → text and JSON | nothing: gives strings |
+//! | [`input`] | files that the user wrote → bytes; where in them something is wrong | files |
 //! | [`cli`] | arguments → exit code | terminal, signals; owns the runtime |
 //!
 //! The crate `tracer-ebpf` is two things: a library with the layout shared with the kernel and every decision of the
@@ -44,9 +46,11 @@
 //! room but `cli` prints. Nothing in `detect` reads a clock: a recorded sample is judged as a live one is.
 
 pub mod agent;
+pub mod chronicle;
 pub mod cli;
 pub mod collect;
 pub mod detect;
+pub mod input;
 pub mod kernel;
 pub mod outputs;
 pub mod pools;

@@ -47,7 +47,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
 }
 
 /// What the `tracing:` line says is watched.
-fn watching(declared: usize, filtered: bool) -> String {
+pub(super) fn watching(declared: usize, filtered: bool) -> String {
     let pools = match declared {
         0 => "every balancer on this host".to_owned(),
         1 => "1 declared pool".to_owned(),
@@ -141,7 +141,7 @@ fn progress(pools: &[Judged]) {
     let _ = stderr.flush();
 }
 
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned())
 }
 

@@ -1,11 +1,13 @@
 //! The command line: what the user typed, and the exit code that answers.
 
 mod check;
+mod config;
 mod demo;
 mod doctor;
 mod exit;
 mod options;
 mod stop;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use exit::{Exit, Failure};
@@ -21,6 +23,7 @@ use std::process::ExitCode;
         tracer check                        watch what this host's balancers do, say whether it is even\n  \
         tracer check --pools pools.toml     against the shares that you expect\n  \
         tracer check --balancer haproxy --port 8080 --for 30s --json\n  \
+        tracer watch --pools pools.toml     the same for good: a line whenever a verdict changes, --json for programs\n  \
         tracer doctor                       what this host supports\n  \
         tracer demo                         see it find a planted fault\n\n\
         Exit codes: 0 balanced or done; 1 a finding; 2 usage or input error; 3 insufficient evidence; 4 this host cannot be \
@@ -35,6 +38,8 @@ struct Arguments {
 enum Command {
     /// Watch, print the verdict with its evidence, exit with it
     Check(check::Arguments),
+    /// Watch for good: a line for each change of a verdict, as text or JSON
+    Watch(watch::CommandLine),
     /// What this host supports, program by program, and why not
     Doctor(doctor::Arguments),
     /// A tiny balancer on loopback, misconfigured on purpose and traced for real
@@ -48,6 +53,7 @@ pub fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let run = AssertUnwindSafe(|| match command {
         Command::Check(arguments) => check::run(arguments),
+        Command::Watch(arguments) => watch::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     });
@@ -66,7 +72,11 @@ pub fn main() -> ExitCode {
 /// Runs a command's future on this thread: it owns the kernel objects and the tick.
 fn block_on(future: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Internal(error.into()))?.block_on(future)
+    let runtime = runtime.map_err(|error| Failure::Internal(error.into()))?;
+    let result = runtime.block_on(future);
+    // A name that is still being looked up, or a reader that does not read, keeps nobody from ending.
+    runtime.shutdown_background();
+    result
 }
 
 #[cfg(test)]

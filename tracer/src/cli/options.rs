@@ -1,23 +1,23 @@
 //! Options that several commands share, and their values.
 
 use super::exit::Failure;
+use crate::input::{InputError, read_file};
 use crate::kernel;
-use crate::pools::{
-    BackendRange, DeclaredPool, Filter, Pools, parse_pools_file, read_pools_file, system_resolver,
-};
+use crate::pools::{BackendRange, Filter, Pools, PoolsFile, parse_pools_file, system_resolver};
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use nix::sys::statfs::NSFS_MAGIC;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Which connections, and what is expected of them.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone, Debug, PartialEq)]
 pub(super) struct PoolOptions {
     /// Pools with the shares you expect (TOML)
     #[arg(long, value_name = "FILE")]
-    pools: Option<PathBuf>,
+    pub(super) pools: Option<PathBuf>,
     /// Only pools of the pools file: nothing that is merely seen is judged or listed
-    #[arg(long, requires = "pools")]
+    #[arg(long)]
     declared_only: bool,
     /// Only this balancer: its command, unit, container or cgroup path
     #[arg(long, value_name = "NAME")]
@@ -29,37 +29,65 @@ pub(super) struct PoolOptions {
     #[arg(long, value_name = "CIDR[:PORT]")]
     backend: Option<BackendRange>,
     /// Only this network namespace: `self`, or a path such as /proc/PID/ns/net or /run/netns/NAME
-    #[arg(long, value_name = "self|PATH")]
-    netns: Option<PathBuf>,
+    #[arg(long, value_name = "self|PATH",
+        value_parser = PathBufValueParser::new().try_map(|path| NetworkNamespace::at(&path)))]
+    netns: Option<NetworkNamespace>,
+}
+
+/// A line for each problem in a file that was named.
+pub(super) fn lines(problems: &[InputError]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
 }
 
 impl PoolOptions {
-    /// The filter that the options describe.
-    fn filter(&self) -> Result<Filter, Failure> {
-        let netns = self.netns.as_deref().map(netns_inode).transpose()?;
-        Ok(Filter { balancer: self.balancer.clone(), port: self.port, backend: self.backend, netns })
-    }
-
     /// What sorts samples into pools.
     pub(super) fn pools(&self) -> Result<Pools, Failure> {
-        let pools = Pools::new(self.declared()?, self.filter()?);
-        Ok(if self.declared_only { pools.declared_only() } else { pools })
+        let resolve = |file: PoolsFile| file.resolve(system_resolver).map_err(|problems| lines(&problems));
+        let file = self.file().map_err(Failure::Input)?;
+        let declared = file.map(resolve).transpose().map_err(Failure::Input)?;
+        Ok(self.pools_of(declared.unwrap_or_default()))
     }
 
-    /// The declared pools, host names resolved.
-    fn declared(&self) -> Result<Vec<DeclaredPool>, Failure> {
-        let Some(path) = &self.pools else { return Ok(Vec::new()) };
-        let bytes = read_pools_file(path).map_err(|error| Failure::Input(vec![error.to_string()]))?;
-        let lines = |errors: Vec<crate::pools::PoolsFileError>| {
-            Failure::Input(errors.iter().map(ToString::to_string).collect())
+    /// What sorts samples into these pools, and into what is seen besides.
+    pub(super) fn pools_of(&self, declared: Vec<crate::pools::DeclaredPool>) -> Pools {
+        let pools = Pools::new(declared, self.filter());
+        if self.declared_only { pools.declared_only() } else { pools }
+    }
+
+    /// Whether the same is looked at, whatever is expected of it.
+    pub(super) fn selects_the_same(&self, other: &Self) -> bool {
+        Self { pools: other.pools.clone(), ..self.clone() } == *other
+    }
+
+    /// The pools file, its host names not resolved; `None` when none was named.
+    ///
+    /// # Errors
+    /// A line for each problem.
+    pub(super) fn file(&self) -> Result<Option<PoolsFile>, Vec<String>> {
+        let Some(path) = &self.pools else {
+            // Not clap's business: the flags may come from a file and from the command line.
+            if self.declared_only {
+                return Err(vec!["--declared-only needs pools that are declared: add --pools FILE".into()]);
+            }
+            return Ok(None);
         };
-        let file = parse_pools_file(&path.display().to_string(), &bytes).map_err(lines)?;
-        file.resolve(system_resolver).map_err(lines)
+        let bytes = read_file(path, "pools file").map_err(|problem| lines(&[problem]))?;
+        let file = parse_pools_file(&path.display().to_string(), &bytes);
+        file.map(Some).map_err(|problems| lines(&problems))
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            balancer: self.balancer.clone(),
+            port: self.port,
+            backend: self.backend,
+            netns: self.netns.map(|netns| netns.0),
+        }
     }
 }
 
 /// How much is counted at once, and so how much memory is taken.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bounds {
     /// Pairs of balancer and backend with counters of their own; the rest counts together
     #[arg(long, value_name = "N", default_value_t = kernel::Settings::default().max_backends,
@@ -72,27 +100,37 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
+    /// The flags that say something else.
+    pub(super) fn unlike(&self, other: &Self) -> Vec<&'static str> {
+        let mut flags = Vec::new();
+        if self.max_backends != other.max_backends {
+            flags.push("max-backends");
+        }
+        if self.max_connections != other.max_connections {
+            flags.push("max-connections");
+        }
+        flags
+    }
+
     pub(super) fn settings(&self) -> kernel::Settings {
         kernel::Settings { max_backends: self.max_backends, max_connections: self.max_connections }
     }
 }
 
 /// Inode number of a network namespace, which is what the kernel names it by.
-fn netns_inode(path: &Path) -> Result<u32, Failure> {
-    let file = if path == Path::new("self") { Path::new("/proc/self/ns/net") } else { path };
-    let complain = |what: String| Failure::Input(vec![format!("--netns {}: {what}", path.display())]);
-    let is_namespace =
-        nix::sys::statfs::statfs(file).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
-    let found = std::fs::metadata(file).map_err(|error| {
-        complain(format!("{error}; give `self`, or a file such as /proc/PID/ns/net or /run/netns/NAME"))
-    })?;
-    let inode = u32::try_from(found.ino()).ok().filter(|_| is_namespace);
-    inode.ok_or_else(|| {
-        complain(
-            "this file is no namespace; give `self`, or a file such as /proc/PID/ns/net or /run/netns/NAME"
-                .into(),
-        )
-    })
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NetworkNamespace(u32);
+
+impl NetworkNamespace {
+    fn at(path: &Path) -> Result<Self, String> {
+        const REMEDY: &str = "give `self`, or a file such as /proc/PID/ns/net or /run/netns/NAME";
+        let file = if path == Path::new("self") { Path::new("/proc/self/ns/net") } else { path };
+        let found = std::fs::metadata(file).map_err(|error| format!("{error}; {REMEDY}"))?;
+        let is_namespace =
+            nix::sys::statfs::statfs(file).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
+        let inode = u32::try_from(found.ino()).ok().filter(|_| is_namespace);
+        inode.map(Self).ok_or_else(|| format!("this file is no namespace; {REMEDY}"))
+    }
 }
 
 /// `30s`, `2m`, `1h 30m`: more than nothing.
@@ -122,9 +160,9 @@ mod tests {
 
     #[test]
     fn a_namespace_is_named_by_its_inode() {
-        let own = netns_inode(Path::new("self")).unwrap();
-        assert_eq!(netns_inode(Path::new("/proc/self/ns/net")).unwrap(), own);
-        assert!(netns_inode(Path::new("/nowhere")).is_err());
-        assert!(netns_inode(Path::new("/proc/self/status")).is_err(), "a file that is no namespace");
+        let at = |path| NetworkNamespace::at(Path::new(path));
+        assert_eq!(at("/proc/self/ns/net").unwrap(), at("self").unwrap());
+        assert!(at("/nowhere").is_err());
+        assert!(at("/proc/self/status").is_err(), "a file that is no namespace");
     }
 }

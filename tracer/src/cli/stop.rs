@@ -17,9 +17,14 @@ impl Stop {
 
     /// Waits until told. Safe to drop while it waits.
     pub(super) async fn told(&mut self) {
+        self.told_by().await;
+    }
+
+    /// The same, and gives the signal's name.
+    pub(super) async fn told_by(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
         }
     }
 }

@@ -20,6 +20,7 @@ mod report;
 mod retirement;
 mod snapshot;
 mod support;
+mod vanished;
 
 pub use balancer::Balancer;
 pub use error::KernelError;

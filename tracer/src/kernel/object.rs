@@ -10,6 +10,7 @@ use super::offsets::{self, Need};
 use super::report::{Intent, Outcome, PROGRAMS, ProgramReport};
 use super::retirement::{Act, Retirement, Sight};
 use super::snapshot::{Reading, Snapshot, backend};
+use super::vanished::{Balance, Bounds, Vanished};
 use super::{bpf, capabilities};
 use aya::maps::{HashMap, Map, Queue};
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
@@ -18,6 +19,7 @@ use std::fs;
 use std::mem::offset_of;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
+use tracer_ebpf::transition::CAUSES;
 use tracer_ebpf::{Cell, CellKey, OVERFLOW_SLOT, Offsets, Slot, SweepEnd, Uncounted, maps, programs};
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-object"));
@@ -52,6 +54,13 @@ impl Default for Settings {
     }
 }
 
+/// What one sweep and one reading after it found.
+struct Look {
+    sweep: Option<SweepEnd>,
+    cells: Vec<(Slot, Cell)>,
+    losses: Vec<(Slot, Bounds)>,
+}
+
 /// The programs, attached and counting. Dropped, it leaves nothing in the kernel: programs, links and maps are held by
 /// this process's descriptors only, and so go with it however it ends.
 pub struct Tracer {
@@ -65,6 +74,7 @@ pub struct Tracer {
     sweep_end: Mapped<SweepEnd>,
     balancers: Balancers,
     retirement: Retirement,
+    vanished: Vanished,
     memory: Memory,
     reports: Vec<ProgramReport>,
     #[cfg(debug_assertions)]
@@ -165,6 +175,7 @@ impl Tracer {
             adoption: Adoption::default(),
             balancers: Balancers::new(),
             retirement: Retirement::new(settings.max_backends),
+            vanished: Vanished::default(),
             reports,
         })
     }
@@ -211,18 +222,22 @@ impl Tracer {
     pub fn read(&mut self) -> Snapshot {
         #[cfg(debug_assertions)]
         self.log.iter_mut().for_each(aya_log::EbpfLogger::flush);
-        let sweep = self.sweep();
-        let mut readings = Vec::new();
-        for index in FIRST_SLOT..=self.settings.max_backends {
-            let place = index as usize;
-            if self.cells.word(place, offset_of!(Cell, attempts)) == 0
-                && self.cells.word(place, offset_of!(Cell, adopted)) == 0
-            {
+        let mut look = self.look();
+        if self.vanished.is_news(&look.losses) {
+            let again = self.look();
+            self.vanished.confirm(&look.losses, &again.losses);
+            look = again;
+        }
+        let taken = Instant::now();
+        let mut overflow = Cell::EMPTY;
+        let mut readings = Vec::with_capacity(look.cells.len());
+        for (slot, mut cell) in look.cells {
+            self.vanished.make_up(slot, &mut cell);
+            if slot.index == OVERFLOW_SLOT {
+                overflow = cell;
                 continue;
             }
-            let cell = self.cells.get(place);
             let balancer = self.balancers.resolve(&cell.key, cell.last_pid);
-            let slot = Slot { index, generation: cell.generation };
             readings.push(Reading {
                 balancer,
                 backend: backend(cell.key.address, cell.key.port),
@@ -230,12 +245,56 @@ impl Tracer {
                 cell,
             });
         }
-        let taken = Instant::now();
-        if let Some(end) = sweep {
+        if let Some(end) = look.sweep {
             self.retire(&readings, end);
         }
-        let overflow = self.cells.get(OVERFLOW_SLOT as usize);
-        Snapshot { taken, readings, overflow, uncounted: self.uncounted.get(0), sweep }
+        Snapshot { taken, readings, overflow, uncounted: self.uncounted.get(0), sweep: look.sweep }
+    }
+
+    /// One sweep, and every cell in use after it.
+    fn look(&self) -> Look {
+        let before: Vec<(u32, Balance)> = (OVERFLOW_SLOT..=self.settings.max_backends)
+            .filter(|&index| self.is_used(index))
+            .map(|index| (index, self.balance(index)))
+            .collect();
+        let sweep = self.sweep();
+        let mut cells = Vec::with_capacity(before.len());
+        let mut losses = Vec::new();
+        let mut before = before.into_iter().peekable();
+        for index in OVERFLOW_SLOT..=self.settings.max_backends {
+            let earlier = before.next_if(|(place, _)| *place == index);
+            if earlier.is_none() && !self.is_used(index) {
+                continue;
+            }
+            let cell = self.cells.get(index as usize);
+            let slot = Slot { index, generation: cell.generation };
+            if let (Some((_, earlier)), Some(end)) = (earlier, sweep) {
+                losses.push((slot, Bounds::new(earlier, &cell, end.session)));
+            }
+            cells.push((slot, cell));
+        }
+        Look { sweep, cells, losses }
+    }
+
+    fn is_used(&self, index: u32) -> bool {
+        let word = |offset| self.cells.word(index as usize, offset);
+        word(offset_of!(Cell, attempts)) != 0 || word(offset_of!(Cell, adopted)) != 0
+    }
+
+    /// Without copying the whole cell. What has come is read before what has gone, so that it is never ahead.
+    fn balance(&self, index: u32) -> Balance {
+        let word = |offset| self.cells.word(index as usize, offset);
+        let attempts = word(offset_of!(Cell, attempts));
+        let established = word(offset_of!(Cell, established));
+        let connections = established + word(offset_of!(Cell, adopted));
+        let failed: u64 =
+            (0..CAUSES).map(|cause| word(offset_of!(Cell, failed) + cause * size_of::<u64>())).sum();
+        Balance {
+            attempts: attempts.saturating_sub(word(offset_of!(Cell, untracked))),
+            outcomes: established + failed,
+            connections,
+            closed: word(offset_of!(Cell, closed)),
+        }
     }
 
     /// Makes room for other backends, when there is little left.

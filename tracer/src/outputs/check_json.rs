@@ -5,7 +5,7 @@ use super::escape;
 use crate::agent::Judged;
 use crate::collect::{Counters, Failures, Histogram, Stock, Uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
-use crate::pools::{ExpectedSource, MemberSample};
+use crate::pools::{ExpectedSource, MemberSample, PoolSample};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ struct Check<'a> {
 
 /// A pool that is judged.
 #[derive(Serialize)]
-struct Pool<'a> {
+pub(super) struct Pool<'a> {
     name: &'a str,
     balancer: Option<&'a str>,
     source: &'a str,
@@ -123,11 +123,14 @@ pub fn render(report: &CheckReport) -> serde_json::Result<String> {
     Ok(text)
 }
 
-fn judged(pool: &Judged) -> Option<Pool<'_>> {
-    let assessment: &Assessment = pool.assessment.as_ref()?;
-    let identity = &pool.sample.pool;
-    let members = pool.sample.members.iter().zip(&assessment.members);
-    Some(Pool {
+pub(super) fn judged(judged: &Judged) -> Option<Pool<'_>> {
+    Some(pool(&judged.sample, judged.assessment.as_ref()?))
+}
+
+pub(super) fn pool<'a>(sample: &'a PoolSample, assessment: &'a Assessment) -> Pool<'a> {
+    let identity = &sample.pool;
+    let members = sample.members.iter().zip(&assessment.members);
+    Pool {
         name: &identity.name,
         balancer: identity.balancer.as_deref(),
         source: &identity.source,
@@ -140,9 +143,9 @@ fn judged(pool: &Judged) -> Option<Pool<'_>> {
         summary: &assessment.summary,
         since: assessment.since_seconds.map(timestamp),
         since_start: assessment.since_start,
-        note: pool.sample.note.as_deref(),
+        note: sample.note.as_deref(),
         members: members.map(|(sample, found)| member(sample, found)).collect(),
-    })
+    }
 }
 
 fn member(sample: &MemberSample, found: &MemberAssessment) -> Member {
@@ -208,7 +211,7 @@ fn quantiles(histogram: &Histogram) -> Option<Quantiles> {
 }
 
 /// As many digits as mean something.
-fn rounded(value: f64, steps: f64) -> f64 {
+pub(super) fn rounded(value: f64, steps: f64) -> f64 {
     (value * steps).round() / steps
 }
 

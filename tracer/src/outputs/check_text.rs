@@ -156,7 +156,7 @@ fn attempts(pool: &Judged) -> u64 {
     pool.sample.members.iter().map(|member| member.total.attempts).sum()
 }
 
-fn uncounted(uncounted: &Uncounted) -> Option<String> {
+pub(super) fn uncounted(uncounted: &Uncounted) -> Option<String> {
     let mut parts = Vec::new();
     if uncounted.backends > 0 {
         parts.push(format!(

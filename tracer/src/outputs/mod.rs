@@ -5,8 +5,15 @@ mod check_json;
 mod check_text;
 mod doctor;
 pub mod escape;
+mod event_json;
+#[cfg(test)]
+mod event_tests;
+mod event_text;
+mod totals;
 
 pub use check::CheckReport;
 pub use check_json::render as check_json;
 pub use check_text::render as check_text;
 pub use doctor::{json as doctor_json, text as doctor_text};
+pub use event_json::render as event_json;
+pub use event_text::render as event_text;

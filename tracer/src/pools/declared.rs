@@ -2,7 +2,7 @@
 
 use super::Method;
 use super::address::{MemberAddress, canonical};
-use super::problem::{PoolsFileError, Position};
+use crate::input::{InputError, Position};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -35,6 +35,12 @@ pub struct DeclaredMember {
 }
 
 impl DeclaredPool {
+    /// Whether it declares the same, wherever it is written.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        Self { source: other.source.clone(), ..self.clone() } == *other
+    }
+
     /// The share of new connections each member should get, in the order of the members; all 0 when no member has a
     /// weight.
     #[must_use]
@@ -100,7 +106,7 @@ impl PoolsFile {
     pub fn resolve(
         &self,
         mut resolver: impl FnMut(&str, u16) -> io::Result<Vec<SocketAddr>>,
-    ) -> Result<Vec<DeclaredPool>, Vec<PoolsFileError>> {
+    ) -> Result<Vec<DeclaredPool>, Vec<InputError>> {
         let mut problems = Vec::new();
         let mut pools = Vec::new();
         for written in &self.pools {
@@ -116,7 +122,7 @@ impl PoolsFile {
                         members
                             .extend(addresses.into_iter().map(|backend| DeclaredMember { backend, weight }));
                     }
-                    Err(message) => problems.push(PoolsFileError {
+                    Err(message) => problems.push(InputError {
                         file: self.file.clone(),
                         line: member.at.line,
                         column: member.at.column,

@@ -109,6 +109,12 @@ impl Pools {
         self.declared.len()
     }
 
+    /// The declared pools, in their order.
+    #[must_use]
+    pub fn declared(&self) -> &[DeclaredPool] {
+        &self.declared
+    }
+
     /// Whether a filter selects what is looked at.
     #[must_use]
     pub fn is_filtered(&self) -> bool {

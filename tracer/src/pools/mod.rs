@@ -1,8 +1,7 @@
 //! Which backends belong together, and what each should get.
 //!
 //! Pools are declared (a pools file: [`parse_pools_file`], then [`PoolsFile::resolve`]) or discovered. [`Pools`] sorts
-//! the backends of every [`crate::collect::Sample`] into them. Pure, but for [`read_pools_file`] and
-//! [`system_resolver`].
+//! the backends of every [`crate::collect::Sample`] into them. Pure, but for [`system_resolver`].
 #![forbid(unsafe_code)]
 
 mod address;
@@ -15,8 +14,6 @@ mod grouping;
 mod health_checks;
 mod matching;
 mod pools_file;
-mod problem;
-mod read_file;
 mod regularity;
 mod sample;
 mod sorted;
@@ -29,6 +26,4 @@ pub use declared::{DeclaredMember, DeclaredPool, PoolsFile, system_resolver};
 pub use filter::{BackendRange, BackendRangeError, Filter};
 pub use grouping::Pools;
 pub use pools_file::parse_pools_file;
-pub use problem::PoolsFileError;
-pub use read_file::read_pools_file;
 pub use sample::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};

@@ -3,10 +3,9 @@
 use super::Method;
 use super::address::{MemberAddress, parse_address};
 use super::declared::{PoolsFile, WrittenMember, WrittenPool};
-use super::problem::{PoolsFileError, Position, Positions};
+use crate::input::{InputError, Position, Positions, toml_problem, utf8};
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -47,7 +46,7 @@ struct Member {
 ///
 /// # Errors
 /// Every problem found, in the order of the text; never an empty list.
-pub fn parse_pools_file(file: &str, bytes: &[u8]) -> Result<PoolsFile, Vec<PoolsFileError>> {
+pub fn parse_pools_file(file: &str, bytes: &[u8]) -> Result<PoolsFile, Vec<InputError>> {
     let mut reader = Reader { file, bytes, positions: Positions::new(bytes), problems: Vec::new() };
     let pools = reader.read();
     reader.problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -58,12 +57,8 @@ pub fn parse_pools_file(file: &str, bytes: &[u8]) -> Result<PoolsFile, Vec<Pools
     }
 }
 
-/// The TOML parser's message in this file's words, on one line.
-fn explain(message: &str) -> String {
-    let message = message.lines().map(str::trim).collect::<Vec<_>>().join("; ");
-    if message == "duplicate key" {
-        return "this key is there twice: keep one".into();
-    }
+/// The TOML parser's message in this file's words.
+fn explain(message: String) -> String {
     [
         ("expected f64", "expected a number such as 2 or 0.5"),
         ("expected a boolean", "expected true or false"),
@@ -79,18 +74,13 @@ struct Reader<'a> {
     file: &'a str,
     bytes: &'a [u8],
     positions: Positions<'a>,
-    problems: Vec<PoolsFileError>,
+    problems: Vec<InputError>,
 }
 
 impl Reader<'_> {
     fn problem(&mut self, offset: usize, message: impl Into<String>) {
         let Position { line, column } = self.position(offset);
-        self.problems.push(PoolsFileError {
-            file: self.file.to_owned(),
-            line,
-            column,
-            message: message.into(),
-        });
+        self.problems.push(InputError { file: self.file.to_owned(), line, column, message: message.into() });
     }
 
     fn position(&mut self, offset: usize) -> Position {
@@ -98,18 +88,16 @@ impl Reader<'_> {
     }
 
     fn read(&mut self) -> Vec<WrittenPool> {
-        let text = match std::str::from_utf8(self.bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                self.problem(error.valid_up_to(), "is not UTF-8 from here on: save the file as UTF-8");
-                return Vec::new();
-            }
-        };
-        let document: Document = match toml::from_str(text) {
+        let parsed = utf8(self.bytes).and_then(|text| {
+            toml::from_str(text).map_err(|error| {
+                let (offset, message) = toml_problem(&error);
+                (offset, explain(message))
+            })
+        });
+        let document: Document = match parsed {
             Ok(document) => document,
-            Err(error) => {
-                let offset = error.span().unwrap_or(Range { start: 0, end: 0 }).start;
-                self.problem(offset, explain(error.message()));
+            Err((offset, message)) => {
+                self.problem(offset, message);
                 return Vec::new();
             }
         };

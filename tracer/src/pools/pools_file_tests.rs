@@ -20,7 +20,7 @@ fn resolver(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect())
 }
 
-fn load(name: &str, bytes: &[u8]) -> Result<Vec<DeclaredPool>, Vec<PoolsFileError>> {
+fn load(name: &str, bytes: &[u8]) -> Result<Vec<DeclaredPool>, Vec<InputError>> {
     parse_pools_file(name, bytes)?.resolve(resolver)
 }
 

@@ -1,9 +1,9 @@
-//! What is wrong with a pools file, and where.
+//! What is wrong with a file that the user wrote, and where.
 
-/// A problem in a pools file: place, what is wrong, and the remedy.
+/// A problem in a file that the user wrote: place, what is wrong, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", self.place())]
-pub struct PoolsFileError {
+pub struct InputError {
     /// The file as it was named.
     pub file: String,
     /// Line, from 1; 0 when the file as a whole is the problem (missing, a directory, too large).
@@ -14,9 +14,9 @@ pub struct PoolsFileError {
     pub message: String,
 }
 
-impl PoolsFileError {
+impl InputError {
     /// A problem of the file as a whole.
-    pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn of_file(file: &str, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line: 0, column: 0, message: message.into() }
     }
 
@@ -31,14 +31,14 @@ impl PoolsFileError {
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 /// Turns byte offsets of a text into places; fast when they are asked for in order, even in one very long line.
 #[derive(Debug)]
-pub(super) struct Positions<'a> {
+pub(crate) struct Positions<'a> {
     text: &'a [u8],
     line_starts: Vec<usize>,
     /// The last place given, with its offset.
@@ -46,14 +46,14 @@ pub(super) struct Positions<'a> {
 }
 
 impl<'a> Positions<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
         let newlines = text.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(offset, _)| offset + 1)).collect();
         Self { text, line_starts, last: (0, Position { line: 1, column: 1 }) }
     }
 
     /// Where the byte `offset` is, the end of the text for what is beyond. Bytes that are no UTF-8 count as characters.
-    pub(super) fn of(&mut self, offset: usize) -> Position {
+    pub(crate) fn of(&mut self, offset: usize) -> Position {
         let offset = offset.min(self.text.len());
         let line = self.line_starts.partition_point(|&start| start <= offset);
         let (last_offset, last) = self.last;
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_place_first() {
-        let mut error = PoolsFileError::of_file("pools.toml", "no such file");
+        let mut error = InputError::of_file("pools.toml", "no such file");
         assert_eq!(error.to_string(), "pools.toml: no such file");
         (error.line, error.column) = (3, 14);
         assert_eq!(error.to_string(), "pools.toml:3:14: no such file");

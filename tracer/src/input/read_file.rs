@@ -1,39 +1,40 @@
-//! Reading a pools file: the only place of this room that opens one.
+//! Reading a file that the user named.
 
-use super::problem::PoolsFileError;
+use super::InputError;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// No pools file of a real balancer comes near this.
+/// No file that somebody wrote comes near this.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The bytes of a regular file of at most 16 MiB; never blocks on anything that is not one.
+/// The bytes of a regular file of at most 16 MiB; never blocks on anything that is not one. `noun` is what the file is to
+/// the user (`pools file`).
 ///
 /// # Errors
 /// When there is no such file, it may not be read, is not a regular file, or is too large.
-pub fn read_pools_file(path: &Path) -> Result<Vec<u8>, PoolsFileError> {
+pub fn read_file(path: &Path, noun: &str) -> Result<Vec<u8>, InputError> {
     let name = path.display().to_string();
-    let fail = |message: String| PoolsFileError::of_file(&name, message);
+    let fail = |message: String| InputError::of_file(&name, message);
     let unreadable = |error: io::Error| fail(explain(&error));
-    refuse_other_than_file(&fs::metadata(path).map_err(unreadable)?).map_err(fail)?;
+    refuse_other_than_file(&fs::metadata(path).map_err(unreadable)?, noun).map_err(fail)?;
     // Looked at again once open: what was a file a moment ago may be a FIFO now, and O_NONBLOCK does not wait for it.
     let file: File = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(unreadable)?;
-    refuse_other_than_file(&file.metadata().map_err(unreadable)?).map_err(fail)?;
+    refuse_other_than_file(&file.metadata().map_err(unreadable)?, noun).map_err(fail)?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(fail("is larger than 16 MiB, which no pools file is: name the right file".into()));
+        return Err(fail(format!("is larger than 16 MiB, which no {noun} is: name the right file")));
     }
     Ok(bytes)
 }
 
-fn refuse_other_than_file(metadata: &Metadata) -> Result<(), String> {
+fn refuse_other_than_file(metadata: &Metadata, noun: &str) -> Result<(), String> {
     let kind = metadata.file_type();
     if kind.is_file() {
         return Ok(());
@@ -47,7 +48,7 @@ fn refuse_other_than_file(metadata: &Metadata) -> Result<(), String> {
     } else {
         "a device"
     };
-    Err(format!("is {what}, not a file: name the pools file itself"))
+    Err(format!("is {what}, not a file: name the {noun} itself"))
 }
 
 fn explain(error: &io::Error) -> String {
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     fn message(path: &Path) -> String {
-        let error = read_pools_file(path).unwrap_err();
+        let error = read_file(path, "pools file").unwrap_err();
         assert_eq!((error.line, error.column), (0, 0));
         assert!(error.to_string().starts_with(&format!("{}: ", path.display())));
         error.message
@@ -87,10 +88,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pools.toml");
         fs::write(&path, "text").unwrap();
-        assert_eq!(read_pools_file(&path).unwrap(), b"text");
+        assert_eq!(read_file(&path, "pools file").unwrap(), b"text");
         let file = File::create(&path).unwrap();
         file.set_len(MAX_BYTES).unwrap();
-        assert_eq!(read_pools_file(&path).unwrap().len() as u64, MAX_BYTES);
+        assert_eq!(read_file(&path, "pools file").unwrap().len() as u64, MAX_BYTES);
         file.set_len(MAX_BYTES + 1).unwrap();
         assert!(message(&path).contains("larger than 16 MiB"));
     }

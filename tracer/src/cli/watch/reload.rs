@@ -1,0 +1,156 @@
+//! Reading files and names again while the tick goes on: on SIGHUP everything, the pools file when it changes, host names
+//! now and then. What cannot be read leaves everything as it was.
+
+use super::declarations::{Declarations, Stamp};
+use super::{Arguments, CommandLine};
+use crate::chronicle::{Cause, PoolsChanged};
+use crate::pools::{DeclaredPool, Pools};
+use std::time::{Duration, Instant};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// How often host names are resolved again.
+const NAMES_EVERY: Duration = Duration::from_secs(30);
+
+type Read = Result<Declarations, Vec<String>>;
+
+/// What came of reading again.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// What the source should take.
+    pub(super) take: Option<Take>,
+    /// What is worth telling.
+    pub(super) change: Option<PoolsChanged>,
+}
+
+/// What the source should take.
+#[derive(Debug)]
+pub(super) enum Take {
+    /// Other declared pools.
+    Declarations(Vec<DeclaredPool>),
+    /// Other filters.
+    Selection(Box<Pools>),
+}
+
+/// Knows what was read last, and reads it again.
+pub(super) struct Reloader {
+    typed: CommandLine,
+    /// What was asked for at the start: some of it cannot change.
+    started: Arguments,
+    current: Declarations,
+    job: Option<(Cause, JoinHandle<Read>)>,
+    names_due: Instant,
+    /// The pools file when it was last tried.
+    seen: Option<Stamp>,
+    /// What was wrong with it then. If it is the same a tick later, it is not just being written.
+    suspected: Option<Vec<String>>,
+    /// What is wrong with files and with names at present, so that it is told once, and told when it is over.
+    file_errors: Vec<String>,
+    name_errors: Vec<String>,
+}
+
+impl Reloader {
+    pub(super) fn new(typed: CommandLine, current: Declarations) -> Self {
+        Self {
+            typed,
+            started: current.arguments.clone(),
+            job: None,
+            names_due: Instant::now() + NAMES_EVERY,
+            seen: current.stamp(),
+            suspected: None,
+            file_errors: Vec::new(),
+            name_errors: Vec::new(),
+            current,
+        }
+    }
+
+    /// Begins to read everything again, whatever is being read. Must be called within a tokio runtime.
+    pub(super) fn reload(&mut self) {
+        let typed = self.typed.clone();
+        self.begin(Cause::Reload, move || Declarations::read(&typed));
+    }
+
+    /// Looks whether something is to be read again. Must be called within a tokio runtime, once in an interval.
+    pub(super) fn tick(&mut self) -> News {
+        // A resolver that does not answer keeps no drain waiting.
+        if self.job.as_ref().is_some_and(|(cause, _)| *cause != Cause::Names) {
+            return News::default();
+        }
+        let stamp = self.current.stamp_now();
+        if stamp != self.seen {
+            self.seen = stamp;
+            self.suspected = None;
+            let current = self.current.clone();
+            self.begin(Cause::PoolsFile, move || current.read_pools_again());
+        } else if let Some(errors) = self.suspected.take() {
+            return self.failed(Cause::PoolsFile, errors);
+        } else if self.job.is_none() && self.current.has_host_names() && Instant::now() >= self.names_due {
+            self.names_due = Instant::now() + NAMES_EVERY;
+            let current = self.current.clone();
+            self.begin(Cause::Names, move || current.resolve_again());
+        }
+        News::default()
+    }
+
+    /// What is being read is no longer waited for.
+    fn begin(&mut self, cause: Cause, read: impl FnOnce() -> Read + Send + 'static) {
+        self.job = Some((cause, spawn_blocking(read)));
+    }
+
+    /// Waits until something has been read. Safe to drop while it waits.
+    pub(super) async fn done(&mut self) -> News {
+        let Some((cause, job)) = &mut self.job else { return std::future::pending().await };
+        let cause = *cause;
+        let read = job.await.unwrap_or_else(|panic| Err(vec![format!("internal error: {panic}")]));
+        self.job = None;
+        self.conclude(cause, read)
+    }
+
+    fn conclude(&mut self, cause: Cause, read: Read) -> News {
+        match read {
+            Ok(now) => self.succeeded(cause, now),
+            Err(errors) if cause == Cause::PoolsFile => {
+                self.suspected = Some(errors);
+                News::default()
+            }
+            Err(errors) => self.failed(cause, errors),
+        }
+    }
+
+    fn failed(&mut self, cause: Cause, errors: Vec<String>) -> News {
+        let standing = if cause == Cause::Names { &mut self.name_errors } else { &mut self.file_errors };
+        // Whoever asked gets an answer, even if it is the same as before.
+        let tell = cause == Cause::Reload || *standing != errors;
+        standing.clone_from(&errors);
+        News { take: None, change: tell.then(|| PoolsChanged { errors, ..PoolsChanged::by(cause) }) }
+    }
+
+    fn succeeded(&mut self, cause: Cause, now: Declarations) -> News {
+        let mut was_wrong = false;
+        if cause != Cause::Names {
+            was_wrong |= !std::mem::take(&mut self.file_errors).is_empty();
+            self.suspected = None;
+            self.seen = now.stamp();
+        }
+        if cause != Cause::PoolsFile {
+            was_wrong |= !std::mem::take(&mut self.name_errors).is_empty();
+        }
+        let before = std::mem::replace(&mut self.current, now);
+        let now = &self.current;
+        let mut change = PoolsChanged::between(cause, &before.pools, &now.pools);
+        change.selection = !before.arguments.pools.selects_the_same(&now.arguments.pools);
+        if cause == Cause::Reload {
+            change.needs_restart = now.arguments.needing_restart(&self.started);
+        }
+        let take = if change.selection {
+            Some(Take::Selection(Box::new(now.sorted())))
+        } else {
+            (before.pools != now.pools).then(|| Take::Declarations(now.pools.clone()))
+        };
+        let tell = cause == Cause::Reload || was_wrong || !change.is_empty();
+        News { take, change: tell.then_some(change) }
+    }
+}
+
+#[cfg(test)]
+#[path = "reload_tests.rs"]
+mod tests;

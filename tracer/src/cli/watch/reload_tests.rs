@@ -1,0 +1,140 @@
+use super::*;
+use clap::{Args as _, Command, FromArgMatches as _};
+use std::fs;
+use std::path::PathBuf;
+
+const ONE: &str = "[[pool]]\nname = \"app\"\nmembers = [{ address = \"10.0.0.1:80\" }]\n";
+const TWO: &str = "[[pool]]\nname = \"web\"\nmembers = [{ address = \"10.0.0.2:80\" }]\n";
+
+struct Files {
+    directory: tempfile::TempDir,
+}
+
+impl Files {
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// With a pools file that says `pools` and a configuration file that names it and says `more`.
+fn reloader(pools: &str, more: &str) -> (Files, Reloader) {
+    let files = Files { directory: tempfile::tempdir().unwrap() };
+    files.write("pools.toml", pools);
+    let path = files.directory.path().join("pools.toml");
+    let config = files.write("tracer.toml", &format!("pools = {path:?}\n{more}"));
+    let command = Arguments::augment_args(Command::new("watch"));
+    let matches = command.get_matches_from(["watch".into(), "--config".into(), config]);
+    let typed = CommandLine::from_arg_matches(&matches).unwrap();
+    let current = Declarations::read(&typed).unwrap();
+    (files, Reloader::new(typed, current))
+}
+
+impl Reloader {
+    /// Runs what has begun, as the loop does.
+    async fn news(&mut self) -> Option<PoolsChanged> {
+        self.done().await.change
+    }
+}
+
+fn names(names: &[crate::chronicle::PoolName]) -> Vec<&str> {
+    names.iter().map(|name| name.pool.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_pools_file_that_changes_is_taken_without_being_asked() {
+    let (files, mut reloader) = reloader(ONE, "");
+    assert!(reloader.tick().change.is_none() && reloader.job.is_none(), "nothing to read");
+    files.write("pools.toml", &format!("{TWO}{ONE}"));
+    assert!(reloader.tick().change.is_none());
+    let news = reloader.done().await;
+    assert!(matches!(news.take, Some(Take::Declarations(pools)) if pools.len() == 2));
+    let change = news.change.unwrap();
+    assert_eq!((change.cause, names(&change.added)), (Cause::PoolsFile, vec!["web"]));
+    assert!(change.changed.is_empty() && change.errors.is_empty());
+    reloader.tick();
+    assert!(reloader.job.is_none());
+}
+
+#[tokio::test]
+async fn a_pools_file_that_is_being_written_is_no_error_and_one_that_stays_broken_is_told_once() {
+    let (files, mut reloader) = reloader(ONE, "");
+    files.write("pools.toml", "");
+    reloader.tick();
+    assert!(reloader.news().await.is_none(), "perhaps just being written");
+    files.write("pools.toml", ONE);
+    reloader.tick();
+    assert!(reloader.news().await.is_none(), "it was");
+    files.write("pools.toml", "[[pool]]\nname = 1");
+    reloader.tick();
+    assert!(reloader.news().await.is_none());
+    let told = reloader.tick().change.unwrap();
+    assert!(told.errors[0].contains("pools.toml:2:8: "), "{told:?}");
+    assert!(reloader.tick().change.is_none() && reloader.job.is_none(), "once");
+    assert_eq!(reloader.current.pools.len(), 1, "the old pools");
+    files.write("pools.toml", ONE);
+    reloader.tick();
+    assert!(reloader.news().await.unwrap().is_empty(), "that all is well again is told");
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_reload_gets_an_answer() {
+    let (files, mut reloader) = reloader(ONE, "");
+    reloader.reload();
+    assert!(reloader.news().await.unwrap().is_empty());
+    fs::remove_file(files.directory.path().join("pools.toml")).unwrap();
+    for _ in 0..2 {
+        reloader.reload();
+        let told = reloader.news().await.unwrap();
+        assert!(told.cause == Cause::Reload && told.errors[0].contains("no such file"), "{told:?}");
+    }
+    reloader.tick();
+    assert!(reloader.news().await.is_none());
+    assert!(reloader.tick().change.is_none(), "it was told");
+}
+
+#[tokio::test]
+async fn a_reload_reads_the_configuration_and_says_what_takes_a_restart() {
+    let (files, mut reloader) = reloader(ONE, "port = 80\n");
+    let pools = files.directory.path().join("pools.toml");
+    files.write("tracer.toml", &format!("pools = {pools:?}\nport = 81\njson = true\n"));
+    reloader.tick();
+    assert!(reloader.job.is_none(), "the configuration is read when asked for only");
+    reloader.reload();
+    let news = reloader.done().await;
+    assert!(matches!(news.take, Some(Take::Selection(_))));
+    let change = news.change.unwrap();
+    assert!(change.selection && change.needs_restart == ["json"], "{change:?}");
+    files.write("tracer.toml", &format!("pools = {pools:?}\nports = 81\n"));
+    reloader.reload();
+    let told = reloader.news().await.unwrap();
+    assert!(told.errors[0].contains("tracer.toml:2:1: unknown key \"ports\""), "{told:?}");
+    assert!(reloader.current.arguments.json, "as it was");
+}
+
+#[tokio::test]
+async fn names_that_do_not_resolve_are_told_once_and_when_it_is_over() {
+    let (_files, mut reloader) = reloader(ONE, "");
+    let failure = || Err(vec!["the host name does not resolve".to_owned()]);
+    let told = reloader.conclude(Cause::Names, failure()).change.unwrap();
+    assert_eq!(told.cause, Cause::Names);
+    assert!(reloader.conclude(Cause::Names, failure()).change.is_none());
+    let current = reloader.current.clone();
+    assert!(
+        reloader.conclude(Cause::PoolsFile, Ok(current.clone())).change.is_none(),
+        "says nothing of names"
+    );
+    assert!(reloader.conclude(Cause::Names, Ok(current)).change.is_some());
+}
+
+#[tokio::test]
+async fn host_names_are_resolved_again_when_it_is_time() {
+    let (_files, mut reloader) = reloader(&ONE.replace("10.0.0.1", "localhost"), "");
+    reloader.tick();
+    assert!(reloader.job.is_none());
+    reloader.names_due = Instant::now();
+    reloader.tick();
+    assert_eq!(reloader.job.as_ref().map(|(cause, _)| *cause), Some(Cause::Names));
+    assert!(reloader.news().await.is_none(), "the same addresses");
+}

@@ -1,0 +1,10 @@
+//! Files that the user wrote: read without ever blocking on what is no file, and problems in them located.
+
+mod problem;
+mod read_file;
+mod syntax;
+
+pub use problem::InputError;
+pub(crate) use problem::{Position, Positions};
+pub use read_file::read_file;
+pub(crate) use syntax::{toml_problem, utf8};
