@@ -1,5 +1,6 @@
 //! What is tried, one file per kind of thing that connects.
 
+mod aborts;
 mod bad_input;
 mod causes;
 mod commands;

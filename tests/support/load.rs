@@ -6,6 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+/// Longer than any balancer here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What to send where.
 #[derive(Clone, Copy)]
 pub(crate) struct Load<'a> {
@@ -13,6 +16,7 @@ pub(crate) struct Load<'a> {
     per_second: u32,
     threads: usize,
     keep_alive: bool,
+    patience: Duration,
     namespace: Option<&'a Namespace>,
 }
 
@@ -29,7 +33,7 @@ pub(crate) struct Outcome {
 
 impl<'a> Load<'a> {
     pub(crate) fn on(target: SocketAddr) -> Self {
-        Self { target, per_second: 250, threads: 16, keep_alive: false, namespace: None }
+        Self { target, per_second: 250, threads: 16, keep_alive: false, patience: PATIENCE, namespace: None }
     }
 
     pub(crate) fn per_second(mut self, requests: u32) -> Self {
@@ -46,6 +50,12 @@ impl<'a> Load<'a> {
     /// One connection per thread, instead of one per request.
     pub(crate) fn keep_alive(mut self) -> Self {
         self.keep_alive = true;
+        self
+    }
+
+    /// How long a client waits for an answer before it goes away.
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -98,7 +108,7 @@ impl<'a> Load<'a> {
             None => {
                 let stream = TcpStream::connect(self.target)?;
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+                stream.set_read_timeout(Some(self.patience))?;
                 stream
             }
         };
