@@ -32,8 +32,8 @@ fn a_million_connections_are_counted_to_the_last() {
     let (_turn, block) = (turn::alone(), Block::new());
     let namespace = Namespace::new(block.name("crowd"));
     namespace.set("ipv4/ip_local_port_range", "1024 65535");
-    // Beyond these a socket is closed without TIME_WAIT, and its port is free: looking for one stays fast.
-    namespace.set("ipv4/tcp_max_tw_buckets", "50000");
+    // Of more the kernel makes no TIME_WAIT, and answers the last FIN of the other side with an RST.
+    namespace.set("ipv4/tcp_max_tw_buckets", "1000000");
     namespace.set("core/somaxconn", "65535");
     let netstat = namespace.run(Netstat::here);
     let addresses: Vec<_> = (1..=BACKENDS).map(|n| block.backend(n)).collect();

@@ -1,5 +1,6 @@
 //! What is tried, one file per kind of thing that connects.
 
+mod aborts;
 mod adoption;
 mod bad_input;
 mod bounds;

@@ -6,6 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+/// Longer than any balancer here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Says that it is over when it is dropped.
 struct Over<'a>(&'a AtomicBool);
 
@@ -22,6 +25,7 @@ pub(crate) struct Load<'a> {
     per_second: u32,
     threads: usize,
     keep_alive: bool,
+    patience: Duration,
     namespace: Option<&'a Namespace>,
 }
 
@@ -38,7 +42,7 @@ pub(crate) struct Outcome {
 
 impl<'a> Load<'a> {
     pub(crate) fn on(target: SocketAddr) -> Self {
-        Self { target, per_second: 250, threads: 16, keep_alive: false, namespace: None }
+        Self { target, per_second: 250, threads: 16, keep_alive: false, patience: PATIENCE, namespace: None }
     }
 
     pub(crate) fn per_second(mut self, requests: u32) -> Self {
@@ -55,6 +59,12 @@ impl<'a> Load<'a> {
     /// One connection per thread, instead of one per request.
     pub(crate) fn keep_alive(mut self) -> Self {
         self.keep_alive = true;
+        self
+    }
+
+    /// How long a client waits for an answer before it goes away.
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -123,7 +133,7 @@ impl<'a> Load<'a> {
             None => {
                 let stream = TcpStream::connect(self.target)?;
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+                stream.set_read_timeout(Some(self.patience))?;
                 stream
             }
         };
