@@ -48,3 +48,4 @@ pub mod detect;
 pub mod kernel;
 pub mod outputs;
 pub mod pools;
+pub mod recording;

@@ -34,7 +34,7 @@ pub(super) struct PoolOptions {
 
 impl PoolOptions {
     /// The filter that the options describe.
-    fn filter(&self) -> Result<Filter, Failure> {
+    pub(super) fn filter(&self) -> Result<Filter, Failure> {
         let netns = self.netns.as_deref().map(netns_inode).transpose()?;
         Ok(Filter { balancer: self.balancer.clone(), port: self.port, backend: self.backend, netns })
     }

@@ -1,5 +1,6 @@
 //! From cumulative readings to what happened in an interval. Pure, but for the tick driver ([`Ticker`]).
 
+mod buckets;
 mod collector;
 mod counters;
 mod sample;
@@ -7,6 +8,7 @@ mod ticker;
 
 pub use crate::kernel::Balancer;
 pub use collector::Collector;
+pub(crate) use counters::{each_cause, each_counter};
 pub use counters::{Counters, Failures, Histogram, Stock};
 pub use sample::{BackendSample, Sample, Uncounted};
 pub use ticker::{TICK, Ticker};

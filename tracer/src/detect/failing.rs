@@ -34,7 +34,7 @@ const AGES: u64 = 4096;
 const MOST_PER_BUCKET: u64 = 1 << 40;
 
 /// Attempts whose fate is known, and those that failed, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Tally {
     /// Established or failed, or all attempts where more were made.
     pub(super) tried: f64,
@@ -106,7 +106,7 @@ fn early_cancelled(ages: &Histogram, boundary_seconds: f64) -> u64 {
 }
 
 /// A finding on failures.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Failing {
     /// Since when, seconds.
     pub(super) since_seconds: f64,
@@ -118,7 +118,7 @@ pub(super) struct Failing {
     reversed: f64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Window {
     slots: Box<[Tally; SLOTS]>,
     sum: Tally,
@@ -126,7 +126,7 @@ struct Window {
 }
 
 /// Attempts and failures of a member, or of a pool, lately.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Health {
     windows: [Window; WINDOWS_SECONDS.len()],
     failing: Option<Failing>,

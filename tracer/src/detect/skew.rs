@@ -11,7 +11,7 @@ const COSTLY: usize = 1 << 15;
 const SPARED_TICKS: u64 = 16;
 
 /// A standing episode.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Skew {
     /// When the first run that raised a flag began, seconds.
     pub(super) since_seconds: f64,

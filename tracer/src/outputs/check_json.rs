@@ -3,7 +3,7 @@
 use super::check::CheckReport;
 use super::escape;
 use crate::agent::Judged;
-use crate::collect::{Failures, Histogram, Uncounted};
+use crate::collect::{Histogram, Uncounted, each_cause};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
 use crate::pools::{ExpectedSource, MemberSample};
 use serde::Serialize;
@@ -11,14 +11,14 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct Check<'a> {
     schema: &'static str,
-    host: &'a str,
-    started: String,
+    host: Option<&'a str>,
+    started: Option<String>,
     duration_seconds: f64,
     verdict: Verdict,
     pools: Vec<Pool<'a>>,
     listed: Vec<Listed<'a>>,
     unmatched: &'a [String],
-    uncounted: Uncounted,
+    uncounted: Unknowable,
 }
 
 /// A pool that is judged.
@@ -47,24 +47,60 @@ struct Member {
     expected_share: Option<f64>,
     observed_share: Option<f64>,
     share_interval: Option<[f64; 2]>,
-    attempts: u64,
-    established: u64,
-    failed: Failures,
+    attempts: Option<u64>,
+    established: Option<u64>,
+    failed: Failed,
     pending: Option<u64>,
     adopted: Option<u64>,
     live: Option<u64>,
     closing: Option<u64>,
-    closed: u64,
-    resets: u64,
-    resets_without_data: u64,
-    probes: u64,
-    sent_bytes: u64,
-    received_bytes: u64,
-    retransmits: u64,
-    syn_retransmits: u64,
+    closed: Option<u64>,
+    resets: Option<u64>,
+    resets_without_data: Option<u64>,
+    probes: Option<u64>,
+    sent_bytes: Option<u64>,
+    received_bytes: Option<u64>,
+    retransmits: Option<u64>,
+    syn_retransmits: Option<u64>,
     exchanges: Option<u64>,
     connect_seconds: Option<Quantiles>,
     response_seconds: Option<Quantiles>,
+}
+
+macro_rules! failed {
+    ($($(#[$doc:meta])* $cause:ident,)*) => {
+        #[derive(Serialize)]
+        struct Failed {
+            $($cause: Option<u64>,)*
+        }
+
+        impl Failed {
+            fn of(sample: &MemberSample) -> Self {
+                let failed = &sample.total.failed;
+                Self { $($cause: sample.recorded.known(stringify!($cause), failed.$cause),)* }
+            }
+        }
+    };
+}
+
+each_cause!(failed);
+
+/// What could not be counted where it belongs, where that is known.
+#[derive(Serialize)]
+struct Unknowable {
+    backends: Option<u64>,
+    connections: Option<u64>,
+    recursion_misses: Option<u64>,
+}
+
+impl From<Option<Uncounted>> for Unknowable {
+    fn from(uncounted: Option<Uncounted>) -> Self {
+        Self {
+            backends: uncounted.map(|uncounted| uncounted.backends),
+            connections: uncounted.map(|uncounted| uncounted.connections),
+            recursion_misses: uncounted.map(|uncounted| uncounted.recursion_misses),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -80,7 +116,7 @@ struct Listed<'a> {
     balancer: Option<&'a str>,
     source: &'a str,
     backends: usize,
-    attempts: u64,
+    attempts: Option<u64>,
     note: Option<&'a str>,
 }
 
@@ -91,14 +127,14 @@ struct Listed<'a> {
 pub fn render(report: &CheckReport) -> serde_json::Result<String> {
     let check = Check {
         schema: "tracer.check/1",
-        host: &report.host,
-        started: timestamp(report.started_seconds),
+        host: report.host.as_deref(),
+        started: report.started_seconds.map(timestamp),
         duration_seconds: rounded(report.duration_seconds, 1e3),
         verdict: report.verdict(),
         pools: report.pools.iter().filter_map(judged).collect(),
         listed: report.pools.iter().filter(|pool| pool.assessment.is_none()).map(listed).collect(),
         unmatched: &report.unmatched,
-        uncounted: report.uncounted,
+        uncounted: report.uncounted.into(),
     };
     let mut text = escape::json(&serde_json::to_string(&check)?);
     text.push('\n');
@@ -128,7 +164,10 @@ fn judged(pool: &Judged) -> Option<Pool<'_>> {
 }
 
 fn member(sample: &MemberSample, found: &MemberAssessment) -> Member {
-    let total = &sample.total;
+    let (total, recorded) = (&sample.total, &sample.recorded);
+    let known = |counter, count| recorded.known(counter, count);
+    let present = |name, count| (!recorded.unmeasured.contains(name)).then_some(count);
+    let exchanges = &recorded.total_exchanges;
     let share = |share: f64| rounded(share, 1e6);
     Member {
         backend: sample.backend.to_string(),
@@ -136,24 +175,24 @@ fn member(sample: &MemberSample, found: &MemberAssessment) -> Member {
         expected_share: found.expected_share.map(share),
         observed_share: found.observed_share.map(share),
         share_interval: found.share_interval.map(|interval| interval.map(share)),
-        attempts: total.attempts,
-        established: total.established,
-        failed: total.failed,
-        pending: sample.stock.map(|stock| stock.pending),
+        attempts: known("attempts", total.attempts),
+        established: known("established", total.established),
+        failed: Failed::of(sample),
+        pending: sample.stock.and_then(|stock| present("pending", stock.pending)),
         adopted: None,
         live: sample.stock.map(|stock| stock.live),
-        closing: sample.stock.map(|stock| stock.closing),
-        closed: total.closed,
-        resets: total.resets,
-        resets_without_data: total.resets_without_data,
-        probes: total.probes,
-        sent_bytes: total.sent_bytes,
-        received_bytes: total.received_bytes,
-        retransmits: total.retransmits,
-        syn_retransmits: total.syn_retransmits,
-        exchanges: None,
+        closing: sample.stock.and_then(|stock| present("closing", stock.closing)),
+        closed: known("closed", total.closed),
+        resets: known("resets", total.resets),
+        resets_without_data: known("resets_without_data", total.resets_without_data),
+        probes: known("probes", total.probes),
+        sent_bytes: known("sent_bytes", total.sent_bytes),
+        received_bytes: known("received_bytes", total.received_bytes),
+        retransmits: known("retransmits", total.retransmits),
+        syn_retransmits: known("syn_retransmits", total.syn_retransmits),
+        exchanges: exchanges.count,
         connect_seconds: quantiles(&total.connect_time),
-        response_seconds: None,
+        response_seconds: exchanges.response_time.as_ref().and_then(quantiles),
     }
 }
 
@@ -164,7 +203,7 @@ fn listed(pool: &Judged) -> Listed<'_> {
         balancer: identity.balancer.as_deref(),
         source: &identity.source,
         backends: pool.sample.members.len(),
-        attempts: pool.sample.members.iter().map(|member| member.total.attempts).sum(),
+        attempts: pool.sample.attempts(),
         note: pool.sample.note.as_deref(),
     }
 }
