@@ -137,6 +137,8 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<JudgeState>, 
     let judges = Vec::<JudgeState>::deserialize(deserializer)?;
     match judges.iter().find(|state| !state.judge.is_whole()) {
         None => Ok(judges),
-        Some(state) => Err(D::Error::custom(format!("the state of pool {:?} does not hold together", state.pool))),
+        Some(state) => {
+            Err(D::Error::custom(format!("the state of pool {:?} does not hold together", state.pool)))
+        }
     }
 }

@@ -72,8 +72,9 @@ impl Source {
             ("standard input".into(), Box::new(BufReader::new(io::stdin())))
         } else {
             let name = file.display().to_string();
-            let opened = File::open(file)
-                .map_err(|error| Failure::Input(vec![format!("--replay {name}: {error}; give a recording")]))?;
+            let opened = File::open(file).map_err(|error| {
+                Failure::Input(vec![format!("--replay {name}: {error}; give a recording")])
+            })?;
             (name, Box::new(BufReader::new(opened)))
         };
         let (sender, events) = mpsc::channel(AHEAD);

@@ -8,7 +8,7 @@ mod ticker;
 
 pub use crate::kernel::Balancer;
 pub use collector::Collector;
-pub(crate) use counters::{each_cause, each_counter};
 pub use counters::{Counters, Failures, Histogram, Stock};
+pub(crate) use counters::{each_cause, each_counter};
 pub use sample::{BackendSample, Sample, Uncounted};
 pub use ticker::{TICK, Ticker};

@@ -24,6 +24,7 @@ pub(super) struct Named {
     #[serde(with = "super::exact")]
     pub(super) interval: [f64; 2],
     /// Evidence when it was taken, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
 }
 

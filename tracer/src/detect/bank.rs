@@ -15,18 +15,24 @@ const CLEARING_LEAST_TICKS: f64 = 5.0;
 
 /// One test, and its run: the time since it last stood at zero.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(default)]
 pub(super) struct Test {
     /// Evidence, nats times dispersion and calibration.
+    #[serde(with = "super::exact", skip_serializing_if = "super::exact::is_nothing")]
     pub(super) height: f64,
     /// Highest of the run, nats.
+    #[serde(with = "super::exact", skip_serializing_if = "super::exact::is_nothing")]
     peak: f64,
     /// Ticks of the run.
     pub(super) ticks: u64,
     /// Connections to the member in the run.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) own: f64,
     /// Connections of the pool in the run.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) pool: f64,
     /// When the run began, seconds.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) began_seconds: f64,
 }
 
@@ -52,6 +58,7 @@ pub(super) enum Event {
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Departure {
     /// Evidence, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
     /// Connections of the pool in its run.
     pub(super) pool: f64,
@@ -62,6 +69,7 @@ struct Member {
     coefficients: [Coefficients; ALTERNATIVES],
     tests: [Test; ALTERNATIVES],
     flag: Option<Flag>,
+    #[serde(with = "super::exact")]
     reversed: f64,
     reversed_ticks: u64,
     eligible: bool,

@@ -15,6 +15,7 @@ pub(super) struct Calibration([[Level; LEVELS.len()]; ALTERNATIVES]);
 
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Level {
+    #[serde(with = "super::exact")]
     excess: f64,
     above: f64,
 }

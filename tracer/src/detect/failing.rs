@@ -35,12 +35,16 @@ const MOST_PER_BUCKET: u64 = 1 << 40;
 
 /// Attempts whose fate is known, and those that failed, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(default)]
 pub(super) struct Tally {
     /// Established or failed, or all attempts where more were made.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) tried: f64,
     /// Established, or of unknown fate: what cannot be told is not held against anybody.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) succeeded: f64,
     /// Failed, by cause.
+    #[serde(skip_serializing_if = "super::exact::are_nothing")]
     pub(super) failed: [f64; CAUSES],
 }
 
@@ -111,6 +115,7 @@ pub(super) struct Failing {
     /// Since when, seconds.
     pub(super) since_seconds: f64,
     /// Evidence, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
     /// Failure rate it has at least.
     rate: f64,

@@ -48,6 +48,7 @@ pub struct PoolJudge {
     pub(super) past: Tally,
     pub(super) margin: f64,
     /// Nats per connection that a member at twice its due would show.
+    #[serde(with = "super::exact")]
     pub(super) power: f64,
     /// Connections that speak for "balanced", and the ticks they came in.
     pub(super) watched: f64,

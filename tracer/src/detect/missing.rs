@@ -25,6 +25,7 @@ pub(super) struct Absence {
     /// Since when the member is watched, seconds.
     watched_from_seconds: f64,
     /// Evidence against what it takes, when last judged: 1 and more is enough.
+    #[serde(with = "super::exact")]
     progress: f64,
     missing: Option<Missing>,
 }
@@ -35,6 +36,7 @@ pub(super) struct Missing {
     /// When it got its last connection, or was first due one, seconds.
     pub(super) since_seconds: f64,
     /// Evidence, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
     /// Whether it failed shortly before.
     pub(super) after_failures: bool,

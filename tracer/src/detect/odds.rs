@@ -20,8 +20,10 @@ pub(super) fn tilt(share: f64, ratio: f64) -> f64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Coefficients {
     /// Per connection to the member, nats.
+    #[serde(with = "super::exact")]
     pub(super) own: f64,
     /// Per connection to another member, nats.
+    #[serde(with = "super::exact")]
     pub(super) other: f64,
 }
 

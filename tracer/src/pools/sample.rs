@@ -25,7 +25,8 @@ impl PoolSample {
     /// Attempts of all members since the start, as far as they were measured; `None` when those of nobody were.
     #[must_use]
     pub fn attempts(&self) -> Option<u64> {
-        let known = self.members.iter().map(|member| member.recorded.known("attempts", member.total.attempts));
+        let known =
+            self.members.iter().map(|member| member.recorded.known("attempts", member.total.attempts));
         let sum = |sum: Option<u64>, count: u64| Some(sum.unwrap_or(0).saturating_add(count));
         if self.members.is_empty() { Some(0) } else { known.flatten().fold(None, sum) }
     }

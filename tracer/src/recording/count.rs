@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn what_no_count_can_be_is_refused() {
-        for text in ["-1", "-0.5", "1.5", "9007199254740993", "1e300", "1e999", "\"1\"", "true", "NaN", "-1e3"] {
+        for text in
+            ["-1", "-0.5", "1.5", "9007199254740993", "1e300", "1e999", "\"1\"", "true", "NaN", "-1e3"]
+        {
             assert!(serde_json::from_str::<Count>(text).is_err(), "{text}");
         }
     }

@@ -247,7 +247,10 @@ impl SampleLine {
         let mut names = HashSet::new();
         for pool in &self.pools {
             if !names.insert((&pool.name, &pool.balancer)) {
-                return Err(format!("pool {:?} is in the line twice: one balancer's pools have names of their own", pool.name));
+                return Err(format!(
+                    "pool {:?} is in the line twice: one balancer's pools have names of their own",
+                    pool.name
+                ));
             }
         }
         let complete = self.complete;
@@ -291,10 +294,10 @@ impl PoolLine {
             }
         }
         let weighted = self.members.iter().any(|member| member.weight.is_some());
-        let unknown = self.members.iter().find(|m| !complete && m.attempts.is_none() && m.decisions.is_none());
-        let blind = unknown.map(|member| {
-            format!("not judged: the attempts of {} were not measured", member.backend.0)
-        });
+        let unknown =
+            self.members.iter().find(|m| !complete && m.attempts.is_none() && m.decisions.is_none());
+        let blind = unknown
+            .map(|member| format!("not judged: the attempts of {} were not measured", member.backend.0));
         let expected_source = self.expected_source.unwrap_or(if weighted {
             ExpectedSource::Declared
         } else {

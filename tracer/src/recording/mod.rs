@@ -51,6 +51,8 @@
 //!
 //! A tracer appends to a recording that exists, beginning with a state of its own.
 
+#[cfg(test)]
+mod continuity;
 mod count;
 mod file;
 mod line;

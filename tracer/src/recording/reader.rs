@@ -165,9 +165,9 @@ impl<R: BufRead> Replay<R> {
                 self.previous_seconds = None;
                 Ok(Some(Event::Begin { host: head.host, state }))
             }
-            Some(other) => {
-                Err(Wrong::Content(format!("the schema {other:?} is not known; known are {SAMPLE} and {STATE}")))
-            }
+            Some(other) => Err(Wrong::Content(format!(
+                "the schema {other:?} is not known; known are {SAMPLE} and {STATE}"
+            ))),
             None => Err(Wrong::Content(format!(
                 "the line names no schema: one with samples begins {{\"schema\":{SAMPLE:?},"
             ))),
@@ -177,7 +177,9 @@ impl<R: BufRead> Replay<R> {
     fn interval(&mut self, line: SampleLine) -> Result<Interval<PoolSample>, String> {
         let time = line.time;
         if !(0.0..=LATEST_SECONDS).contains(&time) {
-            return Err(format!("time is in seconds since the epoch, from 0 to {LATEST_SECONDS:e}, not {time}"));
+            return Err(format!(
+                "time is in seconds since the epoch, from 0 to {LATEST_SECONDS:e}, not {time}"
+            ));
         }
         let since = self.previous_seconds.map(|previous| time - previous);
         if let (Some(since), Some(previous)) = (since, self.previous_seconds)
@@ -190,7 +192,9 @@ impl<R: BufRead> Replay<R> {
         let interval = match line.interval_seconds.or(since) {
             None => 1.0,
             Some(seconds) if line.interval_seconds.is_none() && seconds <= 0.0 => {
-                return Err(format!("the line before has the same time, {time}, and interval_seconds is not given"));
+                return Err(format!(
+                    "the line before has the same time, {time}, and interval_seconds is not given"
+                ));
             }
             Some(seconds) if (0.0..=LATEST_SECONDS).contains(&seconds) => seconds,
             Some(seconds) => {
