@@ -6,5 +6,6 @@ mod ends;
 mod haproxy;
 mod harness;
 mod nginx;
+mod replay;
 mod sockets;
 mod steering;
