@@ -8,6 +8,9 @@
 //!  lifecycle, relief, destroy ─┐
 //!  sweep ──────────────────────┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
 //!                                         Snapshot  Sample     PoolSample  Assessment
+//!                                                                 │  ▲
+//!                                                                 ▼  │
+//!                                                               recording
 //! ```
 //!
 //! | room | takes → gives | may touch |
@@ -17,7 +20,8 @@
 //! | [`pools`] | sample and declarations → [`pools::PoolSample`]: which backends belong together, what each should get | pure, but for reading files and names |
 //! | [`detect`] | pool sample and time → [`detect::Assessment`]: the verdict | pure: no clock, no I/O |
 //! | [`outputs`] | assessments → text and JSON | nothing: gives strings |
-//! | [`agent`] | joins `pools` and `detect` | pure |
+//! | [`agent`] | joins `pools` and `detect`; gives and takes what they remember | pure |
+//! | [`recording`] | pool samples and the agent's state ↔ lines of JSON | readers and writers that it is given |
 //! | [`cli`] | arguments → exit code | terminal, signals; owns the runtime |
 //!
 //! The crate `tracer-ebpf` is two things: a library with the layout shared with the kernel and every decision of the

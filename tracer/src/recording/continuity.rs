@@ -162,7 +162,7 @@ fn the_largest_state_fits_into_a_line() {
         let mut pool = one.clone();
         let member = |index: u64| {
             let mut member = one.members[0].clone();
-            member.backend = std::net::SocketAddr::from(([10, 0, (index >> 8) as u8, index as u8], 8080));
+            member.backend = format!("10.0.{}.{}:8080", index / 256, index % 256).parse().unwrap();
             member.decisions = 900 + (tick * 7 + index * 13) % 211;
             member.delta.attempts = member.decisions;
             member.delta.established = member.decisions;
@@ -171,7 +171,19 @@ fn the_largest_state_fits_into_a_line() {
         pool.members = (0..4096).map(member).collect();
         agent.judge(vec![pool], START_SECONDS + tick as f64);
     }
-    let mut file = Vec::new();
-    Recorder::begin(&mut file, None, START_SECONDS + 600.0, &agent).unwrap();
-    println!("{} bytes", file.len());
+    Recorder::begin(Vec::new(), None, START_SECONDS + 600.0, &agent).unwrap();
+}
+
+/// Written once, by detector version 1. Whoever changes what the detector remembers changes this file and the version.
+#[test]
+fn a_state_that_was_written_by_this_version_is_restored() {
+    let file = include_bytes!("../../../tests/fixtures/replay/state.jsonl");
+    let said = replayed(file);
+    assert_eq!(said.len(), 4);
+    assert!(said.iter().all(|said| said.contains("Skewed")), "{}", said[0]);
+    let samples: Vec<&[u8]> = file.split_inclusive(|&byte| byte == b'\n').skip(1).collect();
+    assert!(
+        !replayed(&samples.concat()).iter().any(|said| said.contains("Skewed")),
+        "known from the state alone"
+    );
 }

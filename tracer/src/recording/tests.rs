@@ -275,6 +275,40 @@ fn what_is_absent_is_taken_as_unknown_and_held_against_nobody() {
     assert!(present.recorded.unmeasured.contains("pending"));
 }
 
+/// Nobody is accused of what nobody measured: half of the fields are absent, of one member or of all.
+#[test]
+fn absence_is_no_finding() {
+    let full = r#","established":20,"failed":{"refused":0},"closed":20,"live":4"#;
+    let (few, none) = (r#","failed":{"refused":0},"live":4"#, "");
+    for (method, rest, last) in [
+        ("round-robin", full, few),
+        ("round-robin", full, none),
+        ("round-robin", none, none),
+        ("round-robin", few, full),
+        ("least-connections", full, few),
+        ("least-connections", few, full),
+        ("least-connections", full, none),
+    ] {
+        let member =
+            |index: u32, fields: &str| format!(r#"{{"backend":"10.0.0.{index}:80","attempts":20{fields}}}"#);
+        let members = [member(1, rest), member(2, rest), member(3, rest), member(4, last)].join(",");
+        let line = |time: u32| {
+            format!(
+                r#"{{"schema":"tracer.sample/1","time":{time},"pools":[{{"name":"a","method":"{method}","members":[{members}]}}]}}"#
+            )
+        };
+        let text: String = (0..120).map(|time| line(time) + "\n").collect();
+        let mut agent = agent();
+        let mut verdict = None;
+        for interval in intervals(text.as_bytes()) {
+            let assessment = agent.judge(interval.pools, interval.time_seconds).remove(0).assessment.unwrap();
+            assert!(!assessment.verdict.is_finding(), "{method} {rest} {last}: {}", assessment.summary);
+            verdict = Some(assessment.verdict);
+        }
+        assert_eq!(verdict, Some(crate::detect::Verdict::Balanced), "{method} {rest} {last}");
+    }
+}
+
 #[test]
 fn weights_are_declared_by_all_or_by_nobody() {
     let pool = |members: &str, more: &str| {

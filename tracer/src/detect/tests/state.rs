@@ -1,7 +1,7 @@
 //! What is remembered can be written down and read again, and judging goes on bit for bit.
 
 use super::balancer::{Fate, Pool};
-use super::golden::{FOLDER, numbers, read, rows};
+use super::golden::{FOLDER, numbers, read};
 use super::properties::{any_members, any_method, sample};
 use crate::detect::{Assessment, PoolJudge, Settings};
 use crate::pools::Method;
@@ -37,9 +37,10 @@ fn the_reference_streams_are_judged_as_if_nothing_had_happened() {
         };
         let mut straight = PoolJudge::new(settings.clone());
         let mut interrupted = PoolJudge::new(settings);
-        for (tick, counts) in rows(&stream["counts"]).iter().enumerate() {
-            let member = |(index, (count, weight)): (usize, (&f64, &f64))| {
-                super::balancer::member(index, Some(*weight), *count as u64, Fate::Served)
+        let counts: Vec<Vec<u64>> = serde_json::from_value(stream["counts"].clone()).unwrap();
+        for (tick, counts) in counts.iter().enumerate() {
+            let member = |(index, (count, weight)): (usize, (&u64, &f64))| {
+                super::balancer::member(index, Some(*weight), *count, Fate::Served)
             };
             let members = counts.iter().zip(&weights).enumerate().map(member).collect();
             let sample = sample(members, Method::RoundRobin, true);
