@@ -11,6 +11,7 @@ mod haproxy;
 mod harness;
 mod million;
 mod nginx;
+mod replay;
 mod sockets;
 mod steering;
 mod watch;

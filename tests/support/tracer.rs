@@ -72,6 +72,11 @@ impl Tracer {
         self
     }
 
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
     /// The same command line under another program (`setpriv …`).
     pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
         let mut command = Command::new(wrapper[0]);

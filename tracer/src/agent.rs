@@ -3,6 +3,8 @@
 use crate::collect::Sample;
 use crate::detect::{Assessment, PoolJudge, Settings};
 use crate::pools::{DeclaredPool, PoolSample, Pools};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{HashMap, HashSet};
 
 /// A pool in one interval, and what is said about it.
@@ -14,11 +16,17 @@ pub struct Judged {
     pub assessment: Option<Assessment>,
 }
 
+/// Name of a pool and what its balancer is called.
+type Key = (String, Option<String>);
+
+/// Pools that are no longer in the samples are remembered until there are so many.
+const MOST_JUDGES: usize = 16_384;
+
 /// Sorts samples into pools and judges each.
 pub struct Agent {
     pools: Pools,
     settings: Settings,
-    judges: HashMap<(String, Option<String>), PoolJudge>,
+    judges: HashMap<Key, PoolJudge>,
 }
 
 impl Agent {
@@ -48,15 +56,101 @@ impl Agent {
 
     /// Judges one more interval.
     pub fn step(&mut self, sample: &Sample) -> Vec<Judged> {
-        let mut judged = Vec::new();
-        for pool in self.pools.group(sample) {
-            let assessment = pool.judged.then(|| {
-                let key = (pool.pool.name.clone(), pool.pool.balancer.clone());
-                let judge = self.judges.entry(key).or_insert_with(|| PoolJudge::new(self.settings.clone()));
-                judge.judge(&pool, sample.time_seconds)
+        let pools = self.pools.group(sample);
+        self.judge(pools, sample.time_seconds)
+    }
+
+    /// Judges one more interval of pools that are sorted out already: recorded ones. It ended at `time_seconds`.
+    pub fn judge(&mut self, pools: Vec<PoolSample>, time_seconds: f64) -> Vec<Judged> {
+        let mut judged = Vec::with_capacity(pools.len());
+        for sample in pools {
+            let assessment = sample.judged.then(|| {
+                let judge =
+                    self.judges.entry(key(&sample)).or_insert_with(|| PoolJudge::new(self.settings.clone()));
+                judge.judge(&sample, time_seconds)
             });
-            judged.push(Judged { sample: pool, assessment });
+            judged.push(Judged { sample, assessment });
+        }
+        if self.judges.len() > MOST_JUDGES {
+            let present: HashSet<Key> = judged.iter().map(|pool| key(&pool.sample)).collect();
+            self.judges.retain(|key, _| present.contains(key));
         }
         judged
+    }
+
+    /// What it remembers of every pool that it has judged: an agent that is given this goes on judging as this one
+    /// would. What the pools themselves remember (health checks, what balancers are called) is not in it.
+    #[must_use]
+    pub fn state(&self) -> AgentState {
+        let mut judges: Vec<JudgeState> = self
+            .judges
+            .iter()
+            .map(|((pool, balancer), judge)| JudgeState {
+                pool: pool.clone(),
+                balancer: balancer.clone(),
+                judge: judge.clone(),
+            })
+            .collect();
+        judges.sort_by(|a, b| (&a.pool, &a.balancer).cmp(&(&b.pool, &b.balancer)));
+        AgentState { detector: DETECTOR_VERSION, judges }
+    }
+
+    /// Goes on from what another agent remembered, and forgets what it remembered itself.
+    pub fn restore(&mut self, state: AgentState) {
+        let judges = state.judges.into_iter();
+        self.judges = judges.map(|of| ((of.pool, of.balancer), of.judge)).collect();
+    }
+}
+
+fn key(sample: &PoolSample) -> Key {
+    (sample.pool.name.clone(), sample.pool.balancer.clone())
+}
+
+/// Version of what [`AgentState`] holds. Whoever changes a structure of `detect`, or what its numbers mean, counts it
+/// up: numbers of another version say something else.
+pub const DETECTOR_VERSION: u32 = 1;
+
+/// What an [`Agent`] remembers of the pools it has judged, to be written down as JSON and restored bit for bit.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct AgentState {
+    /// First, so that a state of another version is refused for that, and not for a field that it has not.
+    #[serde(deserialize_with = "this_version")]
+    detector: u32,
+    #[serde(deserialize_with = "whole")]
+    judges: Vec<JudgeState>,
+}
+
+impl Default for AgentState {
+    /// Of an agent that has judged nothing.
+    fn default() -> Self {
+        Self { detector: DETECTOR_VERSION, judges: Vec::new() }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct JudgeState {
+    pool: String,
+    balancer: Option<String>,
+    judge: PoolJudge,
+}
+
+fn this_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let version = u32::deserialize(deserializer)?;
+    if version == DETECTOR_VERSION {
+        Ok(version)
+    } else {
+        let expected = format!("detector version {DETECTOR_VERSION}");
+        Err(D::Error::invalid_value(Unexpected::Unsigned(version.into()), &expected.as_str()))
+    }
+}
+
+/// A state that was tampered with must not make the judge reach for members that are not there.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<JudgeState>, D::Error> {
+    let judges = Vec::<JudgeState>::deserialize(deserializer)?;
+    match judges.iter().find(|state| !state.judge.is_whole()) {
+        None => Ok(judges),
+        Some(state) => {
+            Err(D::Error::custom(format!("the state of pool {:?} does not hold together", state.pool)))
+        }
     }
 }

@@ -65,8 +65,8 @@ pub enum What {
         duration_seconds: f64,
         /// Every pool at the end, judged or not.
         pools: Vec<Judged>,
-        /// What could not be counted where it belongs.
-        uncounted: Uncounted,
+        /// What could not be counted where it belongs; `None` when the recording does not say.
+        uncounted: Option<Uncounted>,
     },
 }
 
@@ -202,7 +202,7 @@ impl Told {
 
 impl Chronicle {
     /// Takes one more interval; what is worth telling of it. `time_seconds` is its end, since the epoch.
-    pub fn take(&mut self, time_seconds: f64, pools: &[Judged], uncounted: &Uncounted) -> Vec<Event> {
+    pub fn take(&mut self, time_seconds: f64, pools: &[Judged], uncounted: Option<&Uncounted>) -> Vec<Event> {
         let mut events: Vec<What> = Vec::new();
         let there: BTreeSet<PoolName> = pools.iter().map(PoolName::of).collect();
         let mut change = PoolsChanged::by(Cause::Traffic);
@@ -236,14 +236,13 @@ impl Chronicle {
             events.push(What::PoolsChanged(change));
         }
         events.extend(verdicts);
-        events.extend(self.uncounted(time_seconds, uncounted));
+        events.extend(uncounted.and_then(|total| self.uncounted(time_seconds, total)));
         events.into_iter().map(|what| Event { time_seconds, what }).collect()
     }
 
     fn uncounted(&mut self, time_seconds: f64, total: &Uncounted) -> Option<What> {
-        let before = by_reason(&self.uncounted);
-        let grown = by_reason(total).into_iter().zip(before).filter(|(now, before)| now.1 > before.1);
-        let grew: Vec<&'static str> = grown.map(|(now, _)| now.0).collect();
+        let grown = total.since(self.uncounted).by_name().filter(|(_, more)| *more > 0);
+        let grew: Vec<&'static str> = grown.map(|(name, _)| name).collect();
         let soon = self.uncounted_seconds.is_some_and(|last| time_seconds - last < UNCOUNTED_EVERY_SECONDS);
         if grew.is_empty() || soon {
             return None;
@@ -252,19 +251,6 @@ impl Chronicle {
         self.uncounted_seconds = Some(time_seconds);
         Some(What::Uncounted { total: *total, grew })
     }
-}
-
-/// Each figure with its name in JSON.
-const fn by_reason(uncounted: &Uncounted) -> [(&'static str, u64); 6] {
-    let Uncounted { backends, connections, memory, limit, undecided, recursion_misses } = *uncounted;
-    [
-        ("backends", backends),
-        ("connections", connections),
-        ("memory", memory),
-        ("limit", limit),
-        ("undecided", undecided),
-        ("recursion_misses", recursion_misses),
-    ]
 }
 
 #[cfg(test)]

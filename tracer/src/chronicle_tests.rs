@@ -38,7 +38,7 @@ fn story(intervals: impl IntoIterator<Item = Vec<Judged>>) -> Vec<String> {
     let mut chronicle = Chronicle::default();
     let mut told = Vec::new();
     for (second, pools) in (0_u32..).zip(intervals) {
-        let events = chronicle.take(f64::from(second), &pools, &Uncounted::default());
+        let events = chronicle.take(f64::from(second), &pools, Some(&Uncounted::default()));
         told.extend(events.iter().map(|event| format!("{second} {}", short(&event.what))));
     }
     told
@@ -121,7 +121,7 @@ fn what_is_not_counted_is_told_at_most_once_a_minute() {
             recursion_misses: u64::from(second.clamp(4, 150)),
             ..Uncounted::default()
         };
-        for event in chronicle.take(f64::from(second), &[], &total) {
+        for event in chronicle.take(f64::from(second), &[], Some(&total)) {
             let What::Uncounted { total, grew } = event.what else { panic!("{event:?}") };
             told.push((second, total.recursion_misses, grew));
         }

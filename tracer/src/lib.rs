@@ -8,6 +8,9 @@
 //!  lifecycle, relief, destroy ─┐
 //!  adopt, sweep ───────────────┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
 //!                                         Snapshot  Sample     PoolSample  Assessment
+//!                                                                 │  ▲
+//!                                                                 ▼  │
+//!                                                               recording
 //! ```
 //!
 //! | room | takes → gives | may touch |
@@ -16,7 +19,8 @@
 //! | [`collect`] | snapshots → [`collect::Sample`]: what happened in an interval; unknown is kept apart from zero | pure, but for the tick |
 //! | [`pools`] | sample and declarations → [`pools::PoolSample`]: which backends belong together, what each should get | pure, but for resolving names |
 //! | [`detect`] | pool sample and time → [`detect::Assessment`]: the verdict | pure: no clock, no I/O |
-//! | [`agent`] | joins `pools` and `detect` | pure |
+//! | [`agent`] | joins `pools` and `detect`; gives and takes what they remember | pure |
+//! | [`recording`] | pool samples and the agent's state ↔ lines of JSON | readers and writers that it is given |
 //! | [`chronicle`] | assessments, interval by interval → [`chronicle::Event`]: what is worth telling | pure |
 //! | [`outputs`] | assessments and events → text and JSON | nothing: gives strings |
 //! | [`input`] | files that the user wrote → bytes; where in them something is wrong | files |
@@ -54,3 +58,4 @@ pub mod input;
 pub mod kernel;
 pub mod outputs;
 pub mod pools;
+pub mod recording;

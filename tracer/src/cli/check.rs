@@ -2,25 +2,31 @@
 
 use super::exit::{Exit, Failure, print, say};
 use super::options::{Bounds, PoolOptions, duration};
+use super::source::Source;
 use super::stop::Stop;
 use crate::agent::{Agent, Judged};
-use crate::collect::{Other, Sample, Ticker, Uncounted};
 use crate::detect::{Settings, Verdict};
 use crate::kernel::Tracer;
 use crate::outputs::escape::for_terminal;
 use crate::outputs::{CheckReport, check_json, check_text};
-use crate::pools::ExpectedSource;
+use crate::pools::{ExpectedSource, Pools};
+use crate::recording::{Interval, Selection};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Watch exactly this long [default: until every verdict is certain, 60 s at most]
+    /// Watch exactly this long [default: until every verdict is certain, 60 s at most; a recording: to its end]
     #[arg(long = "for", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     length: Option<Duration>,
     /// One JSON object (schema tracer.check/1) instead of text
     #[arg(long)]
     json: bool,
+    /// Judge recorded samples (`-`: standard input) instead of what happens now. Pools and weights are those of the
+    /// recording, which knows no network namespaces; the other filters select among its pools
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pools", "declared_only", "netns"])]
+    replay: Option<PathBuf>,
     #[command(flatten)]
     pools: PoolOptions,
     #[command(flatten)]
@@ -30,6 +36,8 @@ pub(super) struct Arguments {
 /// Pools in the progress line, and its columns: it must not wrap.
 const MOST_SHOWN: usize = 3;
 const MOST_COLUMNS: usize = 78;
+/// Nobody reads it more often.
+const BETWEEN_PROGRESS: Duration = Duration::from_millis(200);
 
 /// How long to watch when nobody said.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -38,12 +46,30 @@ const LONGEST: Duration = Duration::from_secs(60);
 const STEADY_TICKS: u32 = 3;
 
 pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
-    let pools = arguments.pools.pools()?;
-    let asked = pools.is_filtered();
-    let watching = watching(pools.declared_count(), asked);
-    let agent = Agent::new(pools, Settings::default());
-    let tracer = Tracer::start(arguments.bounds.settings())?;
-    super::block_on(watch(tracer, agent, &arguments, asked, &watching))
+    match &arguments.replay {
+        Some(file) => {
+            let filter = arguments.pools.filter();
+            let agent = Agent::new(Pools::default(), Settings::default());
+            let asked = !filter.is_empty();
+            let source = Source::recording(file, agent, Selection::new(filter), arguments.length)?;
+            let what = format!("replaying: {}", file.display());
+            super::block_on(watch(source, &arguments, asked, &what))
+        }
+        None => {
+            let pools = arguments.pools.pools()?;
+            let asked = pools.is_filtered();
+            let what = format!("tracing: {}", watching(pools.declared_count(), asked));
+            let agent = Agent::new(pools, Settings::default());
+            let tracer = Tracer::start(arguments.bounds.settings())?;
+            if let Some(notice) = tracer.memory().notice() {
+                say(&notice);
+            }
+            let length = arguments.length.unwrap_or(LONGEST);
+            super::block_on(async {
+                watch(Source::kernel(tracer, agent, Some(length)), &arguments, asked, &what).await
+            })
+        }
+    }
 }
 
 /// What the `tracing:` line says is watched.
@@ -56,57 +82,45 @@ pub(super) fn watching(declared: usize, filtered: bool) -> String {
     if filtered { format!("{pools}, filtered") } else { pools }
 }
 
-async fn watch(
-    tracer: Tracer,
-    mut agent: Agent,
-    arguments: &Arguments,
-    asked: bool,
-    watching: &str,
-) -> Result<Exit, Failure> {
+async fn watch(mut source: Source, arguments: &Arguments, asked: bool, what: &str) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
-    let started = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    if let Some(notice) = tracer.memory().notice() {
-        say(&notice);
-    }
-    let mut ticker = Ticker::new(tracer, Some(arguments.length.unwrap_or(LONGEST)));
-    say(&format!("tracing: {watching}; Ctrl-C for the verdict so far"));
+    say(&format!("{what}; Ctrl-C for the verdict so far"));
+    let may_end_early = arguments.length.is_none() && arguments.replay.is_none();
     let mut certainty = Certainty::default();
-    let mut pools = Vec::new();
-    let mut uncounted = Uncounted::default();
-    let mut other = Other::default();
-    let mut take = |sample: Sample| {
-        uncounted = sample.uncounted;
-        other = sample.other.clone();
-        pools = agent.step(&sample);
-        progress(&pools);
-        certainty.reached(&pools)
-    };
+    let mut progress = Progress::default();
+    let mut last: Option<Interval<Judged>> = None;
     loop {
-        let sample = tokio::select! {
+        let interval = tokio::select! {
             biased;
             () = stop.told() => {
-                take(ticker.read());
+                last = source.now().or(last);
                 break;
             }
-            sample = ticker.next() => sample,
+            interval = source.next() => interval,
         };
-        let Some(sample) = sample else { break };
-        if take(sample) && arguments.length.is_none() {
+        // The line of the progress must not stand before the message.
+        let Some(interval) = interval.inspect_err(|_| progress.clear())? else { break };
+        progress.show(&interval.pools);
+        let certain = certainty.reached(&interval.pools);
+        last = Some(interval);
+        if certain && may_end_early {
             break;
         }
     }
-    progress(&[]);
+    progress.clear();
+    // Detached before anything is written: a reader that is slow does not keep the programs running.
+    let end = source.end();
+    let (pools, other, uncounted) =
+        last.map_or((Vec::new(), None, None), |last| (last.pools, last.other, last.uncounted));
     let report = CheckReport {
-        host: host_name(),
-        started_seconds: started.as_secs_f64(),
-        duration_seconds: ticker.elapsed().as_secs_f64(),
+        host: end.host,
+        started_seconds: end.started_seconds,
+        duration_seconds: end.duration_seconds,
         pools,
-        unmatched: agent.unmatched(),
-        other: Some(other),
+        unmatched: end.unmatched,
+        other,
         uncounted,
     };
-    // Detached before anything is written: a reader that is slow does not keep the programs running.
-    drop(ticker);
     let text = if arguments.json {
         check_json(&report).map_err(|error| Failure::Internal(error.into()))?
     } else {
@@ -116,33 +130,45 @@ async fn watch(
 }
 
 /// On a terminal, how far the check is, in one line that is written over and at last cleared.
-fn progress(pools: &[Judged]) {
-    let mut stderr = io::stderr();
-    if !stderr.is_terminal() {
-        return;
+#[derive(Default)]
+struct Progress {
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    fn show(&mut self, pools: &[Judged]) {
+        if pools.is_empty()
+            || self.shown.is_some_and(|shown| shown.elapsed() < BETWEEN_PROGRESS)
+            || !io::stderr().is_terminal()
+        {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let line: String = for_terminal(&progress(pools)).chars().take(MOST_COLUMNS).collect();
+        write_over(&line);
     }
-    let judged: Vec<_> = pools.iter().filter(|pool| pool.assessment.is_some()).collect();
-    let attempts: u64 =
-        judged.iter().flat_map(|pool| &pool.sample.members).map(|member| member.total.attempts).sum();
-    let verdicts: Vec<_> = judged
-        .iter()
-        .filter_map(|pool| {
-            Some(format!("{} {}", pool.sample.pool.name, pool.assessment.as_ref()?.verdict.as_str()))
-        })
-        .take(MOST_SHOWN)
-        .collect();
-    let line = if pools.is_empty() {
-        String::new()
-    } else {
-        format!("{attempts} connections so far; {}", verdicts.join(", "))
-    };
-    let line: String = for_terminal(&line).chars().take(MOST_COLUMNS).collect();
+
+    fn clear(&mut self) {
+        if self.shown.take().is_some() {
+            write_over("");
+        }
+    }
+}
+
+fn write_over(line: &str) {
+    let mut stderr = io::stderr();
     let _ = write!(stderr, "\r\x1b[K{line}");
     let _ = stderr.flush();
 }
 
-pub(super) fn host_name() -> String {
-    nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned())
+/// `1200 connections so far; app skewed, …`
+fn progress(pools: &[Judged]) -> String {
+    let judged = pools.iter().filter_map(|pool| Some((&pool.sample, pool.assessment.as_ref()?)));
+    let attempts = judged.clone().filter_map(|(sample, _)| sample.attempts());
+    let attempts = attempts.fold(0_u64, u64::saturating_add);
+    let verdicts = judged.map(|(sample, assessment)| format!("{} {}", sample.pool.name, assessment.verdict));
+    let verdicts: Vec<String> = verdicts.take(MOST_SHOWN).collect();
+    format!("{attempts} connections so far; {}", verdicts.join(", "))
 }
 
 /// Whether every judged pool has had the same verdict for some ticks, and one that says something.

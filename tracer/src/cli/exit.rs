@@ -67,6 +67,11 @@ pub(super) fn complain(failure: &Failure) {
     }
 }
 
+/// Name of this host.
+pub(super) fn host_name() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned())
+}
+
 /// A line on stderr. That nobody reads it is no failure.
 pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", for_terminal(line));

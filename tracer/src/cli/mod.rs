@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod options;
+mod source;
 mod stop;
 mod watch;
 
@@ -24,6 +25,7 @@ use std::process::ExitCode;
         tracer check --pools pools.toml     against the shares that you expect\n  \
         tracer check --balancer haproxy --port 8080 --for 30s --json\n  \
         tracer watch --pools pools.toml     the same for good: a line whenever a verdict changes, --json for programs\n  \
+        tracer check --replay samples.jsonl what was recorded, judged again\n  \
         tracer doctor                       what this host supports\n  \
         tracer demo                         see it find a planted fault\n\n\
         Exit codes: 0 balanced or done; 1 a finding; 2 usage or input error; 3 insufficient evidence; 4 this host cannot be \

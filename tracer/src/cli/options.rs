@@ -76,7 +76,7 @@ impl PoolOptions {
         file.map(Some).map_err(|problems| lines(&problems))
     }
 
-    fn filter(&self) -> Filter {
+    pub(super) fn filter(&self) -> Filter {
         Filter {
             balancer: self.balancer.clone(),
             port: self.port,

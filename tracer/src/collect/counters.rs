@@ -4,6 +4,66 @@ use std::ops::{AddAssign, Sub};
 use tracer_ebpf::Cell;
 use tracer_ebpf::histogram::{BUCKETS, upper_bound_ns};
 
+/// Gives the counters, by name, to another macro: what has a field for each of them takes them from here.
+macro_rules! each_counter {
+    ($give_to:ident) => {
+        $give_to! {
+            /// Sockets that entered SYN_SENT.
+            attempts,
+            /// Attempts whose fate is not known, since their socket could keep no state.
+            untracked,
+            /// Attempts that were established.
+            established,
+            /// Connections that were there before the tracer: neither attempts nor established.
+            adopted,
+            /// Established and adopted connections that ended.
+            closed,
+            /// Closed by an RST from the backend.
+            resets,
+            /// Closed by an RST from the backend before it had sent a byte.
+            resets_without_data,
+            /// Closed without payload either way (TCP health checks).
+            probes,
+            /// Payload bytes to the backend.
+            sent_bytes,
+            /// Payload bytes from the backend.
+            received_bytes,
+            /// Segments sent, of all kinds.
+            segments_sent,
+            /// Segments received, of all kinds.
+            segments_received,
+            /// Segments sent again after the connection was established.
+            retransmits,
+            /// SYNs sent again.
+            syn_retransmits,
+            /// Transitions that were missed and made up for.
+            repaired,
+        }
+    };
+}
+
+/// The same for the causes of failures, in the order of the ABI.
+macro_rules! each_cause {
+    ($give_to:ident) => {
+        $give_to! {
+            /// RST, or ICMP port unreachable.
+            refused,
+            /// The kernel gave up sending SYNs.
+            timed_out,
+            /// ICMP host or network unreachable.
+            unreachable,
+            /// The balancer gave up first.
+            cancelled,
+            /// The balancer's host had no local port left.
+            local,
+            /// Anything else.
+            other,
+        }
+    };
+}
+
+pub(crate) use {each_cause, each_counter};
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident,)*) => {
         /// What was counted of a backend over some time. Words as in the architecture page.
@@ -19,8 +79,9 @@ macro_rules! counters {
         }
 
         impl AddAssign<&Counters> for Counters {
+            /// A recording can hold any number: sums stop at the largest instead of wrapping.
             fn add_assign(&mut self, other: &Counters) {
-                $(self.$field += other.$field;)*
+                $(self.$field = self.$field.saturating_add(other.$field);)*
                 self.failed += &other.failed;
                 self.connect_time += &other.connect_time;
                 self.cancelled_age += &other.cancelled_age;
@@ -42,43 +103,12 @@ macro_rules! counters {
     };
 }
 
-counters! {
-    /// Sockets that entered SYN_SENT.
-    attempts,
-    /// Attempts whose fate is not known, since their socket could keep no state.
-    untracked,
-    /// Attempts that were established.
-    established,
-    /// Connections that were there before the tracer: neither attempts nor established.
-    adopted,
-    /// Established and adopted connections that ended.
-    closed,
-    /// Closed by an RST from the backend.
-    resets,
-    /// Closed by an RST from the backend before it had sent a byte.
-    resets_without_data,
-    /// Closed without payload either way (TCP health checks).
-    probes,
-    /// Payload bytes to the backend.
-    sent_bytes,
-    /// Payload bytes from the backend.
-    received_bytes,
-    /// Segments sent, of all kinds.
-    segments_sent,
-    /// Segments received, of all kinds.
-    segments_received,
-    /// Segments sent again after the connection was established.
-    retransmits,
-    /// SYNs sent again.
-    syn_retransmits,
-    /// Transitions that were missed and made up for.
-    repaired,
-}
+each_counter!(counters);
 
 macro_rules! failures {
     ($($(#[$doc:meta])* $cause:ident,)*) => {
         /// Failed attempts by cause.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Failures {
             $($(#[$doc])* pub $cause: u64,)*
         }
@@ -87,7 +117,7 @@ macro_rules! failures {
             /// All causes together.
             #[must_use]
             pub fn total(&self) -> u64 {
-                0 $(+ self.$cause)*
+                0_u64$(.saturating_add(self.$cause))*
             }
 
             /// Every cause with its name and count, in the order of the ABI.
@@ -99,7 +129,7 @@ macro_rules! failures {
 
         impl AddAssign<&Failures> for Failures {
             fn add_assign(&mut self, other: &Failures) {
-                $(self.$cause += other.$cause;)*
+                $(self.$cause = self.$cause.saturating_add(other.$cause);)*
             }
         }
 
@@ -112,20 +142,7 @@ macro_rules! failures {
     };
 }
 
-failures! {
-    /// RST, or ICMP port unreachable.
-    refused,
-    /// The kernel gave up sending SYNs.
-    timed_out,
-    /// ICMP host or network unreachable.
-    unreachable,
-    /// The balancer gave up first.
-    cancelled,
-    /// The balancer's host had no local port left.
-    local,
-    /// Anything else.
-    other,
-}
+each_cause!(failures);
 
 impl From<[u64; tracer_ebpf::transition::CAUSES]> for Failures {
     fn from([refused, timed_out, unreachable, cancelled, local, other]: [u64; 6]) -> Self {
@@ -171,7 +188,7 @@ impl Default for Histogram {
 impl AddAssign<&Histogram> for Histogram {
     fn add_assign(&mut self, other: &Histogram) {
         for (sum, count) in self.0.iter_mut().zip(other.0.iter()) {
-            *sum += count;
+            *sum = sum.saturating_add(*count);
         }
     }
 }
@@ -191,7 +208,7 @@ impl Histogram {
     /// How many durations were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The duration in seconds below which a share `quantile` (0 to 1) of the counted ones lies, straight-line within

@@ -48,21 +48,56 @@ pub struct BackendSample {
     pub stock: Option<Stock>,
 }
 
-/// What could not be counted where it belongs, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Uncounted {
-    /// Connections that are counted in [`Other`], since the table of backends was full.
-    pub backends: u64,
-    /// Connections that could not be followed, since their socket could keep no state: `memory` and `limit` together,
-    /// and events of connections that outlived their backend's counters.
-    pub connections: u64,
-    /// Of these, for want of memory: the limit of the agent's cgroup, or of socket options.
-    pub memory: u64,
-    /// Of these, since as many were followed as may be.
-    pub limit: u64,
-    /// Connections from before the tracer of which is not known who opened them; counted nowhere else.
-    pub undecided: u64,
-    /// Events for which the kernel skipped both programs, as far as a later event or a sweep found them out and made up
-    /// for them.
-    pub recursion_misses: u64,
+/// Gives the figures of [`Uncounted`], by name, to another macro.
+macro_rules! each_uncounted {
+    ($give_to:ident) => {
+        $give_to! {
+            /// Connections that are counted in [`Other`](crate::collect::Other), since the table of backends was full.
+            backends,
+            /// Connections that could not be followed, since their socket could keep no state: `memory` and `limit`
+            /// together, and events of connections that outlived their backend's counters.
+            connections,
+            /// Of these, for want of memory: the limit of socket options.
+            memory,
+            /// Of these, since as many were followed as may be.
+            limit,
+            /// Connections from before the tracer of which is not known who opened them; counted nowhere else.
+            undecided,
+            /// Events that no program saw, as far as a later event or a sweep found them out and made up for them.
+            recursion_misses,
+        }
+    };
 }
+
+pub(crate) use each_uncounted;
+
+macro_rules! uncounted {
+    ($($(#[$doc:meta])* $figure:ident,)*) => {
+        /// What could not be counted where it belongs, since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        pub struct Uncounted {
+            $($(#[$doc])* pub $figure: u64,)*
+        }
+
+        impl Uncounted {
+            /// What came since `earlier`.
+            #[must_use]
+            pub fn since(self, earlier: Self) -> Self {
+                Self { $($figure: self.$figure.saturating_sub(earlier.$figure),)* }
+            }
+
+            /// Both together. A recording can hold any number: sums stop at the largest.
+            #[must_use]
+            pub fn and(self, more: Self) -> Self {
+                Self { $($figure: self.$figure.saturating_add(more.$figure),)* }
+            }
+
+            /// Each figure with its name in JSON.
+            pub fn by_name(self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($figure), self.$figure),)*].into_iter()
+            }
+        }
+    };
+}
+
+each_uncounted!(uncounted);

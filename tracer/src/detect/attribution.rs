@@ -13,15 +13,18 @@ const LEAST_NATS: f64 = 5.0;
 pub(super) const MOST_NAMED: usize = 64;
 
 /// A member that departs from the rest of the pool.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Named {
     /// Which.
     pub(super) member: usize,
     /// How many times its due it gets, against the balanced remainder; infinite when nothing is left over.
+    #[serde(with = "super::exact")]
     pub(super) ratio: f64,
     /// 95 % interval of that, on the log scale, with the dispersion.
+    #[serde(with = "super::exact")]
     pub(super) interval: [f64; 2],
     /// Evidence when it was taken, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
 }
 

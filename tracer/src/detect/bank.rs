@@ -14,24 +14,30 @@ const HIGHEST: f64 = 3.0;
 const CLEARING_LEAST_TICKS: f64 = 5.0;
 
 /// One test, and its run: the time since it last stood at zero.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(default)]
 pub(super) struct Test {
     /// Evidence, nats times dispersion and calibration.
+    #[serde(with = "super::exact", skip_serializing_if = "super::exact::is_nothing")]
     pub(super) height: f64,
     /// Highest of the run, nats.
+    #[serde(with = "super::exact", skip_serializing_if = "super::exact::is_nothing")]
     peak: f64,
     /// Ticks of the run.
     pub(super) ticks: u64,
     /// Connections to the member in the run.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) own: f64,
     /// Connections of the pool in the run.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) pool: f64,
     /// When the run began, seconds.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) began_seconds: f64,
 }
 
 /// A raised flag.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Flag {
     /// Which alternative raised it.
     pub(super) alternative: usize,
@@ -40,7 +46,7 @@ pub(super) struct Flag {
 }
 
 /// What a tick did to the flag of a member.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) enum Event {
     /// It was raised.
     Raised { member: usize, alternative: usize, run: (f64, f64, u64) },
@@ -49,19 +55,21 @@ pub(super) enum Event {
 }
 
 /// The strongest departure that a tick left standing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Departure {
     /// Evidence, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
     /// Connections of the pool in its run.
     pub(super) pool: f64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Member {
     coefficients: [Coefficients; ALTERNATIVES],
     tests: [Test; ALTERNATIVES],
     flag: Option<Flag>,
+    #[serde(with = "super::exact")]
     reversed: f64,
     reversed_ticks: u64,
     eligible: bool,
@@ -77,7 +85,7 @@ impl Member {
 }
 
 /// All tests of one pool on one signal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Bank {
     members: Vec<Member>,
     eligible: usize,
@@ -270,6 +278,18 @@ impl Bank {
     /// Height at which a flag is raised at present, nats.
     pub(super) fn threshold_in_force(&self) -> f64 {
         if self.is_learning() { 2.0 * self.threshold } else { self.threshold }
+    }
+
+    /// Whether it is of so many members, and all it refers to is there.
+    pub(super) fn is_whole(&self, members: usize) -> bool {
+        let flagged = self.members.iter().filter_map(|member| member.flag);
+        let of = |event: &Event| match *event {
+            Event::Raised { member, .. } | Event::Cleared { member } => member,
+        };
+        self.members.len() == members
+            && self.counts.len() == members
+            && flagged.into_iter().all(|flag| flag.alternative < ALTERNATIVES)
+            && self.events.iter().all(|event| of(event) < members)
     }
 
     /// Members that count at present.

@@ -10,11 +10,12 @@ const LEVELS: [f64; 4] = [3.0, 6.0, 9.0, 12.0];
 const PRIOR: f64 = 10.0;
 
 /// Excursions of one pool, all members together, per alternative.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Calibration([[Level; LEVELS.len()]; ALTERNATIVES]);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Level {
+    #[serde(with = "super::exact")]
     excess: f64,
     above: f64,
 }

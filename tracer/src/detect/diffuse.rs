@@ -12,7 +12,7 @@ const LEAST_MEMBERS: usize = 20;
 const FINE: f64 = 0.1;
 
 /// Standing finding on the whole pool.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Diffuse {
     /// Scale of the block that showed it.
     scale: usize,

@@ -15,7 +15,7 @@ const STEADY: f64 = 0.5;
 const STEADIEST: f64 = 0.25;
 
 /// One time scale.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Scale {
     block: Block,
     previous: Block,
@@ -24,7 +24,7 @@ struct Scale {
 }
 
 /// Counts of every member over some ticks in a row.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Block {
     /// Per member; 0 for those who do not count.
     pub(super) counts: Vec<f64>,
@@ -45,7 +45,7 @@ impl Block {
 }
 
 /// The dispersion of one pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Dispersion {
     scales: [Scale; SCALES],
     by_scale: [f64; SCALES],

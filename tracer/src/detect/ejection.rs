@@ -9,7 +9,7 @@ use super::Settings;
 const WITHOUT_FAILURE: f64 = 3.0;
 
 /// Whether a member is ejected.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Ejection {
     last_failure_seconds: Option<f64>,
     since_seconds: Option<f64>,

@@ -34,13 +34,17 @@ const AGES: u64 = 4096;
 const MOST_PER_BUCKET: u64 = 1 << 40;
 
 /// Attempts whose fate is known, and those that failed, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
+#[serde(default)]
 pub(super) struct Tally {
     /// Established or failed, or all attempts where more were made.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) tried: f64,
     /// Established, or of unknown fate: what cannot be told is not held against anybody.
+    #[serde(skip_serializing_if = "super::exact::is_nothing")]
     pub(super) succeeded: f64,
     /// Failed, by cause.
+    #[serde(skip_serializing_if = "super::exact::are_nothing")]
     pub(super) failed: [f64; CAUSES],
 }
 
@@ -106,11 +110,12 @@ fn early_cancelled(ages: &Histogram, boundary_seconds: f64) -> u64 {
 }
 
 /// A finding on failures.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Failing {
     /// Since when, seconds.
     pub(super) since_seconds: f64,
     /// Evidence, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
     /// Failure rate it has at least.
     rate: f64,
@@ -118,7 +123,7 @@ pub(super) struct Failing {
     reversed: f64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Window {
     slots: Box<[Tally; SLOTS]>,
     sum: Tally,
@@ -126,7 +131,7 @@ struct Window {
 }
 
 /// Attempts and failures of a member, or of a pool, lately.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Health {
     windows: [Window; WINDOWS_SECONDS.len()],
     failing: Option<Failing>,

@@ -6,7 +6,7 @@ const KEPT: usize = 16;
 const LEVELS: usize = 7;
 
 /// Cumulative counts at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Moment {
     /// When, seconds.
     pub(super) seconds: f64,
@@ -17,7 +17,7 @@ pub(super) struct Moment {
 }
 
 /// What every member had got, then and now.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct History {
     now: Vec<f64>,
     levels: [Vec<Moment>; LEVELS],

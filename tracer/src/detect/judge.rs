@@ -16,7 +16,7 @@ use super::unexpected::Stray;
 use crate::pools::{Method, PoolSample};
 
 /// What is kept of one member.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Member {
     pub(super) absence: Absence,
     pub(super) ejection: Ejection,
@@ -29,7 +29,7 @@ pub(super) struct Member {
 ///
 /// Pure: time is an argument, and the same samples give the same assessments. The method is that of detector.md on
 /// the signal "new connections".
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct PoolJudge {
     pub(super) settings: Settings,
     pub(super) roster: Roster,
@@ -48,11 +48,13 @@ pub struct PoolJudge {
     pub(super) past: Tally,
     pub(super) margin: f64,
     /// Nats per connection that a member at twice its due would show.
+    #[serde(with = "super::exact")]
     pub(super) power: f64,
     /// Connections that speak for "balanced", and the ticks they came in.
     pub(super) watched: f64,
     pub(super) watched_ticks: u64,
     /// Since when they do, seconds.
+    #[serde(with = "super::exact")]
     pub(super) watched_from_seconds: f64,
     pub(super) was_balanced: bool,
     /// Connections to members with an expected share, since when, and when the last of them came.
@@ -93,6 +95,19 @@ impl PoolJudge {
             now_seconds: None,
             settings,
         }
+    }
+
+    /// Whether everything that is kept is of the same members: what was written down and read again may have been
+    /// changed in between.
+    pub(crate) fn is_whole(&self) -> bool {
+        let members = self.roster.len();
+        let named = self.skew.iter().flat_map(|skew| &skew.named);
+        self.roster.is_whole()
+            && [self.members.len(), self.counts.len(), self.eligible.len()] == [members; 3]
+            && self.history.now().len() == members
+            && self.bank.is_whole(members)
+            && self.skew.iter().all(|skew| skew.base.counts.len() == members)
+            && named.into_iter().all(|named| named.member < members)
     }
 
     /// Takes in one more interval, which ended at `now_seconds`, and judges the pool. Time must not run backwards;

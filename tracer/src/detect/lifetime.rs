@@ -14,7 +14,7 @@ const LEAST_CLOSED: f64 = 5.0;
 const SLOW: f64 = 1.5;
 
 /// What a member's lifetime is computed from (Little's law).
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Lifetime {
     /// Live connections, summed over time.
     live_seconds: f64,
@@ -23,12 +23,14 @@ pub(super) struct Lifetime {
 }
 
 impl PoolJudge {
-    /// Takes in one interval. Without the stock of sockets it says nothing.
+    /// Takes in one interval. Without the stock of sockets, or without the closed ones, it says nothing.
     pub(super) fn note_lifetimes(&mut self, sample: &PoolSample, seconds: f64) {
         let kept = (-seconds / MEMORY_SECONDS).exp();
         for (index, member) in self.members.iter_mut().enumerate() {
             let seen = &sample.members[self.roster.place(index)];
-            let Some(stock) = seen.stock else { continue };
+            let Some(stock) = seen.stock.filter(|_| !seen.recorded.unmeasured.contains("closed")) else {
+                continue;
+            };
             let lifetime = &mut member.lifetime;
             lifetime.live_seconds = lifetime.live_seconds * kept + stock.live as f64 * seconds;
             lifetime.closed = lifetime.closed * kept + seen.delta.closed as f64;

@@ -12,7 +12,7 @@ const RETURNED: f64 = 3.0;
 const DUE_WHEN_FLAGGED: f64 = 10.0;
 
 /// What a member has gone without.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Absence {
     /// Connections of the pool since this member's last.
     pub(super) pool: f64,
@@ -25,16 +25,18 @@ pub(super) struct Absence {
     /// Since when the member is watched, seconds.
     watched_from_seconds: f64,
     /// Evidence against what it takes, when last judged: 1 and more is enough.
+    #[serde(with = "super::exact")]
     progress: f64,
     missing: Option<Missing>,
 }
 
 /// A member found missing.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Missing {
     /// When it got its last connection, or was first due one, seconds.
     pub(super) since_seconds: f64,
     /// Evidence, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
     /// Whether it failed shortly before.
     pub(super) after_failures: bool,

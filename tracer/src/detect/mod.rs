@@ -15,6 +15,7 @@
 //! | `judge` | one tick through all of it |
 //! | `lifetime` | is it a slow backend that least connections gives less? |
 //! | `doubt` | what speaks against "balanced" before it is sure? |
+//! | `exact` | how is an infinite number written down? |
 //! | `conclusion`, `sentence` | the verdict, and how it is said |
 
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ mod diffuse;
 mod dispersion;
 mod doubt;
 mod ejection;
+mod exact;
 mod failing;
 mod failures;
 mod history;

@@ -17,11 +17,13 @@ pub(super) fn tilt(share: f64, ratio: f64) -> f64 {
 }
 
 /// What a connection to the member, and one to another, adds to a test's log-likelihood ratio.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Coefficients {
     /// Per connection to the member, nats.
+    #[serde(with = "super::exact")]
     pub(super) own: f64,
     /// Per connection to another member, nats.
+    #[serde(with = "super::exact")]
     pub(super) other: f64,
 }
 

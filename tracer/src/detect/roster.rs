@@ -4,9 +4,10 @@ use crate::pools::{MemberSample, PoolSample};
 use std::net::SocketAddr;
 
 /// Who is in the pool, and what each is due.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Roster {
     addresses: Vec<SocketAddr>,
+    #[serde(with = "super::exact")]
     weights: Vec<Option<f64>>,
     /// Place of each member in the sample.
     places: Vec<usize>,
@@ -85,6 +86,15 @@ impl Roster {
             lost_weight: indices().map(|index| before(index) > 0.0 && self.shares[index] <= 0.0).collect(),
             from,
         }
+    }
+
+    /// Whether there is one of everything for every member, and each has a place of its own.
+    pub(super) fn is_whole(&self) -> bool {
+        let members = self.places.len();
+        let mut places = self.places.clone();
+        places.sort_unstable();
+        [self.addresses.len(), self.weights.len(), self.shares.len()] == [members; 3]
+            && places.into_iter().eq(0..members)
     }
 
     /// How many members.

@@ -4,7 +4,7 @@ use crate::pools::Method;
 
 /// Tuning of the judgement on one pool. The defaults are those of detector-study.md §4.11 unless a field says
 /// otherwise; they were chosen by simulation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct Settings {
     /// A member that gets between `1 / margin` and `margin` times its due (as odds) is fine. A ratio; detector.md §1.
     pub margin: f64,

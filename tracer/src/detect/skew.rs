@@ -11,7 +11,7 @@ const COSTLY: usize = 1 << 15;
 const SPARED_TICKS: u64 = 16;
 
 /// A standing episode.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Skew {
     /// When the first run that raised a flag began, seconds.
     pub(super) since_seconds: f64,
@@ -20,6 +20,7 @@ pub(super) struct Skew {
     /// The members that depart, the most conspicuous first. Empty when only the pool as a whole does.
     pub(super) named: Vec<Named>,
     /// Evidence, nats.
+    #[serde(with = "super::exact")]
     pub(super) nats: f64,
     /// Whether so many are off that it is the pool's spread, and by how much (coefficient of variation).
     pub(super) diffuse: Option<f64>,

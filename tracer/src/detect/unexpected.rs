@@ -10,7 +10,7 @@ const CLEARED_SECONDS: f64 = 30.0;
 const CLEARED_DISTANCES: f64 = 5.0;
 
 /// Connections to one address that should get none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Stray {
     got: f64,
     first_seconds: f64,

@@ -7,10 +7,10 @@ use crate::detect::Verdict;
 /// The end of a check.
 #[derive(Clone, Debug)]
 pub struct CheckReport {
-    /// Name of the host.
-    pub host: String,
-    /// When counting began, seconds since the epoch.
-    pub started_seconds: f64,
+    /// Name of the host; `None` when the recording does not say.
+    pub host: Option<String>,
+    /// When counting began, seconds since the epoch; `None` when there was nothing to count.
+    pub started_seconds: Option<f64>,
     /// How long it counted.
     pub duration_seconds: f64,
     /// Every pool, judged or not.
@@ -19,8 +19,8 @@ pub struct CheckReport {
     pub unmatched: Vec<String>,
     /// What is nobody's; `None` where it was not recorded.
     pub other: Option<Other>,
-    /// What could not be counted where it belongs.
-    pub uncounted: Uncounted,
+    /// What could not be counted where it belongs; `None` when the recording does not say.
+    pub uncounted: Option<Uncounted>,
 }
 
 impl CheckReport {

@@ -3,23 +3,23 @@
 use super::check::CheckReport;
 use super::escape;
 use crate::agent::Judged;
-use crate::collect::{Counters, Failures, Histogram, Stock, Uncounted};
+use crate::collect::{Counters, Failures, Histogram, Stock, Uncounted, each_cause, each_uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
-use crate::pools::{ExpectedSource, MemberSample, PoolSample};
+use crate::pools::{ExpectedSource, MemberSample, PoolSample, Recorded};
 use serde::Serialize;
 
 #[derive(Serialize)]
 struct Check<'a> {
     schema: &'static str,
-    host: &'a str,
-    started: String,
+    host: Option<&'a str>,
+    started: Option<String>,
     duration_seconds: f64,
     verdict: Verdict,
     pools: Vec<Pool<'a>>,
     listed: Vec<Listed<'a>>,
     unmatched: &'a [String],
     other: Option<Counts>,
-    uncounted: Uncounted,
+    uncounted: Unknowable,
 }
 
 /// A pool that is judged.
@@ -55,26 +55,61 @@ struct Member {
 /// What was counted since the start.
 #[derive(Serialize)]
 struct Counts {
-    attempts: u64,
-    untracked: u64,
-    established: u64,
-    failed: Failures,
+    attempts: Option<u64>,
+    untracked: Option<u64>,
+    established: Option<u64>,
+    failed: Failed,
     pending: Option<u64>,
-    adopted: u64,
+    adopted: Option<u64>,
     live: Option<u64>,
     closing: Option<u64>,
-    closed: u64,
-    resets: u64,
-    resets_without_data: u64,
-    probes: u64,
-    sent_bytes: u64,
-    received_bytes: u64,
-    retransmits: u64,
-    syn_retransmits: u64,
+    closed: Option<u64>,
+    resets: Option<u64>,
+    resets_without_data: Option<u64>,
+    probes: Option<u64>,
+    sent_bytes: Option<u64>,
+    received_bytes: Option<u64>,
+    retransmits: Option<u64>,
+    syn_retransmits: Option<u64>,
     exchanges: Option<u64>,
     connect_seconds: Option<Quantiles>,
     response_seconds: Option<Quantiles>,
 }
+
+macro_rules! failed {
+    ($($(#[$doc:meta])* $cause:ident,)*) => {
+        #[derive(Serialize)]
+        struct Failed {
+            $($cause: Option<u64>,)*
+        }
+
+        impl Failed {
+            fn of(failed: &Failures, recorded: &Recorded) -> Self {
+                Self { $($cause: recorded.known(stringify!($cause), failed.$cause),)* }
+            }
+        }
+    };
+}
+
+each_cause!(failed);
+
+macro_rules! unknowable {
+    ($($(#[$doc:meta])* $figure:ident,)*) => {
+        /// What could not be counted where it belongs, where that is known.
+        #[derive(Serialize)]
+        struct Unknowable {
+            $($figure: Option<u64>,)*
+        }
+
+        impl From<Option<Uncounted>> for Unknowable {
+            fn from(uncounted: Option<Uncounted>) -> Self {
+                Self { $($figure: uncounted.map(|uncounted| uncounted.$figure),)* }
+            }
+        }
+    };
+}
+
+each_uncounted!(unknowable);
 
 #[derive(Serialize)]
 struct Quantiles {
@@ -89,7 +124,7 @@ struct Listed<'a> {
     balancer: Option<&'a str>,
     source: &'a str,
     backends: usize,
-    attempts: u64,
+    attempts: Option<u64>,
     note: Option<&'a str>,
     members: Vec<ListedMember>,
 }
@@ -108,15 +143,15 @@ struct ListedMember {
 pub fn render(report: &CheckReport) -> serde_json::Result<String> {
     let check = Check {
         schema: "tracer.check/1",
-        host: &report.host,
-        started: timestamp(report.started_seconds),
+        host: report.host.as_deref(),
+        started: report.started_seconds.map(timestamp),
         duration_seconds: rounded(report.duration_seconds, 1e3),
         verdict: report.verdict(),
         pools: report.pools.iter().filter_map(judged).collect(),
         listed: report.pools.iter().filter(|pool| pool.assessment.is_none()).map(listed).collect(),
         unmatched: &report.unmatched,
-        other: report.other.as_ref().map(|other| counts(&other.total, other.stock)),
-        uncounted: report.uncounted,
+        other: report.other.as_ref().map(|other| counts(&other.total, other.stock, &Recorded::default())),
+        uncounted: report.uncounted.into(),
     };
     let mut text = escape::json(&serde_json::to_string(&check)?);
     text.push('\n');
@@ -156,31 +191,34 @@ fn member(sample: &MemberSample, found: &MemberAssessment) -> Member {
         expected_share: found.expected_share.map(share),
         observed_share: found.observed_share.map(share),
         share_interval: found.share_interval.map(|interval| interval.map(share)),
-        counts: counts(&sample.total, sample.stock),
+        counts: counts(&sample.total, sample.stock, &sample.recorded),
     }
 }
 
-fn counts(total: &Counters, stock: Option<Stock>) -> Counts {
+fn counts(total: &Counters, stock: Option<Stock>, recorded: &Recorded) -> Counts {
+    let known = |counter, count| recorded.known(counter, count);
+    let present = |name, count| (!recorded.unmeasured.contains(name)).then_some(count);
+    let exchanges = &recorded.total_exchanges;
     Counts {
-        attempts: total.attempts,
-        untracked: total.untracked,
-        established: total.established,
-        failed: total.failed,
-        pending: stock.map(|stock| stock.pending),
-        adopted: total.adopted,
+        attempts: known("attempts", total.attempts),
+        untracked: known("untracked", total.untracked),
+        established: known("established", total.established),
+        failed: Failed::of(&total.failed, recorded),
+        pending: stock.and_then(|stock| present("pending", stock.pending)),
+        adopted: known("adopted", total.adopted),
         live: stock.map(|stock| stock.live),
-        closing: stock.map(|stock| stock.closing),
-        closed: total.closed,
-        resets: total.resets,
-        resets_without_data: total.resets_without_data,
-        probes: total.probes,
-        sent_bytes: total.sent_bytes,
-        received_bytes: total.received_bytes,
-        retransmits: total.retransmits,
-        syn_retransmits: total.syn_retransmits,
-        exchanges: None,
+        closing: stock.and_then(|stock| present("closing", stock.closing)),
+        closed: known("closed", total.closed),
+        resets: known("resets", total.resets),
+        resets_without_data: known("resets_without_data", total.resets_without_data),
+        probes: known("probes", total.probes),
+        sent_bytes: known("sent_bytes", total.sent_bytes),
+        received_bytes: known("received_bytes", total.received_bytes),
+        retransmits: known("retransmits", total.retransmits),
+        syn_retransmits: known("syn_retransmits", total.syn_retransmits),
+        exchanges: exchanges.count,
         connect_seconds: quantiles(&total.connect_time),
-        response_seconds: None,
+        response_seconds: exchanges.response_time.as_ref().and_then(quantiles),
     }
 }
 
@@ -191,7 +229,7 @@ fn listed(pool: &Judged) -> Listed<'_> {
         balancer: identity.balancer.as_deref(),
         source: &identity.source,
         backends: pool.sample.members.len(),
-        attempts: pool.sample.members.iter().map(|member| member.total.attempts).sum(),
+        attempts: pool.sample.attempts(),
         note: pool.sample.note.as_deref(),
         members: pool
             .sample
@@ -199,7 +237,7 @@ fn listed(pool: &Judged) -> Listed<'_> {
             .iter()
             .map(|member| ListedMember {
                 backend: member.backend.to_string(),
-                counts: counts(&member.total, member.stock),
+                counts: counts(&member.total, member.stock, &member.recorded),
             })
             .collect(),
     }

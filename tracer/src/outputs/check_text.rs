@@ -4,7 +4,7 @@ use super::check::CheckReport;
 use super::check_json::timestamp;
 use super::escape::for_terminal;
 use crate::agent::Judged;
-use crate::collect::{Failures, Uncounted};
+use crate::collect::Uncounted;
 use crate::detect::{Assessment, Finding, MemberAssessment};
 use crate::pools::MemberSample;
 use std::fmt::Write as _;
@@ -35,7 +35,7 @@ pub fn render(report: &CheckReport) -> String {
         let _ = writeln!(text, "{}", for_terminal(line));
     }
     if !listed.is_empty() {
-        listed.sort_by_key(|pool| std::cmp::Reverse(attempts(pool)));
+        listed.sort_by_key(|pool| std::cmp::Reverse(pool.sample.attempts()));
         text.push_str("\nalso seen, not judged:\n");
         for pool in listed.iter().take(MOST_LISTED) {
             let _ = writeln!(text, "  {}", listed_line(pool));
@@ -44,7 +44,7 @@ pub fn render(report: &CheckReport) -> String {
             let _ = writeln!(text, "  and {} more (--json lists all)", listed.len() - MOST_LISTED);
         }
     }
-    if let Some(line) = uncounted(&report.uncounted) {
+    if let Some(line) = report.uncounted.as_ref().and_then(uncounted) {
         let _ = write!(text, "\n{line}\n");
     }
     text
@@ -91,10 +91,10 @@ fn table(samples: &[MemberSample], found: &[MemberAssessment]) -> String {
             found
                 .share_interval
                 .map_or("—".into(), |[low, high]| format!("{} to {}", percent(low), percent(high))),
-            sample.total.attempts.to_string(),
-            failures(&sample.total.failed),
+            known(sample, "attempts", sample.total.attempts),
+            failures(sample),
             sample.stock.map_or("—".into(), |stock| stock.live.to_string()),
-            sample.total.probes.to_string(),
+            known(sample, "probes", sample.total.probes),
         ]);
     }
     let widths: Vec<usize> = (0..COLUMNS.len())
@@ -131,8 +131,17 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// A counter's total, unless nobody knows it.
+fn known(sample: &MemberSample, counter: &str, total: u64) -> String {
+    sample.recorded.known(counter, total).map_or("—".into(), |total| total.to_string())
+}
+
 /// `3 refused, 1 cancelled`
-fn failures(failed: &Failures) -> String {
+fn failures(sample: &MemberSample) -> String {
+    let failed = &sample.total.failed;
+    if failed.by_cause().iter().all(|(cause, count)| sample.recorded.known(cause, *count).is_none()) {
+        return "—".into();
+    }
     let causes: Vec<_> = failed
         .by_cause()
         .into_iter()
@@ -149,11 +158,8 @@ fn listed_line(pool: &Judged) -> String {
     };
     let name = for_terminal(&pool.sample.pool.name);
     let note = pool.sample.note.as_deref().map_or(String::new(), |note| format!(" ({})", for_terminal(note)));
-    format!("{name}: {} connections to {backends}{note}", attempts(pool))
-}
-
-fn attempts(pool: &Judged) -> u64 {
-    pool.sample.members.iter().map(|member| member.total.attempts).sum()
+    let attempts = pool.sample.attempts().map_or("an unknown number of".into(), |count| count.to_string());
+    format!("{name}: {attempts} connections to {backends}{note}")
 }
 
 pub(super) fn uncounted(uncounted: &Uncounted) -> Option<String> {

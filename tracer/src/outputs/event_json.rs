@@ -50,7 +50,7 @@ enum Fields<'a> {
         duration_seconds: f64,
         totals: Totals,
         pools: Vec<Pool<'a>>,
-        uncounted: Uncounted,
+        uncounted: Option<Uncounted>,
     },
 }
 

@@ -4,7 +4,7 @@ use crate::chronicle::{Cause, Event, PoolName, PoolsChanged, What};
 use crate::collect::{Counters, Uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
 use crate::outputs::CheckReport;
-use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
+use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};
 use serde_json::{Value, json};
 
 fn skewed(name: &str) -> Judged {
@@ -27,6 +27,7 @@ fn skewed(name: &str) -> Judged {
                 delta: Counters::default(),
                 total,
                 stock: None,
+                recorded: Recorded::default(),
             }],
             judged: true,
             note: None,
@@ -70,13 +71,13 @@ fn parsed(event: &Event) -> Value {
 fn a_verdict_holds_the_pool_as_check_gives_it() {
     let event = parsed(&verdict("app", Some(Verdict::Balanced)));
     let report = CheckReport {
-        host: "lb1".into(),
-        started_seconds: 0.0,
+        host: Some("lb1".into()),
+        started_seconds: Some(0.0),
         duration_seconds: 1.0,
         pools: vec![skewed("app")],
         unmatched: Vec::new(),
         other: None,
-        uncounted: Uncounted::default(),
+        uncounted: Some(Uncounted::default()),
     };
     let check: Value = serde_json::from_str(&check_json(&report).unwrap()).unwrap();
     let expected = json!({
@@ -122,7 +123,7 @@ fn stopping() -> Event {
         reason: "SIGTERM",
         duration_seconds: 12.345_6,
         pools: vec![skewed("app"), listed],
-        uncounted: Uncounted::default(),
+        uncounted: Some(Uncounted::default()),
     })
 }
 

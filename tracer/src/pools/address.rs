@@ -31,6 +31,21 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// Reads the address of a backend as the kernel knows it; the error says what is wrong and the remedy.
+///
+/// # Errors
+/// When it is no `ip:port`.
+pub fn parse_backend(text: &str) -> Result<SocketAddr, String> {
+    // Also what no configuration would say and a socket can try all the same, such as port 0.
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(canonical(address));
+    }
+    match parse_address(text)? {
+        MemberAddress::Ip(address) => Ok(address),
+        MemberAddress::Host { .. } => Err(format!("{text:?} is a host name: write its address, ip:port")),
+    }
+}
+
 /// Reads an address; the error says what is wrong and the remedy.
 pub(super) fn parse_address(text: &str) -> Result<MemberAddress, String> {
     if text.is_empty() {
@@ -131,6 +146,21 @@ mod tests {
         ] {
             assert_eq!(parse_address(text).unwrap().to_string(), shown);
         }
+    }
+
+    #[test]
+    fn backends_are_addresses_as_the_kernel_knows_them() {
+        for (text, shown) in [
+            ("10.0.0.11:8080", "10.0.0.11:8080"),
+            ("[::ffff:10.0.0.11]:8080", "10.0.0.11:8080"),
+            ("[2001:DB8::1]:80", "[2001:db8::1]:80"),
+            ("[fe80::1%3]:80", "[fe80::1]:80"),
+            ("0.0.0.0:0", "0.0.0.0:0"),
+        ] {
+            assert_eq!(parse_backend(text).unwrap().to_string(), shown);
+        }
+        assert!(parse_backend("app:80").unwrap_err().contains("host name"));
+        assert!(parse_backend("10.0.0.11").unwrap_err().contains("has no port"));
     }
 
     #[test]

@@ -107,6 +107,22 @@ pub fn answers_to(balancer: &Balancer, name: &str) -> bool {
     unit == name || stem == name || container == name || is_id(name) && container.starts_with(name)
 }
 
+/// The same of a balancer of which only its label is known: what a pool's balancer is called.
+#[must_use]
+pub fn label_answers_to(label: &str, name: &str) -> bool {
+    let (command, rest) = label.split_once(" (").unwrap_or((label, ""));
+    let unit = rest.split([',', ')']).next().filter(|unit| !unit.is_empty());
+    let known = Balancer {
+        command: command.to_owned(),
+        // A declared pool's balancer is called as it was declared, by its path perhaps.
+        cgroup: Some(unit.unwrap_or(label).to_owned()),
+        netns: 0,
+        first_pid: 0,
+        listens: None,
+    };
+    label == name || answers_to(&known, name)
+}
+
 /// Whether two names that balancers may be called by can mean the same one, as far as the names tell.
 pub(super) fn same_name(one: &str, other: &str) -> bool {
     let short = |name| unit(name).map(stem);
@@ -226,6 +242,24 @@ mod tests {
         }
         assert!(!answers_to(&boxed, &id[..11]));
         assert!(!answers_to(&balancer("nginx", Some("/"), 1), "/x"));
+    }
+
+    #[test]
+    fn a_label_answers_to_what_it_was_made_of() {
+        for (label, name) in [
+            ("nginx", "nginx"),
+            ("nginx (edge.service)", "nginx"),
+            ("nginx (edge.service)", "edge"),
+            ("nginx (edge.service, netns 7)", "edge.service"),
+            ("envoy (docker-0123456789ab)", "0123456789ab"),
+            ("/system.slice/edge.service", "edge"),
+            ("nginx (another)", "nginx (another)"),
+        ] {
+            assert!(label_answers_to(label, name), "{label} {name}");
+        }
+        for (label, name) in [("nginx", "haproxy"), ("nginx (edge.service)", "edg"), ("nginx", "")] {
+            assert!(!label_answers_to(label, name), "{label} {name}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::health_checks::{Arrivals, HealthChecks, Role};
 use super::matching::{Assignment, Through, assign};
 use super::sorted::{Counted, Traffic, sort};
 use super::unmatched::unmatched;
-use super::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
+use super::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};
 use crate::collect::Sample;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -351,7 +351,15 @@ impl Pools {
             .iter()
             .map(|(backend, &place)| {
                 let Counted { delta, total, stock } = counted(backend, place);
-                MemberSample { backend: *backend, weight: place.weight(), decisions: 0, delta, total, stock }
+                MemberSample {
+                    backend: *backend,
+                    weight: place.weight(),
+                    decisions: 0,
+                    delta,
+                    total,
+                    stock,
+                    recorded: Recorded::default(),
+                }
             })
             .collect();
         let arrivals: Vec<Arrivals> = members

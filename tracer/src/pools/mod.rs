@@ -20,10 +20,10 @@ mod sorted;
 mod strangers;
 mod unmatched;
 
-pub use address::MemberAddress;
-pub use balancer::answers_to;
+pub use address::{MemberAddress, parse_backend};
+pub use balancer::{answers_to, label_answers_to};
 pub use declared::{DeclaredMember, DeclaredPool, PoolsFile, system_resolver};
 pub use filter::{BackendRange, BackendRangeError, Filter};
 pub use grouping::Pools;
 pub use pools_file::parse_pools_file;
-pub use sample::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
+pub use sample::{Exchanges, ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};

@@ -1,10 +1,11 @@
 //! What a pool did in one interval: the noun that goes from `pools` to `detect`.
 
-use crate::collect::{Counters, Stock};
+use crate::collect::{Counters, Histogram, Stock};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 /// One interval of one pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolSample {
     /// Who this pool is, and the same pool's in every sample.
     pub pool: PoolIdentity,
@@ -18,6 +19,17 @@ pub struct PoolSample {
     /// What the reader should know about the members, such as why the pool is not judged. Member addresses and pool
     /// names in it are untrusted text.
     pub note: Option<String>,
+}
+
+impl PoolSample {
+    /// Attempts of all members since the start, as far as they were measured; `None` when those of nobody were.
+    #[must_use]
+    pub fn attempts(&self) -> Option<u64> {
+        let known =
+            self.members.iter().map(|member| member.recorded.known("attempts", member.total.attempts));
+        let sum = |sum: Option<u64>, count: u64| Some(sum.unwrap_or(0).saturating_add(count));
+        if self.members.is_empty() { Some(0) } else { known.flatten().fold(None, sum) }
+    }
 }
 
 /// What names a pool and how it is meant to work.
@@ -37,7 +49,7 @@ pub struct PoolIdentity {
 }
 
 /// Where expected shares come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExpectedSource {
     /// Somebody wrote them down.
@@ -62,7 +74,7 @@ pub enum Method {
 }
 
 /// One member in one interval.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MemberSample {
     /// The backend.
     pub backend: SocketAddr,
@@ -78,4 +90,48 @@ pub struct MemberSample {
     pub total: Counters,
     /// Present sockets; `None` when the sweep did not finish.
     pub stock: Option<Stock>,
+    /// What is known otherwise because it comes from a recording.
+    pub recorded: Recorded,
+}
+
+/// What a recording can leave open, or know beyond what the kernel is asked today. Empty where the kernel was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Counters (failures by their cause) that were not measured in the interval: their value in `delta` means nothing.
+    pub unmeasured: BTreeSet<&'static str>,
+    /// Counters that have never been measured: their value in `total` means nothing.
+    pub never_measured: BTreeSet<&'static str>,
+    /// Requests and responses of the interval.
+    pub exchanges: Exchanges,
+    /// All that were recorded so far.
+    pub total_exchanges: Exchanges,
+}
+
+impl Recorded {
+    /// A counter's total, by the counter's name; `None` when it has never been measured.
+    #[must_use]
+    pub fn known(&self, counter: &str, total: u64) -> Option<u64> {
+        (!self.never_measured.contains(counter)).then_some(total)
+    }
+}
+
+/// Requests and their responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchanges {
+    /// How many; `None` when not measured.
+    pub count: Option<u64>,
+    /// Response times; `None` when not measured.
+    pub response_time: Option<Histogram>,
+}
+
+impl Exchanges {
+    /// Adds what was measured.
+    pub(crate) fn add(&mut self, more: &Self) {
+        if let Some(count) = more.count {
+            self.count = Some(self.count.unwrap_or(0).saturating_add(count));
+        }
+        if let Some(times) = &more.response_time {
+            *self.response_time.get_or_insert_default() += times;
+        }
+    }
 }

@@ -135,13 +135,13 @@ async fn watch(
     drop(ticker);
     drop(traffic);
     let report = CheckReport {
-        host: String::new(),
-        started_seconds: started.as_secs_f64(),
+        host: None,
+        started_seconds: Some(started.as_secs_f64()),
         duration_seconds: seconds,
         pools,
         unmatched: Vec::new(),
         other: None,
-        uncounted,
+        uncounted: Some(uncounted),
     };
     let end = if found {
         format!("\nfound what was planted, in {seconds:.0} s\n")

@@ -1,24 +1,30 @@
 //! `tracer watch`: watches for good, and tells what is worth telling.
 //!
 //! One loop on one thread: intervals from the source go to the chronicle, its events to standard output. Nothing in it
-//! waits for a file, a name or a reader: files and names are read on other threads ([`reload`]), lines are written on
-//! another ([`writer`]).
+//! waits for a file that is read, a name or a reader: files and names are read on other threads ([`reload`]), lines are
+//! written on another ([`writer`]). Only the recording ([`samples`]) is written in place: a line a second, to the page cache.
 
 mod declarations;
 mod reload;
-mod source;
+mod samples;
 mod writer;
 
-use super::check::{host_name, watching};
+use super::check::watching;
 use super::config::Typed;
-use super::exit::{Exit, Failure, say};
+use super::exit::{Exit, Failure, host_name, say};
 use super::options::{Bounds, PoolOptions};
+use super::source::Source;
 use super::stop::Stop;
+use crate::agent::{Agent, Judged};
 use crate::chronicle::{Chronicle, Event, What};
+use crate::detect::Settings;
+use crate::kernel::Tracer;
 use crate::outputs::{event_json, event_text};
+use crate::pools::Pools;
+use crate::recording::{Interval, Selection};
 use declarations::Declarations;
 use reload::{News, Reloader, Take};
-use source::{Interval, Live};
+use samples::Samples;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +37,12 @@ pub(super) struct Arguments {
     /// One JSON object a line (schema tracer.event/1) instead of log lines
     #[arg(long)]
     json: bool,
+    /// Append every interval to a recording, for --replay
+    #[arg(long, value_name = "FILE")]
+    samples: Option<PathBuf>,
+    /// Judge a recording (`-`: standard input) instead of what happens now, as `check --replay` does
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pools", "declared_only", "netns", "samples"])]
+    replay: Option<PathBuf>,
     /// These flags as keys of a file (TOML); what is typed wins. Read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,9 +56,12 @@ impl Arguments {
     /// Flags that are otherwise than when it started, and that cannot change while it runs.
     fn needing_restart(&self, started: &Self) -> Vec<&'static str> {
         let mut flags = self.bounds.unlike(&started.bounds);
-        if self.json != started.json {
-            flags.push("json");
-        }
+        let others = [
+            ("json", self.json != started.json),
+            ("samples", self.samples != started.samples),
+            ("replay", self.replay != started.replay),
+        ];
+        flags.extend(others.into_iter().filter(|(_, unlike)| *unlike).map(|(flag, _)| flag));
         flags
     }
 }
@@ -64,14 +79,29 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let mut stop = Stop::listen()?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::Internal(error.into()))?;
     let on_terminal = io::stdout().is_terminal();
+    let arguments = declarations.arguments.clone();
+    let live = arguments.replay.is_none();
+    let mut source = source(&declarations)?;
+    let mut samples = match (&arguments.samples, source.time_seconds()) {
+        (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
+        _ => None,
+    };
+    // Who replays waits for the reader; the kernel does not.
+    let writer = if live { Writer::start(io::stdout()) } else { Writer::patient(io::stdout()) };
+    let mut voice = Voice { json: arguments.json, writer };
     let pools = declarations.sorted();
     let (declared_pools, filtered) = (pools.declared_count(), pools.is_filtered());
-    let mut source = Live::start(pools, declarations.arguments.bounds.settings())?;
-    let mut voice = Voice { json: declarations.arguments.json, writer: Writer::start(io::stdout()) };
     let mut reloader = Reloader::new(typed, declarations);
     let mut chronicle = Chronicle::default();
-    say(&format!("tracing: {}; SIGHUP reads the configuration again", watching(declared_pools, filtered)));
-    voice.tell(source.now(), What::Tracing { host: host_name(), declared_pools })?;
+    match (&arguments.replay, source.time_seconds()) {
+        (Some(file), _) => say(&format!("replaying: {}", file.display())),
+        (None, now) => {
+            let watching = watching(declared_pools, filtered);
+            say(&format!("tracing: {watching}; SIGHUP reads the configuration again"));
+            voice.tell(now.unwrap_or_default(), What::Tracing { host: host_name(), declared_pools })?;
+        }
+    }
+    let mut last = None;
     let reason = loop {
         tokio::select! {
             biased;
@@ -80,35 +110,69 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
             // A terminal that is gone sends the same signal as who wants a reload.
             _ = hangup.recv() => if on_terminal && !io::stdout().is_terminal() {
                 break "SIGHUP";
-            } else {
+            } else if live {
                 reloader.reload();
             },
-            news = reloader.done() => voice.tell_news(&mut source, news)?,
+            news = reloader.done() => voice.tell_news(&mut source, &mut samples, news)?,
             interval = source.next() => {
-                let Some(interval) = interval else { break "end" };
+                let Some(interval) = interval? else { break "end" };
                 voice.tell_all(take(&mut chronicle, &interval))?;
-                let news = reloader.tick();
-                voice.tell_news(&mut source, news)?;
+                if let Some(samples) = &mut samples {
+                    samples.record(&interval, source.agent());
+                }
+                last = Some(interval);
+                if live {
+                    let news = reloader.tick();
+                    voice.tell_news(&mut source, &mut samples, news)?;
+                }
             }
         }
     };
-    let last = source.last();
-    voice.tell_all(take(&mut chronicle, &last))?;
+    // What happened since the last tick, so that what is told at the end is true.
+    if let Some(interval) = source.now() {
+        voice.tell_all(take(&mut chronicle, &interval))?;
+        if let Some(samples) = &mut samples {
+            samples.record(&interval, source.agent());
+        }
+        last = Some(interval);
+    }
+    if let Some(samples) = samples {
+        samples.finish();
+    }
+    // Detached before the end is told: who has read it finds nothing in the kernel, and a reader that is slow keeps no
+    // program running.
+    let end = source.end();
+    let Some(last) = last else {
+        end.unmatched.iter().for_each(|line| say(line));
+        voice.writer.finish().await?;
+        return Ok(Exit::InsufficientEvidence);
+    };
     let stopping = What::Stopping {
         reason,
-        duration_seconds: source.elapsed().as_secs_f64(),
+        duration_seconds: end.duration_seconds,
         pools: last.pools,
         uncounted: last.uncounted,
     };
-    // Detached before the end is told: who has read it finds nothing in the kernel, and a reader that is slow keeps no
-    // program running.
-    drop(source);
     voice.tell(last.time_seconds, stopping)?;
     voice.writer.finish().await
 }
 
-fn take(chronicle: &mut Chronicle, interval: &Interval) -> Vec<Event> {
-    chronicle.take(interval.time_seconds, &interval.pools, &interval.uncounted)
+/// The kernel or the recording, as asked for.
+fn source(declarations: &Declarations) -> Result<Source, Failure> {
+    let arguments = &declarations.arguments;
+    if let Some(file) = &arguments.replay {
+        let agent = Agent::new(Pools::default(), Settings::default());
+        return Source::recording(file, agent, Selection::new(arguments.pools.filter()), None);
+    }
+    let tracer = Tracer::start(arguments.bounds.settings())?;
+    if let Some(notice) = tracer.memory().notice() {
+        say(&notice);
+    }
+    Ok(Source::kernel(tracer, Agent::new(declarations.sorted(), Settings::default()), None))
+}
+
+fn take(chronicle: &mut Chronicle, interval: &Interval<Judged>) -> Vec<Event> {
+    chronicle.take(interval.time_seconds, &interval.pools, interval.uncounted.as_ref())
 }
 
 /// How events are told.
@@ -135,16 +199,28 @@ impl Voice {
     }
 
     /// Has the source take what was read again, and tells of it.
-    fn tell_news(&mut self, source: &mut Live, news: News) -> Result<(), Failure> {
+    fn tell_news(
+        &mut self,
+        source: &mut Source,
+        samples: &mut Option<Samples>,
+        news: News,
+    ) -> Result<(), Failure> {
+        let takes = news.take.is_some();
         match news.take {
             Some(Take::Declarations(declared)) => source.declare(declared),
             Some(Take::Selection(pools)) => source.select(*pools),
             None => {}
         }
+        let now = source.time_seconds().unwrap_or_default();
+        if let Some(samples) = samples
+            && takes
+        {
+            samples.begin_again(now, source.agent());
+        }
         let Some(change) = news.change else { return Ok(()) };
         // On standard error too: whoever asked for it may not be reading the events.
         change.errors.iter().for_each(|line| say(&format!("error: {line}; the pools stay as they were")));
-        self.tell(source.now(), What::PoolsChanged(change))
+        self.tell(now, What::PoolsChanged(change))
     }
 }
 

@@ -17,6 +17,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 pub(super) struct Writer {
     lines: SyncSender<String>,
     writing: JoinHandle<io::Result<()>>,
+    patient: bool,
     lost: u64,
 }
 
@@ -24,11 +25,21 @@ impl Writer {
     /// Must be called within a tokio runtime.
     pub(super) fn start(out: impl Write + Send + 'static) -> Self {
         let (lines, waiting) = sync_channel(MOST_WAITING);
-        Self { lines, writing: spawn_blocking(move || write_all(out, waiting)), lost: 0 }
+        Self { lines, writing: spawn_blocking(move || write_all(out, waiting)), patient: false, lost: 0 }
+    }
+
+    /// One that waits for the reader and loses nothing: for what has time.
+    pub(super) fn patient(out: impl Write + Send + 'static) -> Self {
+        Self { patient: true, ..Self::start(out) }
     }
 
     /// Has a line written, at once if somebody reads.
     pub(super) fn write(&mut self, line: String) {
+        if self.patient {
+            // Disconnected: `ended` tells why.
+            let _ = self.lines.send(line);
+            return;
+        }
         match self.lines.try_send(line) {
             // Not sooner: standard error may be the same pipe.
             Ok(()) if self.lost > 0 => say_lost(std::mem::take(&mut self.lost)),
@@ -47,6 +58,9 @@ impl Writer {
     /// Waits until every line is written, but not for ever.
     pub(super) async fn finish(self) -> Result<Exit, Failure> {
         drop(self.lines);
+        if self.patient {
+            return outcome(self.writing.await);
+        }
         let Ok(written) = tokio::time::timeout(LAST_LINES, self.writing).await else {
             return Err(Failure::Output(io::Error::other("nobody reads it; events are lost")));
         };

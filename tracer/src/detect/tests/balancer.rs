@@ -212,6 +212,7 @@ pub(super) fn member(index: usize, weight: Option<f64>, attempts: u64, fate: Fat
         total: delta.clone(),
         delta,
         stock: None,
+        recorded: crate::pools::Recorded::default(),
     }
 }
 

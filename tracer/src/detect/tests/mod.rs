@@ -8,3 +8,4 @@ mod golden;
 mod outages;
 mod properties;
 mod soak;
+mod state;

@@ -6,7 +6,7 @@ use crate::detect::{Assessment, PoolJudge, Settings};
 use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
 use proptest::prelude::*;
 
-fn sample(members: Vec<MemberSample>, method: Method, declared: bool) -> PoolSample {
+pub(super) fn sample(members: Vec<MemberSample>, method: Method, declared: bool) -> PoolSample {
     PoolSample {
         pool: PoolIdentity {
             name: "app".to_owned(),
@@ -43,7 +43,7 @@ fn any_fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-fn any_members() -> impl Strategy<Value = Vec<MemberSample>> {
+pub(super) fn any_members() -> impl Strategy<Value = Vec<MemberSample>> {
     prop::collection::btree_map(0_usize..12, (any_weight(), any_count(), any_fate()), 0..8).prop_map(
         |members| {
             members
@@ -54,7 +54,7 @@ fn any_members() -> impl Strategy<Value = Vec<MemberSample>> {
     )
 }
 
-fn any_method() -> impl Strategy<Value = Method> {
+pub(super) fn any_method() -> impl Strategy<Value = Method> {
     prop_oneof![
         Just(Method::RoundRobin),
         Just(Method::LeastConnections),
