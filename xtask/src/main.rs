@@ -10,13 +10,14 @@ mod run;
 mod rust_src;
 mod setup;
 mod test;
+mod vmtest;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::machine::Machine;
+use crate::{machine::Machine, vmtest::Series};
 
 /// Set-up, run and tests of tracer.
 #[derive(Parser)]
@@ -40,8 +41,20 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
-    /// Set up and run every check: format, lints, unit tests, end-to-end tests (these need root)
+    /// Set up and run every check: format, lints, unit tests, end-to-end tests (these need root), one other kernel
     Test,
+    /// Boot Debian's kernels in qemu and run tracer and its tests in them; prints what works, as Markdown
+    Vmtest {
+        /// A series (6.1), or `newest`; several times for several, one after the other
+        #[arg(long = "kernel", value_name = "SERIES", default_values = ["5.10", "6.1", "6.12", "newest"])]
+        kernels: Vec<Series>,
+        /// Ask Debian's archive again for a series that is there already
+        #[arg(long)]
+        update: bool,
+    },
+    /// The first process of such a machine
+    #[command(hide = true)]
+    Guest,
 }
 
 fn main() -> ExitCode {
@@ -56,10 +69,15 @@ fn main() -> ExitCode {
 }
 
 fn perform(task: Task) -> Result<()> {
+    if let Task::Guest = task {
+        return vmtest::guest::run(); // there is no compiler, and no workspace
+    }
     let machine = Machine::here()?;
     match task {
         Task::Setup { tests } => setup::set_up(&machine, tests),
         Task::Run { arguments } => run::run(&machine, arguments),
         Task::Test => test::test(&machine),
+        Task::Vmtest { kernels, update } => vmtest::vmtest(&machine, &kernels, update),
+        Task::Guest => unreachable!("handled above"),
     }
 }
