@@ -109,7 +109,9 @@ impl<'a> Archive<'a> {
         }
         let archive = Self { machine, home };
         let sources = archive.sources();
-        let line = |suite: &&str| format!("deb [signed-by={}] http://deb.debian.org/debian {suite} main\n", Self::KEYRING);
+        let line = |suite: &&str| {
+            format!("deb [signed-by={}] http://deb.debian.org/debian {suite} main\n", Self::KEYRING)
+        };
         fs::write(&sources, suites.iter().map(line).collect::<String>())
             .with_context(|| format!("cannot write {}", sources.display()))?;
         run_aside(archive.apt("apt-get").args(["--quiet=2", "update"]), Self::REMEDY)?;

@@ -17,7 +17,7 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{machine::Machine, vmtest::Series};
+use crate::machine::Machine;
 
 /// Set-up, run and tests of tracer.
 #[derive(Parser)]
@@ -44,14 +44,7 @@ enum Task {
     /// Set up and run every check: format, lints, unit tests, end-to-end tests (these need root), one other kernel
     Test,
     /// Boot Debian's kernels in qemu and run tracer and its tests in them; prints what works, as Markdown
-    Vmtest {
-        /// A series (6.1), or `newest`; several times for several, one after the other
-        #[arg(long = "kernel", value_name = "SERIES", default_values = ["5.10", "6.1", "6.12", "newest"])]
-        kernels: Vec<Series>,
-        /// Ask Debian's archive again for a series that is there already
-        #[arg(long)]
-        update: bool,
-    },
+    Vmtest(vmtest::Arguments),
     /// The first process of such a machine
     #[command(hide = true)]
     Guest,
@@ -77,7 +70,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Setup { tests } => setup::set_up(&machine, tests),
         Task::Run { arguments } => run::run(&machine, arguments),
         Task::Test => test::test(&machine),
-        Task::Vmtest { kernels, update } => vmtest::vmtest(&machine, &kernels, update),
+        Task::Vmtest(arguments) => vmtest::vmtest(&machine, &arguments),
         Task::Guest => unreachable!("handled above"),
     }
 }

@@ -62,7 +62,8 @@ impl Built {
     fn read(messages: &str) -> Result<Self> {
         let mut found = Vec::new();
         for line in messages.lines() {
-            let message: Message = serde_json::from_str(line).with_context(|| format!("cargo said {line:?}"))?;
+            let message: Message =
+                serde_json::from_str(line).with_context(|| format!("cargo said {line:?}"))?;
             if let ("compiler-artifact", Some(target), Some(profile), Some(executable)) =
                 (message.reason.as_str(), message.target, message.profile, message.executable)
             {

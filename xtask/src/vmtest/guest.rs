@@ -84,7 +84,8 @@ fn work() -> Result<()> {
 }
 
 fn speak(line: &mut File) -> Result<()> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's release")?;
+    let release =
+        fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's release")?;
     writeln!(line, "{}", Marker::Booted(release.trim().to_owned()))?;
     load_modules()?;
     // As a service manager gives to a balancer; the kernel gives 4,096 at most.
@@ -132,7 +133,9 @@ fn wait_for(child: &Child) -> Result<Ending> {
         let is_child = |pid: Pid| u32::try_from(pid.as_raw()) == Ok(child.id());
         match wait().context("cannot wait for a child")? {
             WaitStatus::Exited(pid, code) if is_child(pid) => return Ok(Ending::Exit(code)),
-            WaitStatus::Signaled(pid, signal, _) if is_child(pid) => return Ok(Ending::Signal(signal as i32)),
+            WaitStatus::Signaled(pid, signal, _) if is_child(pid) => {
+                return Ok(Ending::Signal(signal as i32));
+            }
             _ => {}
         }
     }

@@ -48,7 +48,8 @@ impl Image {
         for (name, target) in image.links.clone() {
             image.entries.insert(Path::new("/").join(name), Entry::Link(target));
         }
-        for folder in ["/dev", "/proc", "/sys", "/run", "/root", "/var/log/nginx", "/var/lib/nginx", MODULES] {
+        for folder in ["/dev", "/proc", "/sys", "/run", "/root", "/var/log/nginx", "/var/lib/nginx", MODULES]
+        {
             image.folder(Path::new(folder), 0o755);
         }
         image.folder(Path::new("/tmp"), 0o1777);
@@ -146,8 +147,12 @@ fn append<W: Write>(out: W, name: &str, entry: &Entry) -> Result<W> {
     let (kind, mode, content) = match entry {
         Entry::Folder { mode } => (ModeFileType::Directory, *mode, Vec::new()),
         Entry::Text(text) => (ModeFileType::Regular, 0o644, text.clone().into_bytes()),
-        Entry::Link(target) => (ModeFileType::Symlink, 0o777, target.to_string_lossy().into_owned().into_bytes()),
-        Entry::Copy { of } => (ModeFileType::Regular, fs::metadata(of)?.permissions().mode() & 0o777, fs::read(of)?),
+        Entry::Link(target) => {
+            (ModeFileType::Symlink, 0o777, target.to_string_lossy().into_owned().into_bytes())
+        }
+        Entry::Copy { of } => {
+            (ModeFileType::Regular, fs::metadata(of)?.permissions().mode() & 0o777, fs::read(of)?)
+        }
     };
     let size = u32::try_from(content.len()).context("the format has no place for a file of 4 GiB")?;
     let mut writer = Builder::new(name).mode(mode).set_mode_file_type(kind).nlink(1).write(out, size);
@@ -184,7 +189,10 @@ mod tests {
     fn libraries_are_the_files_that_ldd_names() {
         let text = "\tlinux-vdso.so.1 (0x00007ffd2)\n\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007fe)\n\
                     \t/lib64/ld-linux-x86-64.so.2 (0x00007fed)\n";
-        assert_eq!(libraries(text).unwrap(), ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]);
+        assert_eq!(
+            libraries(text).unwrap(),
+            ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]
+        );
         assert!(libraries("\tstatically linked\n").unwrap().is_empty());
         let missing = libraries("\tlibfoo.so.1 => not found\n").unwrap_err().to_string();
         assert!(missing.contains("libfoo.so.1 => not found"), "{missing}");

@@ -28,12 +28,18 @@ impl Kernel {
     /// The newest release of a series that is here; of the archive's, if there is none or `update` is asked for.
     pub(crate) fn get(machine: &Machine, series: Series, update: bool) -> Result<Self> {
         let kept = machine.below_target("vmtest/kernels")?;
-        if !update && series != Series::Newest && let Some(kernel) = Self::kept(&kept, series)? {
+        if !update
+            && series != Series::Newest
+            && let Some(kernel) = Self::kept(&kept, series)?
+        {
             return Ok(kernel);
         }
         let suites = series.suites();
         Self::fetch(machine, &kept, series).with_context(|| {
-            format!("no kernel of series {series} from http://deb.debian.org/debian (suites tried: {})", suites.join(", "))
+            format!(
+                "no kernel of series {series} from http://deb.debian.org/debian (suites tried: {})",
+                suites.join(", ")
+            )
         })
     }
 
@@ -72,7 +78,8 @@ impl Kernel {
         }
         let unpacked = machine.scratch("vmtest-unpacked")?;
         let packages = archive.unpack(&packages_of(&release, &names), &unpacked)?;
-        let version = packages.first().and_then(|name| version_of(name)).context("a package has no version")?;
+        let version =
+            packages.first().and_then(|name| version_of(name)).context("a package has no version")?;
         // Renamed last, so that a kernel is there whole or not.
         let partial = kept.join("partial");
         if partial.exists() {
@@ -127,7 +134,9 @@ mod tests {
     #[test]
     fn a_kernel_that_is_kept_is_found_by_its_series() {
         let kept = tempfile::tempdir().unwrap();
-        for (release, version) in [("6.1.0-47-cloud-amd64", "6.1.170-1"), ("6.1.0-50-cloud-amd64", "6.1.176-1")] {
+        for (release, version) in
+            [("6.1.0-47-cloud-amd64", "6.1.170-1"), ("6.1.0-50-cloud-amd64", "6.1.176-1")]
+        {
             let home = kept.path().join(release);
             fs::create_dir(&home).unwrap();
             fs::write(home.join("version"), version).unwrap();

@@ -21,13 +21,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-pub(crate) use self::series::Series;
 use self::{
     build::Built,
     console::{Outcome, judge},
     image::{INIT, Image, MODULES, STEPS},
     kernel::Kernel,
-    qemu::Logs,
+    qemu::{Logs, Processors},
+    series::Series,
     steps::{Binaries, LEFT_OUT, Step},
     table::Guest,
 };
@@ -39,18 +39,44 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// Programs of this machine that the tests start.
 const PROGRAMS: &[&str] = &["sh", "ip", "nginx", "haproxy", "bpftool", "setpriv"];
 
+/// What is asked for.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A series (6.1), or `newest`; several times for several, one after the other
+    #[arg(long = "kernel", value_name = "SERIES", default_values = ["5.10", "6.1", "6.12", "newest"])]
+    kernels: Vec<Series>,
+    /// Ask Debian's archive again for a series that is there already
+    #[arg(long)]
+    update: bool,
+    /// Two processors, in real time: for what one cannot show; needs a machine with nothing else to do
+    #[arg(long)]
+    two_processors: bool,
+    /// Of the end-to-end tests, only those with this in their name
+    #[arg(long = "test", value_name = "NAME")]
+    only: Option<String>,
+}
+
+impl Arguments {
+    /// One guest, of the oldest series that is traced.
+    pub(crate) fn oldest() -> Self {
+        Self { kernels: vec![series::OLDEST], update: false, two_processors: false, only: None }
+    }
+}
+
 /// Runs a guest for each series, one after the other, and prints what works on which.
-pub(crate) fn vmtest(machine: &Machine, kernels: &[Series], update: bool) -> Result<()> {
+pub(crate) fn vmtest(machine: &Machine, arguments: &Arguments) -> Result<()> {
     if !cfg!(target_arch = "x86_64") {
-        bail!("the guests are x86-64 machines and run the binaries that are built here: run this on an x86-64 machine");
+        bail!(
+            "the guests are x86-64 machines and run the binaries that are built here: run this on an x86-64 machine"
+        );
     }
     setup::set_up(machine, true)?;
     let built = build::build(machine)?;
     let mut guests = Vec::new();
     let mut failed = Vec::new();
-    for &series in kernels {
+    for &series in &arguments.kernels {
         eprintln!("\n== kernel {series}");
-        match run(machine, &built, series, update) {
+        match run(machine, &built, series, arguments) {
             Ok(guest) => {
                 if !guest.verdict.passed() {
                     failed.push(series.to_string());
@@ -65,17 +91,24 @@ pub(crate) fn vmtest(machine: &Machine, kernels: &[Series], update: bool) -> Res
     }
     print!("{}", table::markdown(&guests));
     if !failed.is_empty() {
-        bail!("failed on {}; the guests' logs are in {}", failed.join(", "), machine.below_target("vmtest")?.display());
+        bail!(
+            "failed on {}; the guests' logs are in {}",
+            failed.join(", "),
+            machine.below_target("vmtest")?.display()
+        );
     }
     Ok(())
 }
 
-fn run(machine: &Machine, built: &Built, series: Series, update: bool) -> Result<Guest> {
-    let kernel = Kernel::get(machine, series, update)?;
+fn run(machine: &Machine, built: &Built, series: Series, arguments: &Arguments) -> Result<Guest> {
+    let kernel = Kernel::get(machine, series, arguments.update)?;
     let binaries =
         Binaries { tracer: &built.tracer, unit_tests: &built.unit_tests, end_to_end: &built.end_to_end };
     let traced = series::is_traced(&kernel.release);
-    let steps = if traced { steps::tracing(&binaries) } else { steps::refusing(&binaries) };
+    let only = arguments.only.as_deref();
+    let (processors, left_out) =
+        if arguments.two_processors { (Processors::Two, &[] as &[_]) } else { (Processors::One, LEFT_OUT) };
+    let steps = if traced { steps::tracing(&binaries, only, left_out) } else { steps::refusing(&binaries) };
     let folder = machine.below_target("vmtest")?;
     let archive = folder.join("image.cpio");
     image(machine, built, &kernel, &steps)?.write(&archive)?;
@@ -84,9 +117,9 @@ fn run(machine: &Machine, built: &Built, series: Series, update: bool) -> Result
 
     eprintln!("{} ({}), {} s at most", kernel.release, kernel.version, LIMIT.as_secs());
     let start = Instant::now();
-    let ended = qemu::run(machine, &kernel.image(), &archive, &logs, LIMIT)?;
+    let ended = qemu::run(machine, processors, &kernel.image(), &archive, &logs, LIMIT)?;
     let (said, kernel_said) = qemu::read(&logs)?;
-    let verdict = judge(&steps, &said, &kernel_said, ended);
+    let verdict = judge(&steps, &kernel.release, &said, &kernel_said, ended);
     for (name, outcome) in &verdict.steps {
         match outcome {
             Outcome::Passed(seconds) => eprintln!("{name}: as it has to be ({seconds:.1} s)"),
@@ -95,7 +128,7 @@ fn run(machine: &Machine, built: &Built, series: Series, update: bool) -> Result
         }
     }
     if traced {
-        for (test, reason) in LEFT_OUT {
+        for (test, reason) in left_out {
             eprintln!("left out: {test}: {reason}");
         }
     }
@@ -106,7 +139,11 @@ fn run(machine: &Machine, built: &Built, series: Series, update: bool) -> Result
         eprintln!("{series}, {step}: {line}");
     }
     let word = if verdict.passed() { "passed" } else { "FAILED" };
-    eprintln!("== kernel {series} {word} ({:.1} s); log: {}", start.elapsed().as_secs_f64(), logs.steps.display());
+    eprintln!(
+        "== kernel {series} {word} ({:.1} s); log: {}",
+        start.elapsed().as_secs_f64(),
+        logs.steps.display()
+    );
     Ok(Guest { version: kernel.version, release: kernel.release, verdict })
 }
 

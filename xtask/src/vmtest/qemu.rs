@@ -32,6 +32,25 @@ pub(crate) enum Ended {
     TimedOut(Duration),
 }
 
+/// What a guest computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Processors {
+    /// One, whose clock is the count of its instructions, a nanosecond each: it is as fast as its tests expect however
+    /// busy this machine is, and the time in which it waits is skipped.
+    One,
+    /// Two, in real time: for what one cannot show. The emulator is slow, so this machine has to have nothing else to do.
+    Two,
+}
+
+impl Processors {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::One => &["-smp", "1", "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"],
+            Self::Two => &["-smp", "2", "-accel", "tcg,thread=multi"],
+        }
+    }
+}
+
 /// Where a guest's two serial lines are written.
 pub(crate) struct Logs {
     /// What the steps and the first process say.
@@ -42,13 +61,22 @@ pub(crate) struct Logs {
 
 /// Boots a kernel with an image and waits for its end, `limit` at most; says what goes on. The guest ends with us,
 /// whatever ends us.
-pub(crate) fn run(machine: &Machine, kernel: &Path, image: &Path, logs: &Logs, limit: Duration) -> Result<Ended> {
+pub(crate) fn run(
+    machine: &Machine,
+    processors: Processors,
+    kernel: &Path,
+    image: &Path,
+    logs: &Logs,
+    limit: Duration,
+) -> Result<Ended> {
     for log in [&logs.steps, &logs.kernel] {
         File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     }
     let mut command = machine.command(PROGRAM);
     command
-        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3G"])
+        .args(processors.arguments())
+        // Without the fast string instructions, of which the emulator makes a loop over bytes.
+        .args(["-cpu", "max,-erms,-fsrm", "-m", "3G"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
         .args(["-append", &append(), "-kernel"])
         .arg(kernel)
@@ -75,7 +103,7 @@ pub(crate) fn run(machine: &Machine, kernel: &Path, image: &Path, logs: &Logs, l
 
 /// The kernel's command line. A panic ends the machine, an oops is a panic, and only warnings and worse are said.
 fn append() -> String {
-    format!("console=ttyS0 panic=-1 oops=panic loglevel=5 rdinit={INIT} -- guest")
+    format!("console=ttyS0 panic=-1 oops=panic loglevel=5 tsc=reliable rdinit={INIT} -- guest")
 }
 
 /// Killed when dropped.
@@ -134,7 +162,9 @@ fn worth_showing(line: &str) -> Option<String> {
         Some(Marker::End { step, ending, seconds }) => Some(format!("{step}: {ending} after {seconds:.1} s")),
         Some(Marker::Broken(why)) => Some(format!("the guest cannot go on: {why}")),
         Some(Marker::Done) => None,
-        None => (line.starts_with("test ") || line.starts_with("running ")).then(|| line.trim_end().to_owned()),
+        None => {
+            (line.starts_with("test ") || line.starts_with("running ")).then(|| line.trim_end().to_owned())
+        }
     }
 }
 

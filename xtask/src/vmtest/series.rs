@@ -50,7 +50,8 @@ impl FromStr for Series {
         if text == "newest" {
             return Ok(Self::Newest);
         }
-        let version = text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        let version =
+            text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         match version {
             Some((major, minor)) => Ok(Self::Of(major, minor)),
             None => bail!("a series of kernels is two numbers, as 6.1, or `newest`"),
