@@ -114,7 +114,9 @@ impl<'a> Archive<'a> {
         };
         fs::write(&sources, suites.iter().map(line).collect::<String>())
             .with_context(|| format!("cannot write {}", sources.display()))?;
-        run_aside(archive.apt("apt-get").args(["--quiet=2", "update"]), Self::REMEDY)?;
+        // Without a network it would otherwise only warn, and then know of no packages.
+        let strictly = ["-o", "APT::Update::Error-Mode=any"];
+        run_aside(archive.apt("apt-get").args(strictly).args(["--quiet=2", "update"]), Self::REMEDY)?;
         Ok(archive)
     }
 

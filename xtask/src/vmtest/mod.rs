@@ -89,7 +89,9 @@ pub(crate) fn vmtest(machine: &Machine, arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    print!("{}", table::markdown(&guests));
+    if !guests.is_empty() {
+        print!("{}", table::markdown(&guests));
+    }
     if !failed.is_empty() {
         bail!(
             "failed on {}; the guests' logs are in {}",
