@@ -62,15 +62,12 @@ fn main() -> ExitCode {
 }
 
 fn perform(task: Task) -> Result<()> {
-    if let Task::Guest = task {
-        return vmtest::guest::run(); // there is no compiler, and no workspace
-    }
-    let machine = Machine::here()?;
     match task {
-        Task::Setup { tests } => setup::set_up(&machine, tests),
-        Task::Run { arguments } => run::run(&machine, arguments),
-        Task::Test => test::test(&machine),
-        Task::Vmtest(arguments) => vmtest::vmtest(&machine, &arguments),
-        Task::Guest => unreachable!("handled above"),
+        Task::Setup { tests } => setup::set_up(&Machine::here()?, tests),
+        Task::Run { arguments } => run::run(&Machine::here()?, arguments),
+        Task::Test => test::test(&Machine::here()?),
+        Task::Vmtest(arguments) => vmtest::vmtest(&Machine::here()?, &arguments),
+        // Where there is no compiler and no workspace.
+        Task::Guest => vmtest::guest::run(),
     }
 }

@@ -76,16 +76,14 @@ impl Kernel {
         if let Some(kernel) = Self::kept(kept, series)?.filter(|kernel| kernel.release == release) {
             return Ok(kernel);
         }
-        let unpacked = machine.scratch("vmtest-unpacked")?;
+        let unpacked = kept.join("unpacked");
+        empty(&unpacked)?;
         let packages = archive.unpack(&packages_of(&release, &names), &unpacked)?;
         let version =
             packages.first().and_then(|name| version_of(name)).context("a package has no version")?;
         // Renamed last, so that a kernel is there whole or not.
         let partial = kept.join("partial");
-        if partial.exists() {
-            fs::remove_dir_all(&partial)?;
-        }
-        fs::create_dir(&partial)?;
+        empty(&partial)?;
         let wanted = |name: &str| name.starts_with("vmlinuz") || name.starts_with(MODULE);
         for file in files(&unpacked, &wanted)? {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -93,12 +91,21 @@ impl Kernel {
             let name = if name.starts_with("vmlinuz") { "vmlinuz" } else { &name };
             fs::copy(&file, partial.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
         }
-        fs::write(partial.join("version"), version)?;
-        fs::remove_dir_all(&unpacked)?;
+        fs::write(partial.join("version"), version)
+            .with_context(|| format!("cannot write to {}", partial.display()))?;
+        fs::remove_dir_all(&unpacked).with_context(|| format!("cannot remove {}", unpacked.display()))?;
         let home = kept.join(&release);
         fs::rename(&partial, &home).with_context(|| format!("cannot create {}", home.display()))?;
         Ok(Self { release, version: version.to_owned(), home })
     }
+}
+
+/// Makes a folder that has nothing in it, whatever an earlier run left there when it was stopped.
+fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::create_dir(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
 /// The files below a folder whose name is wanted.
