@@ -90,3 +90,36 @@ impl Built {
         [&self.tracer, &self.unit_tests, &self.end_to_end, &self.client]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn artifact(name: &str, kind: &str, test: bool, executable: &str) -> String {
+        format!(
+            r#"{{"reason":"compiler-artifact","target":{{"kind":["{kind}"],"name":"{name}","test":true}},"profile":{{"test":{test}}},"executable":{executable}}}"#
+        )
+    }
+
+    #[test]
+    fn the_binaries_are_those_that_cargo_names() {
+        let mut messages = vec![
+            r#"{"reason":"build-script-executed","package_id":"x"}"#.to_owned(),
+            artifact("tracer", "lib", false, "null"),
+            artifact("tracer", "lib", true, r#""/t/unit""#),
+            artifact("tracer", "bin", true, r#""/t/bin-test""#),
+            artifact("tracer", "bin", false, r#""/t/tracer""#),
+            artifact("end_to_end", "test", true, r#""/t/e2e""#),
+            artifact("socket_client", "example", false, r#""/t/examples/socket_client""#),
+            r#"{"reason":"build-finished","success":true}"#.to_owned(),
+        ];
+        let built = Built::read(&messages.join("\n")).unwrap();
+        assert_eq!(
+            built.files(),
+            ["/t/tracer", "/t/unit", "/t/e2e", "/t/examples/socket_client"].map(Path::new)
+        );
+        messages.remove(6);
+        let missing = Built::read(&messages.join("\n")).unwrap_err().to_string();
+        assert_eq!(missing, "cargo did not build the example socket_client");
+    }
+}

@@ -90,6 +90,8 @@ fn outcome(step: &Step, said: &Said) -> Outcome {
         format!("it does not say `{}`", step.says)
     } else if step.nothing_else && found.lines.iter().filter(|line| !line.is_empty()).count() > 1 {
         format!("it says more than the line with `{}`", step.says)
+    } else if found.lines.iter().any(|line| line.starts_with("test result: ok. 0 passed")) {
+        "it ran no test".to_owned()
     } else {
         return Outcome::Passed(seconds);
     };
@@ -301,6 +303,15 @@ mod tests {
             ["scenarios::steering::connections_are_counted_while_softirqs_interrupt_the_counting"]
         );
         assert!(verdict.complaints.is_empty(), "{verdict:?}");
+    }
+
+    #[test]
+    fn no_test_is_no_success() {
+        let (said, kernel) = console!("good");
+        let said = said.replace("test result: ok. 14 passed", "test result: ok. 0 passed");
+        let verdict = judge(&steps(true), RELEASE_GOOD, &said, kernel, Ended::Off);
+        let none = Outcome::Failed("it ran no test".to_owned());
+        assert_eq!(outcomes(&verdict)[2], ("kernel tests", &none));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::{
     build::Built,
-    console::{Outcome, judge},
+    console::{Outcome, Verdict, judge},
     image::{INIT, Image, MODULES, STEPS},
     kernel::Kernel,
     qemu::{Logs, Processors},
@@ -122,23 +122,11 @@ fn run(machine: &Machine, built: &Built, series: Series, arguments: &Arguments) 
     let ended = qemu::run(machine, processors, &kernel.image(), &archive, &logs, LIMIT)?;
     let (said, kernel_said) = qemu::read(&logs)?;
     let verdict = judge(&steps, &kernel.release, &said, &kernel_said, ended);
-    for (name, outcome) in &verdict.steps {
-        match outcome {
-            Outcome::Passed(seconds) => eprintln!("{name}: as it has to be ({seconds:.1} s)"),
-            Outcome::Failed(why) => eprintln!("{name}: FAILED: {why}"),
-            Outcome::NotReached => eprintln!("{name}: NOT REACHED"),
-        }
-    }
+    report(series, &verdict);
     if traced {
         for (test, reason) in left_out {
             eprintln!("left out: {test}: {reason}");
         }
-    }
-    for complaint in &verdict.complaints {
-        eprintln!("COMPLAINT: {complaint}");
-    }
-    for (step, line) in &verdict.test_results {
-        eprintln!("{series}, {step}: {line}");
     }
     let word = if verdict.passed() { "passed" } else { "FAILED" };
     eprintln!(
@@ -147,6 +135,22 @@ fn run(machine: &Machine, built: &Built, series: Series, arguments: &Arguments) 
         logs.steps.display()
     );
     Ok(Guest { version: kernel.version, release: kernel.release, verdict })
+}
+
+fn report(series: Series, verdict: &Verdict) {
+    for (name, outcome) in &verdict.steps {
+        match outcome {
+            Outcome::Passed(seconds) => eprintln!("{name}: as it has to be ({seconds:.1} s)"),
+            Outcome::Failed(why) => eprintln!("{name}: FAILED: {why}"),
+            Outcome::NotReached => eprintln!("{name}: NOT REACHED"),
+        }
+    }
+    for complaint in &verdict.complaints {
+        eprintln!("COMPLAINT: {complaint}");
+    }
+    for (step, line) in &verdict.test_results {
+        eprintln!("{series}, {step}: {line}");
+    }
 }
 
 fn image(machine: &Machine, built: &Built, kernel: &Kernel, steps: &[Step]) -> Result<Image> {
