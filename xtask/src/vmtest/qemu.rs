@@ -43,10 +43,23 @@ pub(crate) enum Processors {
 }
 
 impl Processors {
+    /// Without the fast string instructions (`erms`, `fsrm`), of which the emulator makes a loop over bytes.
+    ///
+    /// With two, without cmpxchg16b either: QEMU 7.2 spoils the flags with it, and Linux 6.12 dies of a double fault.
+    /// Linux 7 makes socket storage with that instruction, so two are for older kernels.
     fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::One => &["-smp", "1", "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"],
-            Self::Two => &["-smp", "2", "-accel", "tcg,thread=multi"],
+            Self::One => &[
+                "-smp",
+                "1",
+                "-cpu",
+                "max,-erms,-fsrm",
+                "-accel",
+                "tcg,thread=single",
+                "-icount",
+                "shift=0,sleep=off",
+            ],
+            Self::Two => &["-smp", "2", "-cpu", "max,-erms,-fsrm,-cx16", "-accel", "tcg,thread=multi"],
         }
     }
 }
@@ -75,9 +88,7 @@ pub(crate) fn run(
     let mut command = machine.command(PROGRAM);
     command
         .args(processors.arguments())
-        // Without the fast string instructions, of which the emulator makes a loop over bytes, and without cmpxchg16b,
-        // whose emulation for two processors at once spoils the flags (QEMU 7.2): Linux 6.12 then dies of a double fault.
-        .args(["-cpu", "max,-erms,-fsrm,-cx16", "-m", "3G"])
+        .args(["-m", "3G"])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
         .args(["-append", &append(), "-kernel"])
         .arg(kernel)
