@@ -53,7 +53,7 @@ fn doctor_goes_through_the_programs() {
     assert_eq!((&found["schema"], &found["can_trace"]), (&"tracer.doctor/1".into(), &true.into()));
     let programs = found["programs"].as_array().unwrap();
     let names: Vec<_> = programs.iter().map(|program| program["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["lifecycle", "relief", "destroy", "sweep"]);
+    assert_eq!(names, ["lifecycle", "relief", "destroy", "sweep", "listeners", "adopt"]);
     assert!(
         programs.iter().all(|program| program["works"] == true && program["reason"].is_null()),
         "{found}"

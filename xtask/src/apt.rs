@@ -1,6 +1,10 @@
 //! Debian packages.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -85,44 +89,83 @@ fn no_such_package(packages: &[String]) -> String {
     )
 }
 
-/// Downloads `package` in a version that matches `version` from trixie-backports and unpacks it; returns the folder.
-///
-/// apt is given a configuration of its own below the target folder: the machine's sources and state are not touched.
-pub(crate) fn unpack_from_backports(machine: &Machine, package: &str, version: &str) -> Result<PathBuf> {
-    const REMEDY: &str = "this needs Debian's apt and a network";
-    const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let home = machine.scratch("apt")?;
-    for folder in ["state/lists/partial", "cache/archives/partial", "download", "empty"] {
-        machine.scratch(&format!("apt/{folder}"))?;
-    }
-    let sources = home.join("sources.list");
-    fs::write(
-        &sources,
-        format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian trixie-backports main\n"),
-    )
-    .with_context(|| format!("cannot write {}", sources.display()))?;
+/// Debian's archive, by an apt with a configuration of its own below the target folder: the machine's sources and state
+/// are not touched.
+pub(crate) struct Archive<'a> {
+    machine: &'a Machine,
+    home: PathBuf,
+}
 
-    let apt = |arguments: &[&str]| {
-        let mut command = machine.command("apt-get");
-        command.args(["--quiet=2", "-o", &format!("Dir::Etc::sourcelist={}", sources.display())]);
-        command.args(["-o", &format!("Dir::Etc::sourceparts={}", home.join("empty").display())]);
-        command.args(["-o", &format!("Dir::State={}", home.join("state").display())]);
-        command.args(["-o", &format!("Dir::Cache={}", home.join("cache").display())]);
+impl<'a> Archive<'a> {
+    const REMEDY: &'static str = "this needs Debian's apt and a network that reaches deb.debian.org";
+    const KEYRING: &'static str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+    /// The packages of these suites, as they are now.
+    pub(crate) fn open(machine: &'a Machine, suites: &[&str]) -> Result<Self> {
+        let name = format!("apt/{}", suites.join("+"));
+        let home = machine.scratch(&name)?;
+        for folder in ["state/lists/partial", "cache/archives/partial", "download", "empty"] {
+            machine.scratch(&format!("{name}/{folder}"))?;
+        }
+        let archive = Self { machine, home };
+        let sources = archive.sources();
+        let line = |suite: &&str| {
+            format!("deb [signed-by={}] http://deb.debian.org/debian {suite} main\n", Self::KEYRING)
+        };
+        fs::write(&sources, suites.iter().map(line).collect::<String>())
+            .with_context(|| format!("cannot write {}", sources.display()))?;
+        // Without a network it would otherwise only warn, and then know of no packages.
+        let strictly = ["-o", "APT::Update::Error-Mode=any"];
+        run_aside(archive.apt("apt-get").args(strictly).args(["--quiet=2", "update"]), Self::REMEDY)?;
+        Ok(archive)
+    }
+
+    /// The names of all packages that begin with `prefix`.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let text = capture(self.apt("apt-cache").args(["pkgnames", prefix]))?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Downloads these packages (`name` or `name=version`) and unpacks them below a folder. Gives the names of the
+    /// files that the archive has them in: `name_version_architecture.deb`.
+    pub(crate) fn unpack(&self, packages: &[String], to: &Path) -> Result<Vec<String>> {
+        let download = self.home.join("download");
+        // What an earlier run left when it was stopped.
+        fs::remove_dir_all(&download).with_context(|| format!("cannot remove {}", download.display()))?;
+        fs::create_dir(&download).with_context(|| format!("cannot create {}", download.display()))?;
+        let mut command = self.apt("apt-get");
+        command.args(["--quiet=2", "download"]).args(packages).current_dir(&download);
+        run_aside(&mut command, Self::REMEDY)?;
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&download).with_context(|| format!("cannot read {}", download.display()))? {
+            let package = entry?.path();
+            run_aside(self.machine.command("dpkg-deb").arg("--extract").args([&package, to]), Self::REMEDY)?;
+            fs::remove_file(&package).with_context(|| format!("cannot remove {}", package.display()))?;
+            names.extend(package.file_name().map(|name| name.to_string_lossy().into_owned()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn sources(&self) -> PathBuf {
+        self.home.join("sources.list")
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = self.machine.command(program);
+        let mut option = |name: &str, value: &Path| {
+            command.args(["-o", &format!("{name}={}", value.display())]);
+        };
+        option("Dir::Etc::sourcelist", &self.sources());
+        option("Dir::Etc::sourceparts", &self.home.join("empty"));
+        option("Dir::State", &self.home.join("state"));
+        option("Dir::Cache", &self.home.join("cache"));
         // The user _apt, which apt downloads as, may not write below the target folder.
-        command.args(["-o", "APT::Sandbox::User=root"]).args(arguments);
+        command.args(["-o", "APT::Sandbox::User=root"]);
+        // Descriptions of applications, as long as the lists of packages.
+        command.args(["-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"]);
         command
-    };
-    run_aside(&mut apt(&["update"]), REMEDY)?;
-    let download = home.join("download");
-    run_aside(apt(&["download", &format!("{package}={version}")]).current_dir(&download), REMEDY)?;
-
-    let unpacked = machine.scratch(package)?;
-    for entry in fs::read_dir(&download).with_context(|| format!("cannot read {}", download.display()))? {
-        let archive = entry?.path();
-        run_aside(machine.command("dpkg-deb").arg("--extract").arg(&archive).arg(&unpacked), REMEDY)?;
-        fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))?;
     }
-    Ok(unpacked)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) struct Machine {
     pub(crate) sysroot: PathBuf,
     /// The root of the workspace.
     pub(crate) workspace: PathBuf,
-    /// Cargo's target folder; what xtask writes lies in `xtask/` below it.
+    /// Cargo's target folder; what xtask writes lies in `xtask/` and `vmtest/` below it.
     pub(crate) target: PathBuf,
     /// `PATH` for every command: the user's, cargo's programs and the system's, which Debian keeps from its users.
     pub(crate) path: OsString,
@@ -79,7 +79,12 @@ impl Machine {
 
     /// A folder of xtask's own below the target folder, created when it is not there.
     pub(crate) fn scratch(&self, name: &str) -> Result<PathBuf> {
-        let folder = self.target.join("xtask").join(name);
+        self.below_target(Path::new("xtask").join(name))
+    }
+
+    /// A folder below the target folder, created when it is not there.
+    pub(crate) fn below_target(&self, name: impl AsRef<Path>) -> Result<PathBuf> {
+        let folder = self.target.join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         Ok(folder)
     }

@@ -11,6 +11,7 @@ mod rust_src;
 mod setup;
 mod soak;
 mod test;
+mod vmtest;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -41,10 +42,15 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
-    /// Set up and run every check: format, lints, unit tests, end-to-end tests (these need root)
+    /// Set up and run every check: format, lints, unit tests, end-to-end tests (these need root), one other kernel
     Test,
     /// Run `tracer watch` under changing load, and see that memory, descriptors and tick stay flat and nothing is missed
     Soak(soak::Arguments),
+    /// Boot Debian's kernels in qemu and run tracer and its tests in them; prints what works, as Markdown
+    Vmtest(vmtest::Arguments),
+    /// The first process of such a machine
+    #[command(hide = true)]
+    Guest,
 }
 
 fn main() -> ExitCode {
@@ -59,11 +65,13 @@ fn main() -> ExitCode {
 }
 
 fn perform(task: Task) -> Result<()> {
-    let machine = Machine::here()?;
     match task {
-        Task::Setup { tests } => setup::set_up(&machine, tests),
-        Task::Run { arguments } => run::run(&machine, arguments),
-        Task::Test => test::test(&machine),
-        Task::Soak(arguments) => soak::soak(&machine, &arguments),
+        Task::Setup { tests } => setup::set_up(&Machine::here()?, tests),
+        Task::Run { arguments } => run::run(&Machine::here()?, arguments),
+        Task::Test => test::test(&Machine::here()?),
+        Task::Soak(arguments) => soak::soak(&Machine::here()?, &arguments),
+        Task::Vmtest(arguments) => vmtest::vmtest(&Machine::here()?, &arguments),
+        // Where there is no compiler and no workspace.
+        Task::Guest => vmtest::guest::run(),
     }
 }

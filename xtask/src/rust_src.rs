@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::{apt, command::run_aside, machine::Machine};
+use crate::{apt::Archive, command::run_aside, machine::Machine};
 
 /// Whether the compiler in use has its sources.
 pub(crate) fn present(machine: &Machine) -> bool {
@@ -40,7 +40,8 @@ fn from_rustup(machine: &Machine) -> Result<()> {
 fn from_debian(machine: &Machine) -> Result<()> {
     const REMEDY: &str = "the compiler's own folder has to be writable";
     let minor = machine.rustc.minor();
-    let unpacked = apt::unpack_from_backports(machine, "rust-src", &format!("{minor}.*"))?;
+    let unpacked = machine.scratch("rust-src")?;
+    Archive::open(machine, &["trixie-backports"])?.unpack(&[format!("rust-src={minor}.*")], &unpacked)?;
     let sources = fs::read_dir(unpacked.join("usr/src"))
         .context("Debian's rust-src does not have the folder usr/src")?
         .filter_map(|entry| Some(entry.ok()?.path()))

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{apt, bpf_linker, machine::Machine, rust_src};
+use crate::{apt, bpf_linker, machine::Machine, rust_src, vmtest::qemu};
 
 /// A program the tests need: package, the binary it is checked by, and why.
 struct TestProgram {
@@ -21,6 +21,11 @@ const TEST_PROGRAMS: &[TestProgram] = &[
         package: "bpftool",
         binary: "bpftool",
         why: "a second opinion on what is loaded and pinned",
+    },
+    TestProgram {
+        package: "qemu-system-x86",
+        binary: qemu::PROGRAM,
+        why: "other kernels than the one that runs here",
     },
 ];
 

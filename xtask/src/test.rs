@@ -1,10 +1,10 @@
-//! `cargo xtask test`: everything a change has to pass.
+//! `cargo xtask test`: everything a change has to pass, the last of it on the oldest kernel that is promised.
 
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::{command, machine::Machine, setup};
+use crate::{command, machine::Machine, setup, vmtest};
 
 /// One check: a heading, and what cargo is told.
 struct Check {
@@ -82,25 +82,37 @@ const CHECKS: &[Check] = &[
     },
 ];
 
+/// The last check, which is no command of cargo's.
+const GUEST: &str = "tracer and its tests on the oldest kernel that is promised, in a virtual machine";
+
 /// Sets up and runs every check; the first that fails ends it.
 pub(crate) fn test(machine: &Machine) -> Result<()> {
     let start = Instant::now();
     eprintln!("== set-up");
     setup::set_up(machine, true)?;
-    for (number, check) in CHECKS.iter().enumerate() {
+    let count = CHECKS.len() + 1;
+    let checked = |number: usize, heading: &str, check: &dyn Fn() -> Result<()>| -> Result<()> {
         let begin = Instant::now();
-        eprintln!("\n== {}/{}: {}", number + 1, CHECKS.len(), check.heading);
-        let mut cargo = machine.command("cargo");
-        cargo.args(check.arguments).stdin(std::process::Stdio::null());
-        if check.bpf {
-            cargo.env("RUSTC_BOOTSTRAP", "1");
-        }
-        command::run(&mut cargo, check.remedy)
-            .with_context(|| format!("FAILED at {}/{}, {}", number + 1, CHECKS.len(), check.heading))?;
-        eprintln!("== {} passed ({:.1} s)", check.heading, begin.elapsed().as_secs_f64());
+        eprintln!("\n== {number}/{count}: {heading}");
+        check().with_context(|| format!("FAILED at {number}/{count}, {heading}"))?;
+        eprintln!("== {heading} passed ({:.1} s)", begin.elapsed().as_secs_f64());
+        Ok(())
+    };
+    for (number, check) in CHECKS.iter().enumerate() {
+        checked(number + 1, check.heading, &|| run(machine, check))?;
     }
-    eprintln!("\n== all {} checks passed ({:.1} s)", CHECKS.len(), start.elapsed().as_secs_f64());
+    checked(count, GUEST, &|| vmtest::vmtest(machine, &vmtest::Arguments::oldest()))?;
+    eprintln!("\n== all {count} checks passed ({:.1} s)", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+fn run(machine: &Machine, check: &Check) -> Result<()> {
+    let mut cargo = machine.command("cargo");
+    cargo.args(check.arguments).stdin(std::process::Stdio::null());
+    if check.bpf {
+        cargo.env("RUSTC_BOOTSTRAP", "1");
+    }
+    command::run(&mut cargo, check.remedy)
 }
 
 #[cfg(test)]

@@ -1,0 +1,85 @@
+//! What is run in a guest, and what each step has to come to.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// The step whose JSON tells what became of each program.
+pub(crate) const DOCTOR: &str = "doctor";
+/// The step that is the whole suite.
+pub(crate) const END_TO_END: &str = "end-to-end";
+
+/// End-to-end tests that are not run in a guest, and why. They are named in every report.
+///
+/// The first by hand, on a machine with nothing else to do: `cargo xtask vmtest --two-processors --test steering`.
+pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "scenarios::steering::connections_are_counted_while_softirqs_interrupt_the_counting",
+        "steers packets between processors; the emulator keeps time independent of the host's load for one only",
+    ),
+    (
+        "scenarios::ends::counting_starts_within_half_a_second",
+        "measures the processor's speed, and the emulated one has 10^9 instructions a second: on Linux 7.3, whose \
+         verifier does more, the start takes 0.59 s of that time (0.43 s on 6.12)",
+    ),
+];
+
+/// A command, and how it has to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// What it is called in markers and reports.
+    pub(crate) name: String,
+    /// Program and arguments.
+    pub(crate) command: Vec<String>,
+    /// The exit code it has to end with.
+    pub(crate) exit: i32,
+    /// What it has to say, on either stream.
+    pub(crate) says: String,
+    /// Whether it may say nothing but the line with that.
+    pub(crate) nothing_else: bool,
+}
+
+/// The binaries that are run.
+pub(crate) struct Binaries<'a> {
+    pub(crate) tracer: &'a Path,
+    pub(crate) unit_tests: &'a Path,
+    pub(crate) end_to_end: &'a Path,
+}
+
+/// On a kernel that has to be traced. `only`: of the end-to-end tests, those with this in their name;
+/// `left_out`: without these.
+pub(crate) fn tracing(binaries: &Binaries, only: Option<&str>, left_out: &[(&str, &str)]) -> Vec<Step> {
+    // One after the other: the processor does what one scenario asks for, and no more. Passed tests show figures too.
+    let mut end_to_end = vec!["--test-threads=1", "--show-output"];
+    end_to_end.extend(only);
+    for (test, _reason) in left_out {
+        end_to_end.extend(["--skip", test]);
+    }
+    vec![
+        step(DOCTOR, binaries.tracer, &["doctor", "--json"], 0, r#""can_trace":true"#),
+        step("demo", binaries.tracer, &["demo"], 0, "found what was planted"),
+        // The room that reads the running kernel; the others do not know where they run.
+        step("kernel tests", binaries.unit_tests, &["kernel::"], 0, "test result: ok."),
+        step(END_TO_END, binaries.end_to_end, &end_to_end, 0, "test result: ok."),
+    ]
+}
+
+/// On a kernel that is too old: a clear refusal.
+pub(crate) fn refusing(binaries: &Binaries) -> Vec<Step> {
+    let refusal = |name: &str, arguments: &[&str], says: &str| Step {
+        nothing_else: true,
+        ..step(name, binaries.tracer, arguments, 4, says)
+    };
+    vec![
+        refusal(DOCTOR, &["doctor", "--json"], r#""can_trace":false"#),
+        refusal("check", &["check", "--for", "1s"], "Linux 6.1"),
+        refusal("demo", &["demo"], "Linux 6.1"),
+    ]
+}
+
+fn step(name: &str, program: &Path, arguments: &[&str], exit: i32, says: &str) -> Step {
+    let program = program.to_string_lossy().into_owned();
+    let command =
+        std::iter::once(program).chain(arguments.iter().map(|&argument| argument.to_owned())).collect();
+    Step { name: name.to_owned(), command, exit, says: says.to_owned(), nothing_else: false }
+}
