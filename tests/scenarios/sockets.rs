@@ -113,15 +113,17 @@ fn a_socket_connected_to_itself_counts_once() {
 }
 
 #[test]
-fn connections_of_before_are_not_counted() {
+fn connections_of_another_from_before_are_not_the_balancers() {
     let (_turn, block) = (turn::traffic(), Block::new());
     let backend = Backend::start(block.backend(1), Hold);
     let _before = std::net::TcpStream::connect(backend.address).unwrap();
     let mut client = Client::start("e2e-client");
-    let running = check(SECONDS, Pools::of([backend.address])).start();
+    let pools = Pools::new().pool("app", Some("e2e-client"), [(backend.address, String::new())]);
+    let running = check(SECONDS, pools).start();
     assert_eq!(client.ask(format!("exchange 5 {}", backend.address)), "ok");
     let ended = running.finish();
-    ended.member("app", backend.address).is("attempts", 5).is("established", 5).is("live", 0).is("closed", 5);
+    let member = ended.member("app", backend.address).adds_up();
+    member.is("attempts", 5).is("established", 5).is("adopted", 0).is("live", 0).is("closed", 5);
 }
 
 #[test]

@@ -52,13 +52,12 @@ fn connections_are_counted_while_softirqs_interrupt_the_counting() {
         total("established"),
         total("closed")
     );
+    // Of an event that no program saw, a later one or a sweep makes up for what can be known: that a connection ended. When
+    // all of a connection's events were hidden, it is one of which nothing is known.
     for backend in &backends {
-        let accepted = backend.report().accepted;
-        ended.member("app", backend.address).is("attempts", accepted);
+        let member = ended.member("app", backend.address).adds_up().failed_only("", 0);
+        member.is("attempts", backend.report().accepted).is("live", 0).is("closing", 0).is("pending", 0);
+        member.is("closed", member.count("established"));
     }
-    // Another tool's bpf(2) calls hide events on some kernels, which this test cannot forbid: an event that is hidden
-    // is made up for by the next, and only a hidden close is lost.
-    ended.ensure(total("established") >= all - all / 200, "connections are established, or made up for");
-    ended.ensure(total("closed") >= all - all / 100, "closes are seen");
-    ended.ensure(total("live") + total("closing") + total("pending") == 0, "nothing is left over");
+    ended.ensure(total("untracked") <= all / 200, "hardly any connection is hidden altogether");
 }

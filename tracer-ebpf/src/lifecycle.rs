@@ -14,10 +14,9 @@
 //! the other is not running, and what both see counts once, since only a change of the connection's own phase counts. TCP
 //! runs in processes and softirqs only, so there is no third level.
 //!
-//! What remains: some kernels run no tracepoint program on a CPU while bpf(2) reads or writes a map there, whoever calls
-//! it. Userspace of this project therefore reads mapped memory (see `maps.rs`); what another tool's call hides is made up
-//! for by the connection's next event, its destruction ([`destroy`]) or the next sweep, and counted as `repaired`. A close
-//! whose destruction is hidden with it is lost: the sums then disagree by it.
+//! What remains: on some kernels a few events in 100,000 reach no program, though the tracepoint fires and no miss is
+//! counted. What can be known of them is made up for, and counted as `repaired`: by the connection's next event, by its
+//! destruction ([`destroy`]), or by a sweep, which no longer finds the connection (`kernel/vanished.rs` of the agent).
 
 use crate::cells::{
     OVERFLOW, at, cell, claim, claim_wrapping, count, exchange, get, set, slot_of, uncounted,

@@ -110,6 +110,26 @@ fn who_listens_and_calls_three_or_more_is_judged() {
 }
 
 #[test]
+fn who_only_holds_old_connections_does_not_outrank_who_connects() {
+    let app = || pool("app", None, &[("10.0.0.1:80", 1.0), ("10.0.0.2:80", 1.0)]);
+    let holder = balancer("agent", "agent", Some(true));
+    let worker = balancer("worker", "worker", Some(false));
+    let both = |held| {
+        sample(vec![
+            seen(&holder, "10.0.0.1:80", held),
+            seen(&worker, "10.0.0.1:80", 9),
+            seen(&worker, "10.0.0.2:80", 9),
+        ])
+    };
+    let judged = |held| {
+        let found = Pools::new(vec![app()], Filter::default()).group(&both(held));
+        found.iter().any(|pool| pool.judged && pool.pool.balancer.as_deref() == Some("worker"))
+    };
+    assert!(judged(0));
+    assert!(!judged(1), "it listens and connects: the likely balancer");
+}
+
+#[test]
 fn what_kernel_threads_open_is_listed_and_never_judged() {
     let kernel = balancer("kernel", "kernel", Some(false));
     let nginx = balancer("nginx", "nginx", None);

@@ -98,7 +98,8 @@ fn balancers_of(
         found.retain(|(_, traffic)| traffic.backends.keys().any(|backend| ports.contains(&backend.port())));
     }
     let by_guess = pool.balancer.is_none() && filter.balancer.is_none();
-    let proxies = by_guess && found.iter().any(|(_, traffic)| traffic.is_proxy);
+    // Who only holds connections from before says nothing of who spreads what comes now.
+    let proxies = by_guess && found.iter().any(|(_, traffic)| traffic.is_proxy && traffic.connects());
     found
         .into_iter()
         .map(|(balancer, traffic)| Through {

@@ -26,6 +26,11 @@ impl Traffic {
     pub(super) fn spreads(&self, members: usize) -> bool {
         is_known_proxy(&self.balancer.command) || self.is_proxy && members >= MIN_MEMBERS_OF_UNKNOWN
     }
+
+    /// Whether it has opened a connection.
+    pub(super) fn connects(&self) -> bool {
+        self.backends.values().any(|counted| counted.total.attempts > 0)
+    }
 }
 
 /// What was counted of one backend.
