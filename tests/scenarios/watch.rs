@@ -11,6 +11,7 @@ use crate::support::{require_root, turn, wait};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A verdict needs a few seconds; a busy machine more.
@@ -39,7 +40,7 @@ fn is_verdict(event: &Value, verdict: &str) -> bool {
 }
 
 #[test]
-fn a_weight_that_is_put_right_is_told_from_skewed_to_balanced() {
+fn a_weight_that_is_put_right_is_told_from_skewed_to_balanced_and_again_from_the_recording() {
     let (_turn, block) = (turn::traffic(), Block::new());
     let backends = backends(block, 4);
     let wrong = Nginx::at(block.balancer(1))
@@ -47,7 +48,9 @@ fn a_weight_that_is_put_right_is_told_from_skewed_to_balanced() {
         .servers(addresses(&backends[1..]));
     let right = Nginx::at(block.balancer(1)).servers(addresses(&backends));
     let nginx = wrong.start();
-    let mut running = watch(Pools::of_backends(&backends)).start();
+    let directory = tempfile::tempdir().unwrap();
+    let samples = directory.path().join("samples.jsonl");
+    let mut running = watch(Pools::of_backends(&backends)).argument("--samples").argument(&samples).start();
     let guilty = backends[0].address.to_string();
     Load::on(block.balancer(1)).run_while(|| {
         let skewed = running.event("skewed", SOON, |event| is_verdict(event, "skewed"));
@@ -69,6 +72,24 @@ fn a_weight_that_is_put_right_is_told_from_skewed_to_balanced() {
     assert!(expected.iter().any(|expected| verdicts == *expected), "no other lines: {verdicts:?}");
     let stopping = events.last().unwrap();
     assert_eq!(stopping["totals"]["established"], accepted(&backends), "{stopping}");
+    replay_says_the_same(&samples, &events);
+}
+
+/// Judged from the recording, `watch` tells the same verdicts at the same times, to the last digit, and `check` ends with
+/// the last of them.
+#[track_caller]
+fn replay_says_the_same(samples: &Path, live: &[Value]) {
+    let verdicts = |events: &[Value]| -> Vec<Value> {
+        events.iter().filter(|event| event["event"] == "verdict").cloned().collect()
+    };
+    let again = tracer(["watch", "--json", "--replay"]).argument(samples).spawn().finish();
+    again.exits(0);
+    let again = again.events();
+    assert_eq!(verdicts(&again), verdicts(live));
+    let (stopping, stopped) = (again.last().unwrap(), live.last().unwrap());
+    assert_eq!((&stopping["reason"], &stopping["totals"]), (&"end".into(), &stopped["totals"]));
+    let check = tracer(["check", "--json", "--replay"]).argument(samples).spawn().finish();
+    check.exits(0).ensure(check.pool("app")["verdict"] == "balanced", "the last verdict");
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(crate) struct Built {
     pub(crate) unit_tests: PathBuf,
     /// The end-to-end tests.
     pub(crate) end_to_end: PathBuf,
-    /// The client that these start.
-    pub(crate) client: PathBuf,
+    /// The clients that these start.
+    pub(crate) clients: [PathBuf; 2],
 }
 
 /// Builds as `cargo test --release` does; done already when that ran before.
@@ -81,13 +81,14 @@ impl Built {
             tracer: find("tracer", "bin", false)?,
             unit_tests: find("tracer", "lib", true)?,
             end_to_end: find("end_to_end", "test", true)?,
-            client: find("socket_client", "example", false)?,
+            clients: [find("socket_client", "example", false)?, find("crowd", "example", false)?],
         })
     }
 
     /// Every file of it.
-    pub(crate) fn files(&self) -> [&Path; 4] {
-        [&self.tracer, &self.unit_tests, &self.end_to_end, &self.client]
+    pub(crate) fn files(&self) -> [&Path; 5] {
+        let [socket_client, crowd] = &self.clients;
+        [&self.tracer, &self.unit_tests, &self.end_to_end, socket_client, crowd]
     }
 }
 
@@ -111,12 +112,14 @@ mod tests {
             artifact("tracer", "bin", false, r#""/t/tracer""#),
             artifact("end_to_end", "test", true, r#""/t/e2e""#),
             artifact("socket_client", "example", false, r#""/t/examples/socket_client""#),
+            artifact("crowd", "example", false, r#""/t/examples/crowd""#),
             r#"{"reason":"build-finished","success":true}"#.to_owned(),
         ];
         let built = Built::read(&messages.join("\n")).unwrap();
         assert_eq!(
             built.files(),
-            ["/t/tracer", "/t/unit", "/t/e2e", "/t/examples/socket_client"].map(Path::new)
+            ["/t/tracer", "/t/unit", "/t/e2e", "/t/examples/socket_client", "/t/examples/crowd"]
+                .map(Path::new)
         );
         messages.remove(6);
         let missing = Built::read(&messages.join("\n")).unwrap_err().to_string();
