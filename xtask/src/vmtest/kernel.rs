@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use super::series::{Series, packages_of, release_of};
 use crate::{apt::Archive, machine::Machine};
 
-/// The one module that the tests need: a link between two network namespaces. The rest is built in.
-const MODULE: &str = "veth.ko";
+/// The modules that the tests need: a link between two network namespaces, and one through a process. The rest is built in.
+const MODULES: [&str; 2] = ["veth.ko", "tun.ko"];
 
 /// A kernel that can be booted.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Kernel {
 
     /// Its modules, each a file.
     pub(crate) fn modules(&self) -> Result<Vec<PathBuf>> {
-        files(&self.home, &|name| name.starts_with(MODULE))
+        files(&self.home, &is_module)
     }
 
     fn kept(kept: &Path, series: Series) -> Result<Option<Self>> {
@@ -60,6 +60,10 @@ impl Kernel {
         }
         let Some(release) = series.pick(releases.iter().map(String::as_str)) else { return Ok(None) };
         let home = kept.join(release);
+        if files(&home, &is_module)?.len() < MODULES.len() {
+            // Kept when the tests needed less.
+            return Ok(None);
+        }
         let file = home.join("version");
         let version = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         Ok(Some(Self { release: release.to_owned(), version, home }))
@@ -84,7 +88,7 @@ impl Kernel {
         // Renamed last, so that a kernel is there whole or not.
         let partial = kept.join("partial");
         empty(&partial)?;
-        let wanted = |name: &str| name.starts_with("vmlinuz") || name.starts_with(MODULE);
+        let wanted = |name: &str| name.starts_with("vmlinuz") || is_module(name);
         for file in files(&unpacked, &wanted)? {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             // `vmlinuz-6.1.0-50-cloud-amd64` or `vmlinuz`
@@ -95,9 +99,17 @@ impl Kernel {
             .with_context(|| format!("cannot write to {}", partial.display()))?;
         fs::remove_dir_all(&unpacked).with_context(|| format!("cannot remove {}", unpacked.display()))?;
         let home = kept.join(&release);
+        if home.exists() {
+            fs::remove_dir_all(&home).with_context(|| format!("cannot remove {}", home.display()))?;
+        }
         fs::rename(&partial, &home).with_context(|| format!("cannot create {}", home.display()))?;
         Ok(Self { release, version: version.to_owned(), home })
     }
+}
+
+/// Whether a file is one of the modules, compressed or not.
+fn is_module(name: &str) -> bool {
+    MODULES.iter().any(|module| name.starts_with(module))
 }
 
 /// Makes a folder that has nothing in it, whatever an earlier run left there when it was stopped.
@@ -148,11 +160,19 @@ mod tests {
             fs::create_dir(&home).unwrap();
             fs::write(home.join("version"), version).unwrap();
             fs::write(home.join("veth.ko.xz"), "").unwrap();
+            fs::write(home.join("tun.ko"), "").unwrap();
         }
         fs::create_dir(kept.path().join("partial")).unwrap();
         let kernel = Kernel::kept(kept.path(), Series::Of(6, 1)).unwrap().unwrap();
         assert_eq!((kernel.release.as_str(), kernel.version.as_str()), ("6.1.0-50-cloud-amd64", "6.1.176-1"));
-        assert_eq!(kernel.modules().unwrap(), [kernel.home.join("veth.ko.xz")]);
+        let mut modules = kernel.modules().unwrap();
+        modules.sort();
+        assert_eq!(modules, [kernel.home.join("tun.ko"), kernel.home.join("veth.ko.xz")]);
+        fs::remove_file(&modules[0]).unwrap();
+        assert!(
+            Kernel::kept(kept.path(), Series::Of(6, 1)).unwrap().is_none(),
+            "kept without what is needed now"
+        );
         assert!(Kernel::kept(kept.path(), Series::Of(6, 12)).unwrap().is_none());
     }
 }

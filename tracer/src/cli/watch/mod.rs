@@ -30,6 +30,9 @@ use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use writer::Writer;
 
+/// After so many intervals it says what was asked for and has not been seen: a name that is mistyped matches nothing.
+const PATIENCE_INTERVALS: u32 = 15;
+
 /// What `watch` can be told. Each flag but `--config` is a key of its configuration file too; `dist/tracer.toml` lists
 /// them.
 #[derive(clap::Args, Clone, Debug, PartialEq)]
@@ -102,6 +105,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         }
     }
     let mut last = None;
+    let mut intervals = 0_u32;
     let reason = loop {
         tokio::select! {
             biased;
@@ -121,6 +125,10 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                     samples.record(&interval, source.agent());
                 }
                 last = Some(interval);
+                intervals = intervals.saturating_add(1);
+                if intervals == PATIENCE_INTERVALS {
+                    source.agent().unmatched().iter().for_each(|line| say(&format!("warning: {line}")));
+                }
                 if live {
                     let news = reloader.tick();
                     voice.tell_news(&mut source, &mut samples, news)?;
