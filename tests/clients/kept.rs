@@ -1,7 +1,8 @@
 //! Connections that outlive the command that opened them.
 
-use super::{connect, connected, new_socket};
+use super::{connect, connected, finish, new_socket};
 use nix::sys::socket::{self, sockopt};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -24,6 +25,7 @@ fn locked<T>(of: &'static Mutex<T>) -> std::sync::MutexGuard<'static, T> {
 /// Does one of the commands here; `None`: it is not one.
 ///
 /// * `keep N ADDRESS`: opens N and keeps them. `close N`: closes N of all that are kept.
+/// * `say N`: sends ten bytes on each of the first N that are kept. `finish N`: does so and ends N of them by FIN.
 /// * `connecting N ADDRESS`: begins to connect N times, and waits for none.
 /// * `flood ADDRESS`: opens connections without a pause and keeps them. `churn ADDRESS`: opens and closes them.
 /// * `stop`: ends both; answers how many each has opened, in their order.
@@ -34,6 +36,16 @@ pub(crate) fn obey(words: &[&str]) -> Option<String> {
         "keep" => {
             let opened = (0..number(1)).map(|_| connected(address(2)).unwrap());
             locked(&KEPT).extend(opened);
+        }
+        "say" => {
+            for stream in locked(&KEPT).iter_mut().take(number(1)) {
+                stream.write_all(b"0123456789").unwrap();
+            }
+        }
+        "finish" => {
+            for stream in locked(&KEPT).drain(..number(1)) {
+                finish(stream).unwrap();
+            }
         }
         "close" => {
             locked(&KEPT).drain(..number(1)).for_each(reset);

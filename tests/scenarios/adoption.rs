@@ -18,18 +18,21 @@ fn connections_from_before_are_live_with_their_owner_and_close() {
     let mut client = Client::start("e2e-before");
     let mut bystander = Client::start("e2e-bystander");
     assert_eq!(client.ask(format!("keep 40 {}", backend.address)), "ok");
+    assert_eq!(client.ask("say 3"), "ok");
     assert_eq!(bystander.ask(format!("keep 3 {}", backend.address)), "ok");
     wait::until("43 accepted", Duration::from_secs(5), || (backend.report().accepted == 43).then_some(()));
     let pools = Pools::new().pool("app", Some("e2e-before"), [(backend.address, String::new())]);
     let running = check(3, pools).start();
-    assert_eq!(client.ask("close 20"), "ok");
+    // Five of them go on to work, and end as connections do.
+    assert_eq!(client.ask("finish 5"), "ok");
+    assert_eq!(client.ask("close 15"), "ok");
     wait::until("20 closed", Duration::from_secs(5), || (backend.report().closed == 20).then_some(()));
     let ended = running.finish();
     ended.print_uncounted();
     let member = ended.member("app", backend.address).adds_up();
     member.is("adopted", 40).is("live", 20).is("closed", 20).is("attempts", 0).is("established", 0);
-    // The tracer was not there when they sent.
-    member.is("sent_bytes", 0).is("closing", 0).is("pending", 0);
+    // What they had sent before is not known, and what was idle all the time was no health check.
+    member.is("sent_bytes", 50).is("received_bytes", 0).is("probes", 0).is("closing", 0).is("pending", 0);
     ended.ensure(ended.json["uncounted"]["undecided"] == 0, "every connection is decided");
 }
 

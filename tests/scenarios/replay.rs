@@ -212,3 +212,18 @@ fn told_to_stop_it_gives_the_verdict_so_far() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).contains("SKEWED"));
 }
+
+#[test]
+fn watch_says_what_check_says_of_bad_streams() {
+    let watch = |name: &str| tracer(["watch", "--json", "--replay"]).argument(fixture(name)).spawn().finish();
+    let skewed = watch("skewed.jsonl");
+    skewed.exits(0);
+    let events = skewed.events();
+    assert!(events.iter().any(|event| event["verdict"] == "skewed"), "{events:?}");
+    assert_eq!(events.last().unwrap()["reason"], "end");
+    let bad = watch("bad_line.jsonl");
+    bad.exits(2).ensure(bad.stderr.contains("bad_line.jsonl:"), "the line is named");
+    let truncated = watch("truncated.jsonl");
+    truncated.exits(0).ensure(truncated.stderr.contains("warning: "), "a warning");
+    watch("empty.jsonl").exits(3);
+}

@@ -186,7 +186,7 @@ pub struct Cell {
     pub resets: u64,
     /// Closed by an RST from the backend before it had sent a byte.
     pub resets_without_data: u64,
-    /// Closed with no payload either way, and not by an RST from the backend.
+    /// Closed with no payload either way, and not by an RST from the backend; not adopted ones.
     pub probes: u64,
     /// Payload bytes to the backend, each counted once however often it was sent.
     pub sent_bytes: u64,

@@ -359,7 +359,8 @@ fn close(cell: *mut Cell, connection: *mut Connection, socket: Kernel, tcp: Kern
         if received == 0 {
             count!(cell, resets_without_data += 1_u8);
         }
-    } else if sent == 0 && received == 0 {
+    } else if sent == 0 && received == 0 && get!(connection, started_ns) != 0 {
+        // A health check is opened and closed; what was there before and idle all the time is none.
         count!(cell, probes += 1_u8);
     }
 }

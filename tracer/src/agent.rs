@@ -19,9 +19,6 @@ pub struct Judged {
 /// Name of a pool and what its balancer is called.
 type Key = (String, Option<String>);
 
-/// Pools that are no longer in the samples are remembered until there are so many.
-const MOST_JUDGES: usize = 16_384;
-
 /// Sorts samples into pools and judges each.
 pub struct Agent {
     pools: Pools,
@@ -71,7 +68,8 @@ impl Agent {
             });
             judged.push(Judged { sample, assessment });
         }
-        if self.judges.len() > MOST_JUDGES {
+        // A pool that is gone is a new one when it comes again.
+        if self.judges.len() > judged.len() {
             let present: HashSet<Key> = judged.iter().map(|pool| key(&pool.sample)).collect();
             self.judges.retain(|key, _| present.contains(key));
         }

@@ -9,7 +9,7 @@
 //! - a sentence that changes while the verdict does not is no event.
 
 use crate::agent::Judged;
-use crate::collect::Uncounted;
+use crate::collect::{Other, Uncounted};
 use crate::detect::{Assessment, Verdict};
 use crate::pools::{DeclaredPool, ExpectedSource, PoolSample};
 use std::collections::{BTreeSet, HashMap};
@@ -65,6 +65,8 @@ pub enum What {
         duration_seconds: f64,
         /// Every pool at the end, judged or not.
         pools: Vec<Judged>,
+        /// What is nobody's; `None` in a recording.
+        other: Option<Other>,
         /// What could not be counted where it belongs; `None` when the recording does not say.
         uncounted: Option<Uncounted>,
     },
@@ -201,6 +203,14 @@ impl Told {
 }
 
 impl Chronicle {
+    /// Everything is judged anew from the next interval on: what was told of verdicts says nothing of the next ones.
+    pub fn begin_again(&mut self) {
+        for told in self.pools.values_mut() {
+            told.verdict = None;
+            told.latest.1 = 0;
+        }
+    }
+
     /// Takes one more interval; what is worth telling of it. `time_seconds` is its end, since the epoch.
     pub fn take(&mut self, time_seconds: f64, pools: &[Judged], uncounted: Option<&Uncounted>) -> Vec<Event> {
         let mut events: Vec<What> = Vec::new();

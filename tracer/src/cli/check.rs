@@ -61,9 +61,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
             let what = format!("tracing: {}", watching(pools.declared_count(), asked));
             let agent = Agent::new(pools, Settings::default());
             let tracer = Tracer::start(arguments.bounds.settings())?;
-            if let Some(notice) = tracer.memory().notice() {
-                say(&notice);
-            }
+            tracer.notices().iter().for_each(|notice| say(notice));
             let length = arguments.length.unwrap_or(LONGEST);
             super::block_on(async {
                 watch(Source::kernel(tracer, agent, Some(length)), &arguments, asked, &what).await

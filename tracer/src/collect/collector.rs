@@ -16,20 +16,29 @@ pub struct Collector {
     epoch_seconds: f64,
     started: Instant,
     previous_seconds: f64,
-    /// What each cell said last, by its place, with its generation.
-    cells: HashMap<u32, (u32, Counters)>,
-    /// What was counted of each pair that has a cell.
-    totals: BTreeMap<Pair, Counters>,
+    /// What each cell said last, and whose it was, by its place, with its generation.
+    cells: HashMap<u32, (u32, Pair, Counters)>,
+    /// What is known of each pair that has a cell.
+    pairs: BTreeMap<Pair, Known>,
     /// Of those that have none any more.
     retired: Counters,
     /// Connections that the last snapshot said had no cell of their own.
     crowded_out: u64,
 }
 
-/// What one interval brought of a pair.
+/// What is remembered of a pair.
 #[derive(Default)]
-struct Moved {
-    delta: Counters,
+struct Known {
+    /// Counted by cells that it has no more.
+    past: Counters,
+    /// What was given as happened so far. A figure that was made up for and is taken back again is not given twice.
+    given: Counters,
+}
+
+/// What the cells of a pair say.
+#[derive(Default)]
+struct Present {
+    counters: Counters,
     stock: Stock,
 }
 
@@ -42,7 +51,7 @@ impl Collector {
             started,
             previous_seconds: 0.0,
             cells: HashMap::new(),
-            totals: BTreeMap::new(),
+            pairs: BTreeMap::new(),
             retired: Counters::default(),
             crowded_out: 0,
         }
@@ -66,7 +75,7 @@ impl Collector {
         let sample = Sample {
             time_seconds: self.epoch_seconds + seconds,
             interval_seconds: (seconds - self.previous_seconds).max(0.0),
-            backends,
+            adopted_unknown: !snapshot.adopts,
             crowded: uncounted.no_cell > self.crowded_out,
             uncounted: Uncounted {
                 backends: uncounted.no_cell,
@@ -74,10 +83,11 @@ impl Collector {
                 memory: uncounted.no_storage,
                 limit: uncounted.over_limit,
                 undecided: uncounted.undecided,
-                recursion_misses: snapshot.readings.iter().map(|reading| reading.cell.repaired).sum::<u64>()
-                    + other.total.repaired,
+                recursion_misses: other.total.repaired
+                    + backends.iter().map(|backend| backend.total.repaired).sum::<u64>(),
             },
             other,
+            backends,
         };
         self.previous_seconds = seconds;
         self.crowded_out = uncounted.no_cell;
@@ -87,35 +97,36 @@ impl Collector {
     /// Every pair that has a cell. Several cells may be of one pair: a restarted unit has a new cgroup of the same path,
     /// and a cell on its way out lives on for a while beside its successor.
     fn backends(&mut self, snapshot: &Snapshot, session: Option<u64>) -> Vec<BackendSample> {
-        let mut before = std::mem::take(&mut self.cells);
-        let mut moved: BTreeMap<Pair, Moved> = BTreeMap::new();
+        let mut gone = std::mem::take(&mut self.cells);
+        let mut present: BTreeMap<Pair, Present> = BTreeMap::new();
         for reading in &snapshot.readings {
-            let now = Counters::from(&reading.cell);
-            let same = before
-                .remove(&reading.slot.index)
-                .filter(|(generation, _)| *generation == reading.slot.generation);
-            let pair = moved.entry((Arc::clone(&reading.balancer), reading.backend)).or_default();
-            pair.delta += &same.map_or_else(|| now.clone(), |(_, earlier)| &now - &earlier);
-            if Some(reading.cell.stock.session) == session {
-                pair.stock += Stock::from(&reading.cell.stock);
+            let slot = reading.slot;
+            if gone.get(&slot.index).is_some_and(|(generation, ..)| *generation == slot.generation) {
+                gone.remove(&slot.index);
             }
-            self.cells.insert(reading.slot.index, (reading.slot.generation, now));
+            let now = Counters::from(&reading.cell);
+            let pair = (Arc::clone(&reading.balancer), reading.backend);
+            let sums = present.entry(pair.clone()).or_default();
+            sums.counters += &now;
+            if Some(reading.cell.stock.session) == session {
+                sums.stock += Stock::from(&reading.cell.stock);
+            }
+            self.cells.insert(slot.index, (slot.generation, pair, now));
         }
-        for (_, gone) in self.totals.extract_if(.., |pair, _| !moved.contains_key(pair)) {
-            self.retired += &gone;
+        for (_, pair, last) in gone.into_values() {
+            self.pairs.entry(pair).or_default().past += &last;
         }
-        moved
+        for (_, known) in self.pairs.extract_if(.., |pair, _| !present.contains_key(pair)) {
+            self.retired += &known.past;
+        }
+        present
             .into_iter()
-            .map(|((balancer, backend), Moved { delta, stock })| {
-                let total = self.totals.entry((Arc::clone(&balancer), backend)).or_default();
-                *total += &delta;
-                BackendSample {
-                    balancer,
-                    backend,
-                    delta,
-                    total: total.clone(),
-                    stock: session.map(|_| stock),
-                }
+            .map(|((balancer, backend), Present { counters: mut total, stock })| {
+                let known = self.pairs.entry((Arc::clone(&balancer), backend)).or_default();
+                total += &known.past;
+                let delta = &total - &known.given;
+                known.given += &delta;
+                BackendSample { balancer, backend, delta, total, stock: session.map(|_| stock) }
             })
             .collect()
     }
@@ -160,6 +171,7 @@ mod tests {
             readings,
             overflow: Cell::EMPTY,
             uncounted: tracer_ebpf::Uncounted::default(),
+            adopts: true,
             sweep: session.map(|session| SweepEnd { session, ..SweepEnd::default() }),
         }
     }
@@ -255,5 +267,24 @@ mod tests {
         let crowded = collector.sample(&full);
         assert_eq!((crowded.other.total.attempts, crowded.crowded, crowded.uncounted.backends), (7, true, 7));
         assert!(!collector.sample(&full).crowded, "nothing more since");
+    }
+
+    #[test]
+    fn what_was_made_up_for_and_is_taken_back_is_not_given_twice() {
+        let start = Instant::now();
+        let nginx = balancer("/nginx.service");
+        let mut collector = Collector::new(start, 0.0);
+        let closed = |closed, session| {
+            let mut reading = reading(&nginx, 9, 0, session);
+            reading.cell.closed = closed;
+            snapshot(start, vec![reading], Some(session))
+        };
+        let mut given = 0;
+        for (session, count) in [(1, 5), (2, 6), (3, 5), (4, 6), (5, 7)] {
+            let sample = collector.sample(&closed(count, session));
+            given += sample.backends[0].delta.closed;
+            assert_eq!(sample.backends[0].total.closed, count);
+        }
+        assert_eq!(given, 7);
     }
 }

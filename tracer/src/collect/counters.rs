@@ -263,10 +263,10 @@ impl From<&tracer_ebpf::Stock> for Stock {
 
 impl AddAssign for Stock {
     fn add_assign(&mut self, other: Self) {
-        self.pending += other.pending;
-        self.live += other.live;
-        self.closing += other.closing;
-        self.rtt_sum_us += other.rtt_sum_us;
+        self.pending = self.pending.saturating_add(other.pending);
+        self.live = self.live.saturating_add(other.live);
+        self.closing = self.closing.saturating_add(other.closing);
+        self.rtt_sum_us = self.rtt_sum_us.saturating_add(other.rtt_sum_us);
     }
 }
 

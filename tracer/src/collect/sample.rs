@@ -16,6 +16,8 @@ pub struct Sample {
     pub backends: Vec<BackendSample>,
     /// What is counted together: see [`Other`].
     pub other: Other,
+    /// Whether connections from before were not looked for: how many there are is then not known.
+    pub adopted_unknown: bool,
     /// Whether some of the interval's attempts went there since the table of backends was full: what a backend that has
     /// no counters got is then not known.
     pub crowded: bool,

@@ -5,7 +5,6 @@ use super::object::{program, refusal};
 use aya::Ebpf;
 use aya::programs::Iter;
 use std::fs::File;
-use std::io;
 use tracer_ebpf::programs;
 
 /// The two programs, as far as they are attached, and not run yet.
@@ -35,18 +34,20 @@ impl Adoption {
     /// connection could be taken for an opened one.
     ///
     /// # Errors
-    /// What reading an iterator says.
-    pub(super) fn run(self, ebpf: &mut Ebpf) -> io::Result<()> {
-        if let (Some(listeners), Some(adopt)) = (self.listeners, self.adopt) {
-            run_iterator(listeners)?;
-            run_iterator(adopt)?;
-        }
+    /// Why nothing, or not everything, was adopted.
+    pub(super) fn run(self, ebpf: &mut Ebpf) -> Result<(), String> {
+        let ran = match (self.listeners, self.adopt) {
+            (Some(listeners), Some(adopt)) => run_iterator(listeners)
+                .and_then(|()| run_iterator(adopt))
+                .map_err(|error| format!("running it: {error}")),
+            _ => Err(format!("it needs the program `{}`", programs::LISTENERS)),
+        };
         for name in [programs::LISTENERS, programs::ADOPT] {
             if let Ok(program) = program::<Iter>(ebpf, name) {
                 // One that was not loaded has nothing to unload.
                 let _ = program.unload();
             }
         }
-        Ok(())
+        ran
     }
 }

@@ -29,7 +29,10 @@ pub enum KernelError {
     #[error("this kernel has no {}, without which nothing can be counted; Linux 6.1 or newer has", .0.join(", "))]
     MissingFields(Vec<String>),
     /// The object's maps cannot be made.
-    #[error("cannot create the counters in the kernel: {0}")]
+    #[error(
+        "cannot create the counters in the kernel: {0}; if memory is short, lower --max-backends (`tracer doctor` says what \
+         they take)"
+    )]
     Maps(String),
     /// The cgroup of this process allows too little memory.
     #[error(

@@ -12,7 +12,7 @@ use super::retirement::{Act, Retirement, Sight};
 use super::snapshot::{Reading, Snapshot, backend};
 use super::vanished::{Balance, Bounds, Vanished};
 use super::{bpf, capabilities};
-use aya::maps::{HashMap, Map, Queue};
+use aya::maps::{HashMap, Map, MapError, Queue};
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use std::fs;
@@ -100,12 +100,27 @@ impl Tracer {
 
     /// After everything else is attached: what connects from then on is counted by itself, so that none is missed and
     /// none counted twice.
-    fn adopt(&mut self) {
+    pub(super) fn adopt(&mut self) {
         let adopted = std::mem::take(&mut self.adoption).run(&mut self.ebpf);
         let report = self.reports.iter_mut().find(|report| report.name == programs::ADOPT);
-        if let (Err(error), Some(report)) = (adopted, report) {
-            report.outcome = Outcome::Refused(format!("running it: {error}"));
+        if let (Err(reason), Some(report)) = (adopted, report)
+            && report.outcome.works()
+        {
+            report.outcome = Outcome::Refused(reason);
         }
+    }
+
+    /// What the user should know before the first figures: programs that do not work, and bounds that were lowered.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        let refused = self.reports.iter().filter_map(|report| match (&report.outcome, report.intent) {
+            (Outcome::Refused(reason), Intent::Optional(lost)) => Some(format!(
+                "warning: without the program `{}`: {lost} ({reason}); `tracer doctor` tells more",
+                report.name
+            )),
+            _ => None,
+        });
+        refused.chain(self.memory.notice()).collect()
     }
 
     /// What the tables take of the kernel's memory.
@@ -225,8 +240,11 @@ impl Tracer {
         let mut look = self.look();
         if self.vanished.is_news(&look.losses) {
             let again = self.look();
-            self.vanished.confirm(&look.losses, &again.losses);
-            look = again;
+            // A sweep that did not end says nothing of losses.
+            if again.sweep.is_some() {
+                self.vanished.confirm(&look.losses, &again.losses);
+                look = again;
+            }
         }
         let taken = Instant::now();
         let mut overflow = Cell::EMPTY;
@@ -248,7 +266,9 @@ impl Tracer {
         if let Some(end) = look.sweep {
             self.retire(&readings, end);
         }
-        Snapshot { taken, readings, overflow, uncounted: self.uncounted.get(0), sweep: look.sweep }
+        let adopts =
+            self.reports.iter().any(|report| report.name == programs::ADOPT && report.outcome.works());
+        Snapshot { taken, readings, overflow, uncounted: self.uncounted.get(0), sweep: look.sweep, adopts }
     }
 
     /// One sweep, and every cell in use after it.
@@ -313,11 +333,8 @@ impl Tracer {
             match *act {
                 Act::Unlist(index) => {
                     let key = self.cells.get(index as usize).key;
-                    if let Some(map) = self.ebpf.map_mut(maps::SLOTS)
-                        && let Ok(mut slots) = HashMap::<_, Wire<CellKey>, Wire<Slot>>::try_from(map)
-                    {
-                        // One that is gone already needs no removal.
-                        let _ = slots.remove(&Wire(key));
+                    if !self.unlist(key) {
+                        self.retirement.stays(index);
                     }
                 }
                 Act::Free(index) => {
@@ -335,6 +352,13 @@ impl Tracer {
         if acts.iter().any(|act| matches!(act, Act::Free(_))) {
             self.balancers.keep(readings.iter().map(|reading| &reading.cell.key));
         }
+    }
+
+    /// Takes a key out of the hash. Whether it is gone.
+    fn unlist(&mut self, key: CellKey) -> bool {
+        let Some(map) = self.ebpf.map_mut(maps::SLOTS) else { return false };
+        let Ok(mut slots) = HashMap::<_, Wire<CellKey>, Wire<Slot>>::try_from(map) else { return false };
+        matches!(slots.remove(&Wire(key)), Ok(()) | Err(MapError::KeyNotFound))
     }
 
     /// Runs the sweep to its end; `None` when there is none or it does not get there.
@@ -404,7 +428,7 @@ where
     program.try_into().map_err(|error: ProgramError| error.to_string())
 }
 
-fn map_error(error: aya::maps::MapError) -> KernelError {
+fn map_error(error: MapError) -> KernelError {
     KernelError::Maps(chain(&error))
 }
 

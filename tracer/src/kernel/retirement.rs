@@ -79,6 +79,13 @@ impl Retirement {
         }
         acts
     }
+
+    /// Its key could not be taken out: it stays what it was.
+    pub(super) fn stays(&mut self, index: u32) {
+        if let Some(place) = self.places.get_mut(index as usize) {
+            *place = Place { activity: place.activity, ..Place::default() };
+        }
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub overflow: Cell,
     /// What the kernel could not count where it belongs.
     pub uncounted: Uncounted,
+    /// Whether connections from before were looked for; without it nothing is known of them.
+    pub adopts: bool,
     /// The sweep of this tick; `None` when it did not come to its end. Stocks of other sessions are then not current.
     pub sweep: Option<SweepEnd>,
 }

@@ -39,6 +39,7 @@ pub fn survey(settings: Settings) -> Support {
         }
         Ok(mut tracer) => {
             tracer.attach();
+            tracer.adopt();
             let programs = tracer.reports().to_vec();
             let refused =
                 programs.iter().find(|report| report.intent == Intent::Required && !report.outcome.works());

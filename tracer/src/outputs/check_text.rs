@@ -24,12 +24,14 @@ pub fn render(report: &CheckReport) -> String {
         }
     }
     if text.is_empty() {
-        let why = if report.unmatched.is_empty() {
-            ": no balancer opened connections to two backends on one port"
+        let line = if !listed.is_empty() {
+            "no pool is judged"
+        } else if report.unmatched.is_empty() {
+            "no pool seen: no balancer opened connections to two backends on one port"
         } else {
-            ""
+            "no pool seen"
         };
-        let _ = writeln!(text, "no pool seen{why}");
+        let _ = writeln!(text, "{line}");
     }
     for line in &report.unmatched {
         let _ = writeln!(text, "{}", for_terminal(line));
@@ -43,6 +45,18 @@ pub fn render(report: &CheckReport) -> String {
         if listed.len() > MOST_LISTED {
             let _ = writeln!(text, "  and {} more (--json lists all)", listed.len() - MOST_LISTED);
         }
+    }
+    if let Some(total) = report.other.as_ref().map(|other| &other.total)
+        && total.attempts + total.adopted > 0
+    {
+        let _ = write!(
+            text,
+            "\ncounted together, since --max-backends is reached: {} attempts, {} established, {} failed, {} adopted\n",
+            total.attempts,
+            total.established,
+            total.failed.total(),
+            total.adopted
+        );
     }
     if let Some(line) = report.uncounted.as_ref().and_then(uncounted) {
         let _ = write!(text, "\n{line}\n");

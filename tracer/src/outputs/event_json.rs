@@ -92,10 +92,10 @@ fn fields(what: &What) -> Fields<'_> {
             }
         }
         What::Uncounted { total, grew } => Fields::Uncounted { grew, uncounted: *total },
-        What::Stopping { reason, duration_seconds, pools, uncounted } => Fields::Stopping {
+        What::Stopping { reason, duration_seconds, pools, other, uncounted } => Fields::Stopping {
             reason,
             duration_seconds: rounded(*duration_seconds, 1e3),
-            totals: totals(pools),
+            totals: totals(pools, other.as_ref()),
             pools: pools.iter().filter_map(judged).collect(),
             uncounted: *uncounted,
         },

@@ -123,6 +123,7 @@ fn stopping() -> Event {
         reason: "SIGTERM",
         duration_seconds: 12.345_6,
         pools: vec![skewed("app"), listed],
+        other: None,
         uncounted: Some(Uncounted::default()),
     })
 }

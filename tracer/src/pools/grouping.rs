@@ -10,7 +10,7 @@ use super::matching::{Assignment, Through, assign};
 use super::sorted::{Counted, Traffic, sort};
 use super::unmatched::unmatched;
 use super::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};
-use crate::collect::Sample;
+use crate::collect::{Counters, Sample};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,6 +30,9 @@ pub struct Pools {
     /// The balancer that each declared pool with a named balancer was seen with first.
     first_balancers: HashMap<String, BalancerKey>,
 }
+
+/// With more than one connection in so many of which nothing more is known, failures could be among them.
+const MOST_UNTRACKED: u64 = 20;
 
 /// One backend is no pool: it is listed, and becomes one when a second is seen.
 const MIN_MEMBERS: usize = 2;
@@ -142,12 +145,14 @@ impl Pools {
         let assignment = assign(&self.declared, &sorted, &self.filter);
         self.unmatched = unmatched(&self.declared, &self.filter, &assignment, sample);
         self.remember_first_balancers(&assignment);
+        self.discovered.advance(sample.time_seconds);
         for (balancer, traffic) in &sorted {
-            let free = traffic.backends.keys().copied();
-            self.discovered.see(balancer, free.filter(|&backend| !assignment.is_claimed(balancer, backend)));
+            for (&backend, counted) in &traffic.backends {
+                if !assignment.is_claimed(balancer, backend) {
+                    self.discovered.see(balancer, backend, counted.is_active());
+                }
+            }
         }
-        self.discovered.limit(|balancer| sorted.contains_key(balancer));
-
         let mut parts = self.declared_parts(&sorted, &assignment);
         if !self.declared_only {
             parts.extend(self.discovered_parts(&sorted, &assignment));
@@ -358,10 +363,23 @@ impl Pools {
                     delta,
                     total,
                     stock,
-                    recorded: Recorded::default(),
+                    recorded: if sample.adopted_unknown {
+                        Recorded::without("adopted")
+                    } else {
+                        Recorded::default()
+                    },
                 }
             })
             .collect();
+        let sum = |of: fn(&Counters) -> u64| members.iter().map(|member| of(&member.delta)).sum::<u64>();
+        let (attempts, untracked) = (sum(|delta| delta.attempts), sum(|delta| delta.untracked));
+        if untracked > attempts / MOST_UNTRACKED {
+            part.judged = false;
+            part.notes.push(format!(
+                "not judged: what became of {untracked} of {attempts} connections is not known; raise --max-connections, or the \
+                 memory limits that `tracer doctor` names"
+            ));
+        }
         let arrivals: Vec<Arrivals> = members
             .iter()
             .zip(part.members.values())

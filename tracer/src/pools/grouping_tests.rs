@@ -371,3 +371,37 @@ proptest! {
 
 #[path = "unmatched_tests.rs"]
 mod unmatched;
+
+#[test]
+fn a_discovered_member_that_is_idle_for_long_is_none_any_more() {
+    let nginx = balancer("nginx", "nginx", Some(true));
+    let mut pools = Pools::default();
+    let mut at = |seconds: f64, counts: [u64; 3]| {
+        let backends = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
+        let mut seen: Vec<_> =
+            backends.iter().zip(counts).map(|(backend, count)| seen(&nginx, backend, count)).collect();
+        seen.iter_mut().for_each(|backend| backend.delta.attempts = backend.total.attempts);
+        pools.group(&Sample { time_seconds: seconds, ..sample(seen) })[0].members.len()
+    };
+    assert_eq!(at(1.0, [5, 5, 5]), 3);
+    assert_eq!(at(2.0, [5, 5, 0]), 3, "for a while it is one that gets nothing");
+    assert_eq!(at(600.0, [5, 5, 0]), 3);
+    assert_eq!(at(602.0, [5, 5, 0]), 2);
+    assert_eq!(at(603.0, [5, 5, 1]), 3, "it is back");
+}
+
+#[test]
+fn with_many_connections_of_unknown_fate_nothing_is_judged() {
+    let nginx = balancer("nginx", "nginx", None);
+    let app = pool("app", None, &[("10.0.0.1:80", 1.0), ("10.0.0.2:80", 1.0)]);
+    let mut pools = Pools::new(vec![app], Filter::default());
+    let mut judged = |untracked| {
+        let mut one = seen(&nginx, "10.0.0.1:80", 50);
+        one.delta.untracked = untracked;
+        let found = pools.group(&sample(vec![one, seen(&nginx, "10.0.0.2:80", 50)]));
+        (found[0].judged, found[0].note.clone().unwrap_or_default())
+    };
+    assert!(judged(5).0);
+    let (is_judged, note) = judged(6);
+    assert!(!is_judged && note.contains("--max-connections"), "{note}");
+}

@@ -108,6 +108,13 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Everything but one counter.
+    #[must_use]
+    pub fn without(counter: &'static str) -> Self {
+        let one = BTreeSet::from([counter]);
+        Self { unmeasured: one.clone(), never_measured: one, ..Self::default() }
+    }
+
     /// A counter's total, by the counter's name; `None` when it has never been measured.
     #[must_use]
     pub fn known(&self, counter: &str, total: u64) -> Option<u64> {

@@ -63,6 +63,14 @@ pub(super) fn sort(sample: &Sample, filter: &Filter) -> BTreeMap<BalancerKey, Tr
     sorted
 }
 
+impl Counted {
+    /// Whether it had a connection in the interval.
+    pub(super) fn is_active(&self) -> bool {
+        self.delta.attempts + self.delta.adopted > 0
+            || self.stock.is_some_and(|stock| stock.live + stock.pending > 0)
+    }
+}
+
 impl From<&BackendSample> for Counted {
     fn from(backend: &BackendSample) -> Self {
         Self { delta: backend.delta.clone(), total: backend.total.clone(), stock: backend.stock }

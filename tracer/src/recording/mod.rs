@@ -45,11 +45,13 @@
 //! `{"schema":"tracer.state/1","time":…,"start":true,"host":"lb1","state":{"detector":1,"judges":[…]}}`: everything the
 //! judges knew at `time`. A recording begins with one and repeats it every hour, so that a file that was cut before
 //! such a line gives the verdicts that were given live. Only two are restored: the first line of a file, and one with
-//! `start`, with which a tracer began to write; only there may the time jump, backwards too. In between a state is what
-//! the replay has reached by itself, and is skipped. States of another detector version are not restored, with a
+//! `start`, with which a tracer began to write; only there may the time jump, backwards too, and do totals begin
+//! anew (with `"continues":true` besides, it is the same tracer, told to look at other pools: totals go on). In between a
+//! state is what the replay has reached by itself, and is skipped. States of another detector version are not restored, with a
 //! warning: the samples are judged all the same, from nothing.
 //!
-//! A tracer appends to a recording that exists, beginning with a state of its own.
+//! A tracer appends to a recording that exists, beginning with a state of its own. A state that would make too long a line
+//! (many thousand backends) is left out: a replay from the start still says what was said live, one from there does not.
 
 #[cfg(test)]
 mod continuity;
@@ -77,8 +79,9 @@ const SAMPLE: &str = "tracer.sample/1";
 /// Schema of a line with a state.
 const STATE: &str = "tracer.state/1";
 
-/// A line may have so many bytes: a host's 4,096 backends in one pool, with what the detector remembers of them.
-pub const LONGEST_LINE: usize = 16 << 20;
+/// A line may have so many bytes. What the detector remembers of a host's 4,096 backends takes 13 to 20 MB, in one pool or
+/// in pools of three.
+pub const LONGEST_LINE: usize = 64 << 20;
 
 /// One interval, with its pools as they happened ([`PoolSample`](crate::pools::PoolSample)) or as they were judged
 /// ([`Judged`](crate::agent::Judged)).
@@ -103,6 +106,8 @@ struct StateLine {
     time: f64,
     #[serde(default)]
     start: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    continues: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<String>,
     state: AgentState,

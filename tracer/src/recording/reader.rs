@@ -66,6 +66,8 @@ struct StateHead {
     #[serde(default)]
     start: bool,
     #[serde(default)]
+    continues: bool,
+    #[serde(default)]
     host: Option<String>,
     state: StateVersion,
 }
@@ -165,6 +167,10 @@ impl<R: BufRead> Replay<R> {
                 let (state, warning) = restored(text, &head.state)?;
                 self.next = warning.map(|warning| Event::Warning(self.line, warning));
                 self.previous_seconds = None;
+                if !head.continues {
+                    // Another tracer: what was live for the one before is adopted by this one.
+                    self.sums = Sums::default();
+                }
                 Ok(Some(Event::Begin { host: head.host, state }))
             }
             Some(other) => Err(Wrong::Content(format!(

@@ -19,6 +19,7 @@ pub struct Recorder<W> {
     uncounted: Uncounted,
     failed: bool,
     lost: u64,
+    states_left_out: u64,
 }
 
 impl<W: Write> Recorder<W> {
@@ -34,8 +35,9 @@ impl<W: Write> Recorder<W> {
             uncounted: Uncounted::default(),
             failed: false,
             lost: 0,
+            states_left_out: 0,
         };
-        recorder.write_state(time_seconds, true, agent)?;
+        recorder.write_state(time_seconds, Start::Run, agent)?;
         Ok(recorder)
     }
 
@@ -56,7 +58,7 @@ impl<W: Write> Recorder<W> {
                 return Ok(());
             }
             self.next_state_seconds = interval.time_seconds + BETWEEN_STATES_SECONDS;
-            self.write_state(interval.time_seconds, false, agent)
+            self.write_state(interval.time_seconds, Start::No, agent)
         });
         self.failed = written.is_err();
         written
@@ -70,9 +72,15 @@ impl<W: Write> Recorder<W> {
         if self.failed {
             return Ok(());
         }
-        let written = self.write_state(time_seconds, true, agent);
+        let written = self.write_state(time_seconds, Start::Continued, agent);
         self.failed = written.is_err();
         written
+    }
+
+    /// States that were too long for a line: a replay from there begins with nothing remembered.
+    #[must_use]
+    pub fn states_left_out(&self) -> u64 {
+        self.states_left_out
     }
 
     /// Intervals that could not be written.
@@ -86,17 +94,7 @@ impl<W: Write> Recorder<W> {
         let uncounted = interval.uncounted.map(|now| now.since(before));
         self.uncounted = interval.uncounted.unwrap_or(before);
         let pools = interval.pools.iter().map(|judged| &judged.sample);
-        self.write(&SampleLine::of(interval.time_seconds, interval.interval_seconds, pools, uncounted))
-    }
-
-    fn write_state(&mut self, time_seconds: f64, start: bool, agent: &Agent) -> io::Result<()> {
-        let (host, state) = (self.host.clone(), agent.state());
-        self.write(&StateLine { schema: STATE.to_owned(), time: time_seconds, start, host, state })
-    }
-
-    fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
-        let mut line = escape::json(&serde_json::to_string(line)?);
-        line.push('\n');
+        let line = line(&SampleLine::of(interval.time_seconds, interval.interval_seconds, pools, uncounted))?;
         if line.len() > LONGEST_LINE {
             return Err(io::Error::other(format!(
                 "the line would have {} MiB, and no reader takes more than {}",
@@ -104,7 +102,45 @@ impl<W: Write> Recorder<W> {
                 LONGEST_LINE >> 20
             )));
         }
+        self.write(&line)
+    }
+
+    /// A state that is too long for a line is left out, and counted.
+    fn write_state(&mut self, time_seconds: f64, start: Start, agent: &Agent) -> io::Result<()> {
+        let line = line(&StateLine {
+            schema: STATE.to_owned(),
+            time: time_seconds,
+            start: start != Start::No,
+            continues: start == Start::Continued,
+            host: self.host.clone(),
+            state: agent.state(),
+        })?;
+        if line.len() > LONGEST_LINE {
+            self.states_left_out += 1;
+            return Ok(());
+        }
+        self.write(&line)
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
         self.output.write_all(line.as_bytes())?;
         self.output.flush()
     }
+}
+
+/// Why a state is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// The hour is over.
+    No,
+    /// A tracer begins.
+    Run,
+    /// It was told to look at other pools.
+    Continued,
+}
+
+fn line(value: &impl Serialize) -> io::Result<String> {
+    let mut line = escape::json(&serde_json::to_string(value)?);
+    line.push('\n');
+    Ok(line)
 }

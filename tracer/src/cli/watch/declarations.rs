@@ -31,12 +31,22 @@ impl Declarations {
     /// # Errors
     /// A line for each problem.
     pub(super) fn read(typed: &Typed<Arguments>) -> Result<Self, Vec<String>> {
-        let said = |error: clap::Error| vec![error.to_string().trim_end().to_owned()];
+        // clap's own first line, without its prefix; the rest is usage.
+        let said = |error: clap::Error| {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            vec![line.strip_prefix("error: ").unwrap_or(line).to_owned()]
+        };
         let mut arguments = typed.alone().map_err(said)?;
         if let Some(path) = &arguments.config {
             let bytes = read_file(path, "configuration file").map_err(|problem| lines(&[problem]))?;
             let given = config::parse::<Arguments>(&path.display().to_string(), &bytes);
-            arguments = typed.over(&given.map_err(|problems| lines(&problems))?).map_err(said)?;
+            let given = given.map_err(|problems| lines(&problems))?;
+            let beside = |problem: &String| format!("{}, with what is typed: {problem}", path.display());
+            arguments = typed
+                .over(&given)
+                .map_err(said)
+                .map_err(|problems| problems.iter().map(beside).collect::<Vec<_>>())?;
         }
         Self::of(arguments, &Addresses::new())
     }

@@ -89,7 +89,6 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
         _ => None,
     };
-    // Who replays waits for the reader; the kernel does not.
     let writer = if live { Writer::start(io::stdout()) } else { Writer::patient(io::stdout()) };
     let mut voice = Voice { json: arguments.json, writer };
     let pools = declarations.sorted();
@@ -107,6 +106,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let mut last = None;
     let mut intervals = 0_u32;
     let reason = loop {
+        let has_room = voice.writer.has_room();
         tokio::select! {
             biased;
             signal = stop.told_by() => break signal,
@@ -117,9 +117,21 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
             } else if live {
                 reloader.reload();
             },
-            news = reloader.done() => voice.tell_news(&mut source, &mut samples, news)?,
-            interval = source.next() => {
-                let Some(interval) = interval? else { break "end" };
+            news = reloader.done() => {
+                voice.tell_news(&mut source, &mut samples, &mut chronicle, news)?;
+            }
+            // Who replays waits for a reader that is slow, and can be told to stop meanwhile.
+            () = tokio::time::sleep(writer::MOMENT), if !has_room => {}
+            interval = source.next(), if has_room => {
+                let interval = match interval {
+                    Ok(Some(interval)) => interval,
+                    Ok(None) => break "end",
+                    Err(failure) => {
+                        // What was said before it comes before it.
+                        voice.writer.finish().await?;
+                        return Err(failure);
+                    }
+                };
                 voice.tell_all(take(&mut chronicle, &interval))?;
                 if let Some(samples) = &mut samples {
                     samples.record(&interval, source.agent());
@@ -131,7 +143,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                 }
                 if live {
                     let news = reloader.tick();
-                    voice.tell_news(&mut source, &mut samples, news)?;
+                    voice.tell_news(&mut source, &mut samples, &mut chronicle, news)?;
                 }
             }
         }
@@ -159,6 +171,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         reason,
         duration_seconds: end.duration_seconds,
         pools: last.pools,
+        other: last.other,
         uncounted: last.uncounted,
     };
     voice.tell(last.time_seconds, stopping)?;
@@ -173,9 +186,7 @@ fn source(declarations: &Declarations) -> Result<Source, Failure> {
         return Source::recording(file, agent, Selection::new(arguments.pools.filter()), None);
     }
     let tracer = Tracer::start(arguments.bounds.settings())?;
-    if let Some(notice) = tracer.memory().notice() {
-        say(&notice);
-    }
+    tracer.notices().iter().for_each(|notice| say(notice));
     Ok(Source::kernel(tracer, Agent::new(declarations.sorted(), Settings::default()), None))
 }
 
@@ -211,12 +222,16 @@ impl Voice {
         &mut self,
         source: &mut Source,
         samples: &mut Option<Samples>,
+        chronicle: &mut Chronicle,
         news: News,
     ) -> Result<(), Failure> {
         let takes = news.take.is_some();
         match news.take {
             Some(Take::Declarations(declared)) => source.declare(declared),
-            Some(Take::Selection(pools)) => source.select(*pools),
+            Some(Take::Selection(pools)) => {
+                source.select(*pools);
+                chronicle.begin_again();
+            }
             None => {}
         }
         let now = source.time_seconds().unwrap_or_default();

@@ -47,6 +47,13 @@ impl Samples {
         if self.recorder.lost() > 0 {
             say(&format!("error: {}: {} intervals were not recorded", self.name, self.recorder.lost()));
         }
+        if self.recorder.states_left_out() > 0 {
+            say(&format!(
+                "warning: {}: {} states of the detector were too long to be recorded; replay it from its start",
+                self.name,
+                self.recorder.states_left_out()
+            ));
+        }
     }
 
     fn complain(&self, written: io::Result<()>) {

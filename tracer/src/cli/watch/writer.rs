@@ -3,12 +3,20 @@
 
 use super::super::exit::{Exit, Failure, say};
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 /// Lines that wait for a reader; what comes beyond is lost, and said to be.
 const MOST_WAITING: usize = 1_024;
+
+/// Lines of one interval of a recording, at most: a line for each pool of a host.
+const MOST_AT_ONCE: usize = 65_536;
+
+/// How long who has time waits before it looks again.
+pub(super) const MOMENT: Duration = Duration::from_millis(2);
 
 /// How long the last lines may take: who ends us expects it within a second.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -17,6 +25,8 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 pub(super) struct Writer {
     lines: SyncSender<String>,
     writing: JoinHandle<io::Result<()>>,
+    /// Lines that are not written yet.
+    waiting: Arc<AtomicUsize>,
     patient: bool,
     lost: u64,
 }
@@ -24,28 +34,39 @@ pub(super) struct Writer {
 impl Writer {
     /// Must be called within a tokio runtime.
     pub(super) fn start(out: impl Write + Send + 'static) -> Self {
-        let (lines, waiting) = sync_channel(MOST_WAITING);
-        Self { lines, writing: spawn_blocking(move || write_all(out, waiting)), patient: false, lost: 0 }
+        Self::with_room_for(MOST_WAITING, out)
     }
 
-    /// One that waits for the reader and loses nothing: for what has time.
+    /// One for whoever has time: who waits until it [has room](Self::has_room) loses nothing to a slow reader.
     pub(super) fn patient(out: impl Write + Send + 'static) -> Self {
-        Self { patient: true, ..Self::start(out) }
+        Self { patient: true, ..Self::with_room_for(MOST_AT_ONCE, out) }
+    }
+
+    fn with_room_for(most: usize, out: impl Write + Send + 'static) -> Self {
+        let (lines, queue) = sync_channel(most);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
+        let writing = spawn_blocking(move || write_all(out, queue, &left));
+        Self { lines, writing, waiting, patient: false, lost: 0 }
+    }
+
+    /// Whether there is no need to wait.
+    pub(super) fn has_room(&self) -> bool {
+        !self.patient || self.waiting.load(Relaxed) < MOST_WAITING
     }
 
     /// Has a line written, at once if somebody reads.
     pub(super) fn write(&mut self, line: String) {
-        if self.patient {
-            // Disconnected: `ended` tells why.
-            let _ = self.lines.send(line);
-            return;
-        }
+        self.waiting.fetch_add(1, Relaxed);
         match self.lines.try_send(line) {
             // Not sooner: standard error may be the same pipe.
             Ok(()) if self.lost > 0 => say_lost(std::mem::take(&mut self.lost)),
             // Disconnected: `ended` tells why.
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => self.lost += 1,
+            Err(TrySendError::Full(_)) => {
+                self.waiting.fetch_sub(1, Relaxed);
+                self.lost += 1;
+            }
         }
     }
 
@@ -58,8 +79,13 @@ impl Writer {
     /// Waits until every line is written, but not for ever.
     pub(super) async fn finish(self) -> Result<Exit, Failure> {
         drop(self.lines);
-        if self.patient {
-            return outcome(self.writing.await);
+        // At the end of a recording there is time, unless the reader takes nothing at all.
+        while self.patient && !self.writing.is_finished() {
+            let before = self.waiting.load(Relaxed);
+            tokio::time::sleep(LAST_LINES).await;
+            if self.waiting.load(Relaxed) == before {
+                break;
+            }
         }
         let Ok(written) = tokio::time::timeout(LAST_LINES, self.writing).await else {
             return Err(Failure::Output(io::Error::other("nobody reads it; events are lost")));
@@ -85,10 +111,11 @@ fn outcome(written: Result<io::Result<()>, JoinError>) -> Result<Exit, Failure> 
     }
 }
 
-fn write_all(mut out: impl Write, lines: Receiver<String>) -> io::Result<()> {
+fn write_all(mut out: impl Write, lines: Receiver<String>, waiting: &AtomicUsize) -> io::Result<()> {
     for line in lines {
         out.write_all(line.as_bytes())?;
         out.flush()?;
+        waiting.fetch_sub(1, Relaxed);
     }
     Ok(())
 }
