@@ -97,7 +97,9 @@ fn serve(listener: &TcpListener, shared: &Shared) {
             } else if let Some(stream) = open.get_mut(&event.data())
                 && is_over(stream)
             {
-                open.remove(&event.data());
+                // Before it is dropped: a process that another test is just starting may hold the socket for a moment.
+                let stream = open.remove(&event.data()).unwrap();
+                epoll.delete(&stream).unwrap();
                 shared.closed.fetch_add(1, SeqCst);
             }
         }

@@ -191,6 +191,10 @@ impl Server {
     fn end(&mut self, place: usize) {
         let connection = self.open[place].take().unwrap();
         let backend = connection.backend;
+        if connection.registered {
+            // A process that another test is just starting may hold the socket for a moment, and epoll would go on with it.
+            self.epoll.delete(&connection.fd).unwrap();
+        }
         drop(connection);
         self.seen[backend].closed.fetch_add(1, Relaxed);
     }
