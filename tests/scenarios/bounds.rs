@@ -57,8 +57,9 @@ fn with_a_full_table_the_rest_counts_together_and_sums_agree() {
 #[test]
 fn places_of_idle_backends_are_given_to_others_and_their_totals_kept() {
     let (_turn, block) = (turn::alone(), Block::new());
-    let old: Vec<SocketAddr> = (1..=64).map(|n| block.backend(n)).collect();
-    let new: Vec<Backend> = (101..=108).map(|n| Backend::start(block.backend(n), Hold)).collect();
+    // Some places are for whatever else this host connects to; an eighth is to be free, so that two have to make room.
+    let old: Vec<SocketAddr> = (1..=58).map(|n| block.backend(n)).collect();
+    let new: Vec<Backend> = (101..=106).map(|n| Backend::start(block.backend(n), Hold)).collect();
     let _refusing: Vec<_> = old.iter().map(|&address| refuse(address)).collect();
     let mut client = Client::start("e2e-client");
     let running =
@@ -81,7 +82,7 @@ fn places_of_idle_backends_are_given_to_others_and_their_totals_kept() {
     }
     let other = other_adds_up(&ended);
     let refused = other["failed"]["refused"].as_u64().unwrap();
-    ended.ensure(refused >= 8, "totals of those who made room are kept");
+    ended.ensure(refused >= 2, "totals of those who made room are kept");
     ended.ensure(ended.json["uncounted"]["backends"] == 0, "everybody had a place");
 }
 
