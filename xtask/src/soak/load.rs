@@ -30,6 +30,8 @@ pub(super) struct Load {
 pub(super) struct Running {
     started: Instant,
     stopping: Arc<AtomicBool>,
+    /// For the backends: no client is left, and the next connection is the last.
+    last: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
     backends: Vec<(SocketAddr, Arc<AtomicU64>, JoinHandle<()>)>,
 }
@@ -56,6 +58,7 @@ impl Load {
 
     pub(super) fn start(self) -> Running {
         let (started, stopping) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+        let last = Arc::new(AtomicBool::new(false));
         let addresses: Vec<SocketAddr> = self.backends.iter().map(|(address, _)| *address).collect();
         let turn = Arc::new(AtomicUsize::new(0));
         let clients = (0..CLIENTS).map(|_| {
@@ -64,12 +67,12 @@ impl Load {
         });
         let clients = clients.collect();
         let serve = |(address, listener): (SocketAddr, TcpListener)| {
-            let (accepted, stopping) = (Arc::new(AtomicU64::new(0)), Arc::clone(&stopping));
+            let (accepted, last) = (Arc::new(AtomicU64::new(0)), Arc::clone(&last));
             let counts = Arc::clone(&accepted);
-            (address, accepted, thread::spawn(move || serve(&listener, &counts, &stopping)))
+            (address, accepted, thread::spawn(move || serve(&listener, &counts, &last)))
         };
         let backends = self.backends.into_iter().map(serve).collect();
-        Running { started, stopping, clients, backends }
+        Running { started, stopping, last, clients, backends }
     }
 }
 
@@ -85,6 +88,7 @@ impl Running {
         for client in self.clients {
             let _ = client.join();
         }
+        self.last.store(true, SeqCst);
         let backends = self.backends.into_iter().map(|(address, accepted, thread)| {
             // Wakes `accept`, and is counted by the tracer like any other.
             let _ = TcpStream::connect(address).map(exchange);
@@ -122,7 +126,7 @@ fn exchange(mut stream: TcpStream) -> io::Result<()> {
     stream.read_exact(&mut [0; RESPONSE])
 }
 
-fn serve(listener: &TcpListener, accepted: &AtomicU64, stopping: &AtomicBool) {
+fn serve(listener: &TcpListener, accepted: &AtomicU64, last: &AtomicBool) {
     while let Ok((mut stream, _)) = listener.accept() {
         accepted.fetch_add(1, SeqCst);
         let mut request = [0; REQUEST];
@@ -130,7 +134,7 @@ fn serve(listener: &TcpListener, accepted: &AtomicU64, stopping: &AtomicBool) {
             // Who has gone does not wait for an answer.
             let _ = stream.write_all(&[b'r'; RESPONSE]);
         }
-        if stopping.load(SeqCst) {
+        if last.load(SeqCst) {
             break;
         }
     }
