@@ -14,7 +14,7 @@
 //! it looks like a loss for that moment: a loss counts when two sweeps say so, and one that turns out too high later is
 //! taken back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tracer_ebpf::{Cell, Slot, Stock};
 
 /// What a sweep changes nothing of, as read before it or after it.
@@ -114,7 +114,8 @@ impl Vanished {
             }
         }
         // Of cells that are gone nothing need be known.
-        self.known.retain(|index, _| second.iter().any(|(slot, _)| slot.index == *index));
+        let present: HashSet<u32> = second.iter().map(|(slot, _)| slot.index).collect();
+        self.known.retain(|index, _| present.contains(index));
     }
 
     /// Adds to a cell as it was read what is known to have been lost: ends as ends; attempts of which nothing more was
