@@ -136,12 +136,9 @@ fn what_is_not_counted_is_told_at_most_once_a_minute() {
 #[test]
 fn declarations_are_compared_by_name_wherever_they_are_written() {
     let pool = |name: &str, weight: f64, line: usize| DeclaredPool {
-        name: name.into(),
-        balancer: None,
-        method: Method::RoundRobin,
         source: format!("pools.toml:{line}"),
-        members: vec![DeclaredMember { backend: "10.0.0.1:80".parse().unwrap(), weight }],
-        health_check_interval: None,
+        members: vec![DeclaredMember::new("10.0.0.1:80".parse().unwrap(), weight)],
+        ..DeclaredPool::named(name, Method::RoundRobin)
     };
     let before = [pool("a", 1.0, 1), pool("b", 1.0, 2), pool("c", 1.0, 3)];
     let now = [pool("d", 1.0, 1), pool("a", 1.0, 2), pool("b", 2.0, 3)];

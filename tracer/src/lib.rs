@@ -54,6 +54,7 @@ pub mod chronicle;
 pub mod cli;
 pub mod collect;
 pub mod detect;
+pub mod imports;
 pub mod input;
 pub mod kernel;
 pub mod outputs;

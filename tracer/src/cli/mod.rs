@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod declared;
 mod demo;
 mod doctor;
 mod exit;

@@ -1,9 +1,10 @@
 //! Options that several commands share, and their values.
 
-use super::exit::Failure;
-use crate::input::{InputError, read_file};
+use super::declared::{Resolved, Written, located, look_up};
+use super::exit::{Failure, say};
+use crate::input::InputError;
 use crate::kernel;
-use crate::pools::{BackendRange, Filter, Pools, PoolsFile, parse_pools_file, system_resolver};
+use crate::pools::{BackendRange, DeclaredPool, Filter, Names, Pools};
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use nix::sys::statfs::NSFS_MAGIC;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,7 +17,16 @@ pub(super) struct PoolOptions {
     /// Pools with the shares you expect (TOML)
     #[arg(long, value_name = "FILE")]
     pub(super) pools: Option<PathBuf>,
-    /// Only pools of the pools file: nothing that is merely seen is judged or listed
+    /// Expected shares from nginx's configuration: its main file
+    #[arg(long, value_name = "FILE")]
+    pub(super) nginx: Option<PathBuf>,
+    /// Expected shares from HAProxy's configuration: a file or directory, several in their order
+    #[arg(long, value_name = "FILE")]
+    pub(super) haproxy: Vec<PathBuf>,
+    /// Expected shares from Envoy's bootstrap configuration
+    #[arg(long, value_name = "FILE")]
+    pub(super) envoy: Option<PathBuf>,
+    /// Only pools that are declared: nothing that is merely seen is judged or listed
     #[arg(long)]
     declared_only: bool,
     /// Only this balancer: its command, unit, container or cgroup path
@@ -42,38 +52,45 @@ pub(super) fn lines(problems: &[InputError]) -> Vec<String> {
 impl PoolOptions {
     /// What sorts samples into pools.
     pub(super) fn pools(&self) -> Result<Pools, Failure> {
-        let resolve = |file: PoolsFile| file.resolve(system_resolver).map_err(|problems| lines(&problems));
-        let file = self.file().map_err(Failure::Input)?;
-        let declared = file.map(resolve).transpose().map_err(Failure::Input)?;
-        Ok(self.pools_of(declared.unwrap_or_default()))
+        self.check().map_err(Failure::Input)?;
+        let written = Written::read(self).map_err(|refused| Failure::Input(refused.lines))?;
+        let mut names = Names::default();
+        look_up(&mut names, written.host_names(), false);
+        let Resolved { pools, errors, warnings } = written.resolve(&names);
+        if !errors.is_empty() {
+            return Err(Failure::Input(located(&errors)));
+        }
+        located(&warnings).iter().for_each(|line| say(&format!("warning: {line}")));
+        Ok(self.pools_of(pools))
     }
 
     /// What sorts samples into these pools, and into what is seen besides.
-    pub(super) fn pools_of(&self, declared: Vec<crate::pools::DeclaredPool>) -> Pools {
+    pub(super) fn pools_of(&self, declared: Vec<DeclaredPool>) -> Pools {
         let pools = Pools::new(declared, self.filter());
         if self.declared_only { pools.declared_only() } else { pools }
     }
 
-    /// Whether the same is looked at, whatever is expected of it.
-    pub(super) fn selects_the_same(&self, other: &Self) -> bool {
-        Self { pools: other.pools.clone(), ..self.clone() } == *other
+    /// Whether a file is named that declares pools.
+    pub(super) fn names_files(&self) -> bool {
+        self.pools.is_some() || self.nginx.is_some() || !self.haproxy.is_empty() || self.envoy.is_some()
     }
 
-    /// The pools file, its host names not resolved; `None` when none was named.
+    /// Whether the options go together. Not clap's business: they may come from a file and from the command line.
     ///
     /// # Errors
     /// A line for each problem.
-    pub(super) fn file(&self) -> Result<Option<PoolsFile>, Vec<String>> {
-        let Some(path) = &self.pools else {
-            // Not clap's business: the flags may come from a file and from the command line.
-            if self.declared_only {
-                return Err(vec!["--declared-only needs pools that are declared: add --pools FILE".into()]);
-            }
-            return Ok(None);
-        };
-        let bytes = read_file(path, "pools file").map_err(|problem| lines(&[problem]))?;
-        let file = parse_pools_file(&path.display().to_string(), &bytes);
-        file.map(Some).map_err(|problems| lines(&problems))
+    pub(super) fn check(&self) -> Result<(), Vec<String>> {
+        if self.declared_only && !self.names_files() {
+            return Err(vec!["--declared-only needs pools that are declared: add --pools FILE".into()]);
+        }
+        Ok(())
+    }
+
+    /// Whether the same is looked at, whatever is expected of it.
+    pub(super) fn selects_the_same(&self, other: &Self) -> bool {
+        let files = other.clone();
+        let (pools, nginx, haproxy, envoy) = (files.pools, files.nginx, files.haproxy, files.envoy);
+        Self { pools, nginx, haproxy, envoy, ..self.clone() } == *other
     }
 
     pub(super) fn filter(&self) -> Filter {

@@ -1,9 +1,11 @@
 //! Files that the user wrote: read without ever blocking on what is no file, and problems in them located.
 
+mod place;
 mod problem;
 mod read_file;
 mod syntax;
 
+pub use place::Place;
 pub use problem::InputError;
 pub(crate) use problem::{Position, Positions};
 pub use read_file::read_file;

@@ -46,8 +46,11 @@ pub fn parse_backend(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// Reads an address; the error says what is wrong and the remedy.
-pub(super) fn parse_address(text: &str) -> Result<MemberAddress, String> {
+/// Reads an address with its port; the error says what is wrong and the remedy.
+///
+/// # Errors
+/// When it is neither `ip:port` nor `host:port`.
+pub fn parse_address(text: &str) -> Result<MemberAddress, String> {
     if text.is_empty() {
         return Err("the address is empty: write ip:port or host:port".into());
     }

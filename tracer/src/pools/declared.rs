@@ -1,11 +1,11 @@
 //! Pools that somebody wrote down, with their members' expected weights.
 
 use super::Method;
-use super::address::{MemberAddress, canonical};
-use crate::input::{InputError, Position};
+use super::address::canonical;
+use crate::input::Place;
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::collections::btree_map::Entry;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A declared pool, its host names resolved.
@@ -23,22 +23,74 @@ pub struct DeclaredPool {
     pub members: Vec<DeclaredMember>,
     /// The balancer sends an HTTP health check to each member at this interval.
     pub health_check_interval: Option<Duration>,
+    /// Somebody vouches for its weights, however uneven they are.
+    pub vouched: bool,
+    /// Why the shares of its members are not known, to complete "not judged: …".
+    pub doubt: Option<String>,
+    /// Somebody asked about it, by naming the file that declares it; otherwise it was found, and that nothing can be
+    /// said of it is no failure.
+    pub asked: bool,
+    /// Addresses that host names of its members once had and no longer have.
+    pub former: Vec<Former>,
 }
 
 /// A member of a declared pool.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DeclaredMember {
     /// Where it is.
     pub backend: SocketAddr,
     /// What it should get, relative to the others: 0 when drained or a backup.
     pub weight: f64,
+    /// Where its weight is written; `None`: nowhere.
+    pub at: Option<Place>,
+    /// Most connections that the balancer keeps to it at once; `None`: no limit.
+    pub max_connections: Option<u64>,
+}
+
+/// An address that a member's host name once had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// The address.
+    pub backend: SocketAddr,
+    /// The name.
+    pub name: String,
+}
+
+impl DeclaredMember {
+    /// One of which no more is known.
+    #[must_use]
+    pub fn new(backend: SocketAddr, weight: f64) -> Self {
+        Self { backend, weight, at: None, max_connections: None }
+    }
 }
 
 impl DeclaredPool {
+    /// One without members that whoever built it vouches for.
+    #[must_use]
+    pub fn named(name: &str, method: Method) -> Self {
+        Self {
+            name: name.to_owned(),
+            balancer: None,
+            method,
+            source: "built in".into(),
+            members: Vec::new(),
+            health_check_interval: None,
+            vouched: true,
+            doubt: None,
+            asked: true,
+            former: Vec::new(),
+        }
+    }
+
     /// Whether it declares the same, wherever it is written.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        Self { source: other.source.clone(), ..self.clone() } == *other
+        let placeless = |pool: &Self| {
+            let mut pool = Self { source: String::new(), ..pool.clone() };
+            pool.members.iter_mut().for_each(|member| member.at = None);
+            pool
+        };
+        placeless(self) == placeless(other)
     }
 
     /// The share of new connections each member should get, in the order of the members; all 0 when no member has a
@@ -52,120 +104,22 @@ impl DeclaredPool {
     /// The same pool with each address once, in order, weights of the same address added.
     #[must_use]
     pub(super) fn normalised(mut self) -> Self {
-        let mut weights: BTreeMap<SocketAddr, f64> = BTreeMap::new();
-        for member in &self.members {
-            *weights.entry(canonical(member.backend)).or_default() += member.weight;
-        }
-        self.members =
-            weights.into_iter().map(|(backend, weight)| DeclaredMember { backend, weight }).collect();
-        self
-    }
-}
-
-/// A pools file that is right in itself; its host names are not resolved yet.
-#[derive(Clone, Debug)]
-pub struct PoolsFile {
-    pub(super) file: String,
-    pub(super) pools: Vec<WrittenPool>,
-}
-
-/// A pool as it is written.
-#[derive(Clone, Debug)]
-pub(super) struct WrittenPool {
-    pub(super) name: String,
-    pub(super) balancer: Option<String>,
-    pub(super) method: Method,
-    pub(super) line: usize,
-    pub(super) members: Vec<WrittenMember>,
-    pub(super) health_check_interval: Option<Duration>,
-}
-
-/// A member as it is written.
-#[derive(Clone, Debug)]
-pub(super) struct WrittenMember {
-    pub(super) address: MemberAddress,
-    pub(super) weight: f64,
-    pub(super) at: Position,
-}
-
-/// The addresses of a host name, from the system's resolver. Blocks as long as that takes.
-///
-/// # Errors
-/// When the name has no address, or the resolver no answer.
-pub fn system_resolver(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    (host, port).to_socket_addrs().map(Iterator::collect)
-}
-
-impl PoolsFile {
-    /// The pools, every host name resolved by `resolver` to all its addresses, each with the member's whole weight. Two
-    /// members that resolve to the same address add their weights, as a balancer that lists it twice does. Repeat it to
-    /// follow names that change.
-    ///
-    /// # Errors
-    /// Every name that does not resolve, with its place.
-    pub fn resolve(
-        &self,
-        mut resolver: impl FnMut(&str, u16) -> io::Result<Vec<SocketAddr>>,
-    ) -> Result<Vec<DeclaredPool>, Vec<InputError>> {
-        let mut problems = Vec::new();
-        let mut pools = Vec::new();
-        for written in &self.pools {
-            let mut members = Vec::new();
-            for member in &written.members {
-                let addresses = match &member.address {
-                    MemberAddress::Ip(address) => Ok(vec![*address]),
-                    MemberAddress::Host { name, port } => resolve_name(name, *port, &mut resolver),
-                };
-                match addresses {
-                    Ok(addresses) => {
-                        let weight = member.weight;
-                        members
-                            .extend(addresses.into_iter().map(|backend| DeclaredMember { backend, weight }));
-                    }
-                    Err(message) => problems.push(InputError {
-                        file: self.file.clone(),
-                        line: member.at.line,
-                        column: member.at.column,
-                        message,
-                    }),
+        let mut members: BTreeMap<SocketAddr, DeclaredMember> = BTreeMap::new();
+        for member in self.members.drain(..) {
+            let backend = canonical(member.backend);
+            match members.entry(backend) {
+                Entry::Vacant(place) => {
+                    place.insert(DeclaredMember { backend, ..member });
+                }
+                Entry::Occupied(mut same) => {
+                    let same = same.get_mut();
+                    same.weight += member.weight;
+                    same.max_connections =
+                        same.max_connections.zip(member.max_connections).map(|(a, b)| a + b);
                 }
             }
-            let pool = DeclaredPool {
-                name: written.name.clone(),
-                balancer: written.balancer.clone(),
-                method: written.method,
-                source: format!("{}:{}", self.file, written.line),
-                members,
-                health_check_interval: written.health_check_interval,
-            };
-            pools.push(pool.normalised());
         }
-        if problems.is_empty() { Ok(pools) } else { Err(problems) }
+        self.members = members.into_values().collect();
+        self
     }
-
-    /// Whether a member is a host name, so that resolving again can change the pools.
-    #[must_use]
-    pub fn has_host_names(&self) -> bool {
-        let mut members = self.pools.iter().flat_map(|pool| &pool.members);
-        members.any(|member| matches!(member.address, MemberAddress::Host { .. }))
-    }
-}
-
-fn resolve_name(
-    name: &str,
-    port: u16,
-    resolver: &mut impl FnMut(&str, u16) -> io::Result<Vec<SocketAddr>>,
-) -> Result<Vec<SocketAddr>, String> {
-    let remedy = "check the name, or write the address";
-    let mut addresses: Vec<SocketAddr> = resolver(name, port)
-        .map_err(|error| format!("the host name {name:?} does not resolve: {error}; {remedy}"))?
-        .into_iter()
-        .map(canonical)
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    if addresses.is_empty() {
-        return Err(format!("the host name {name:?} has no address: {remedy}"));
-    }
-    Ok(addresses)
 }

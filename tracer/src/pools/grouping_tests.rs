@@ -1,27 +1,25 @@
 use super::*;
 use crate::collect::{BackendSample, Balancer, Counters, Stock};
-use crate::pools::{BackendRange, DeclaredMember, parse_pools_file};
+use crate::pools::{BackendRange, DeclaredMember, Names, parse_pools_file};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 fn declared(text: &str) -> Vec<DeclaredPool> {
     let file = parse_pools_file("pools.toml", text.as_bytes()).unwrap();
-    file.resolve(|_, _| Ok(Vec::new())).unwrap()
+    file.resolve(&Names::default(), true).pools
 }
 
 fn pool(name: &str, balancer: Option<&str>, members: &[(&str, f64)]) -> DeclaredPool {
     let members = members
         .iter()
-        .map(|(address, weight)| DeclaredMember { backend: address.parse().unwrap(), weight: *weight })
+        .map(|(address, weight)| DeclaredMember::new(address.parse().unwrap(), *weight))
         .collect();
     DeclaredPool {
-        name: name.into(),
         balancer: balancer.map(Into::into),
-        method: Method::default(),
         source: "pools.toml:1".into(),
         members,
-        health_check_interval: None,
+        ..DeclaredPool::named(name, Method::default())
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::Method;
 use super::address::{MemberAddress, parse_address};
-use super::declared::{PoolsFile, WrittenMember, WrittenPool};
-use crate::input::{InputError, Position, Positions, toml_problem, utf8};
+use super::written::{Role, WrittenMember, WrittenPool, WrittenPools};
+use crate::input::{InputError, Place, Position, Positions, toml_problem, utf8};
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -46,15 +47,12 @@ struct Member {
 ///
 /// # Errors
 /// Every problem found, in the order of the text; never an empty list.
-pub fn parse_pools_file(file: &str, bytes: &[u8]) -> Result<PoolsFile, Vec<InputError>> {
-    let mut reader = Reader { file, bytes, positions: Positions::new(bytes), problems: Vec::new() };
+pub fn parse_pools_file(file: &str, bytes: &[u8]) -> Result<WrittenPools, Vec<InputError>> {
+    let mut reader =
+        Reader { file: file.into(), bytes, positions: Positions::new(bytes), problems: Vec::new() };
     let pools = reader.read();
     reader.problems.sort_by_key(|problem| (problem.line, problem.column));
-    if reader.problems.is_empty() {
-        Ok(PoolsFile { file: file.to_owned(), pools })
-    } else {
-        Err(reader.problems)
-    }
+    if reader.problems.is_empty() { Ok(WrittenPools { pools }) } else { Err(reader.problems) }
 }
 
 /// The TOML parser's message in this file's words.
@@ -71,7 +69,7 @@ fn explain(message: String) -> String {
 }
 
 struct Reader<'a> {
-    file: &'a str,
+    file: Arc<str>,
     bytes: &'a [u8],
     positions: Positions<'a>,
     problems: Vec<InputError>,
@@ -80,11 +78,16 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn problem(&mut self, offset: usize, message: impl Into<String>) {
         let Position { line, column } = self.position(offset);
-        self.problems.push(InputError { file: self.file.to_owned(), line, column, message: message.into() });
+        self.problems.push(InputError { file: self.file.to_string(), line, column, message: message.into() });
     }
 
     fn position(&mut self, offset: usize) -> Position {
         self.positions.of(offset)
+    }
+
+    fn place(&mut self, offset: usize) -> Place {
+        let Position { line, column } = self.position(offset);
+        Place { file: Arc::clone(&self.file), line, column }
     }
 
     fn read(&mut self) -> Vec<WrittenPool> {
@@ -110,7 +113,7 @@ impl Reader<'_> {
 
     fn pool(&mut self, pool: Spanned<Pool>, names: &mut HashMap<String, usize>) -> WrittenPool {
         let start = pool.span().start;
-        let line = self.position(start).line;
+        let at = self.place(start);
         let pool = pool.into_inner();
         let name = self.name(start, pool.name, names);
         let balancer = pool.balancer.map(|balancer| {
@@ -128,7 +131,16 @@ impl Reader<'_> {
                 }
             });
         let members = self.members(start, &name, pool.members);
-        WrittenPool { name, balancer, method: pool.method, line, members, health_check_interval }
+        WrittenPool {
+            name,
+            balancer,
+            method: pool.method,
+            at,
+            members,
+            health_check_interval,
+            vouched: true,
+            doubt: None,
+        }
     }
 
     fn name(
@@ -178,13 +190,17 @@ impl Reader<'_> {
             let member = member.into_inner();
             let weight = self.weight(member.weight);
             any_weight |= !member.backup && weight.is_none_or(|weight| weight > 0.0);
-            let weight = if member.backup || member.drain { 0.0 } else { weight.unwrap_or(0.0) };
+            let role = match (member.drain, member.backup) {
+                (true, _) => Role::Down,
+                (false, true) => Role::Backup,
+                (false, false) => Role::Active,
+            };
             let Some(text) = member.address else {
                 self.problem(member_start, "the member has no address: add address = \"ip:port\"");
                 continue;
             };
             let offset = text.span().start;
-            let at = self.position(offset);
+            let at = self.place(offset);
             match parse_address(text.get_ref()) {
                 Err(message) => self.problem(offset, message),
                 Ok(address) => {
@@ -198,7 +214,8 @@ impl Reader<'_> {
                         );
                     } else {
                         seen.insert(address.clone(), at.line);
-                        written.push(WrittenMember { address, weight, at });
+                        let weight = weight.unwrap_or(0.0);
+                        written.push(WrittenMember { role, ..WrittenMember::new(address, weight, at) });
                     }
                 }
             }

@@ -32,7 +32,7 @@ fn connections(backend: SocketAddr, traffic: &Traffic) -> f64 {
 mod tests {
     use super::super::assumed::tests::{A, B, C, D, note, weights};
     use crate::collect::{BackendSample, Balancer, Counters, Sample, Stock};
-    use crate::pools::{Filter, PoolSample, Pools, parse_pools_file};
+    use crate::pools::{Filter, Names, PoolSample, Pools, parse_pools_file};
     use std::sync::Arc;
 
     const E: &str = "10.0.0.5:9000";
@@ -43,7 +43,7 @@ mod tests {
             "[[pool]]\nname = \"app\"\nbalancer = \"nginx\"\nmembers = [{{ address = \"{A}\" }}, {{ address = \"{B}\" }}]"
         );
         let declared =
-            parse_pools_file("pools.toml", text.as_bytes()).unwrap().resolve(|_, _| Ok(Vec::new()));
+            parse_pools_file("pools.toml", text.as_bytes()).unwrap().resolve(&Names::default(), true);
         let balancer = Arc::new(Balancer {
             command: "nginx".into(),
             cgroup: None,
@@ -59,7 +59,7 @@ mod tests {
             stock: Some(Stock::default()),
         });
         let sample = Sample { interval_seconds: 1.0, backends: backends.collect(), ..Sample::default() };
-        Pools::new(declared.unwrap(), Filter::default()).group(&sample)
+        Pools::new(declared.pools, Filter::default()).group(&sample)
     }
 
     #[test]

@@ -92,12 +92,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 /// What somebody intended: equal weights.
 fn declaration(backends: [SocketAddr; BACKENDS]) -> DeclaredPool {
     DeclaredPool {
-        name: "demo".into(),
         balancer: Some("tracer".into()),
-        method: Method::RoundRobin,
-        source: "built in".into(),
-        members: backends.map(|backend| DeclaredMember { backend, weight: 1.0 }).to_vec(),
-        health_check_interval: None,
+        members: backends.map(|backend| DeclaredMember::new(backend, 1.0)).to_vec(),
+        ..DeclaredPool::named("demo", Method::RoundRobin)
     }
 }
 

@@ -1,17 +1,14 @@
 //! What is asked for and expected: the arguments, and the files they name. Reading them waits for files and resolvers.
 
 use super::super::config::{self, Typed};
+use super::super::declared::{Resolved, Written, located, look_up};
 use super::super::options::lines;
 use super::Arguments;
 use crate::input::read_file;
-use crate::pools::{DeclaredPool, Pools, PoolsFile, system_resolver};
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use crate::pools::{DeclaredPool, Names, Pools};
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
-/// Host name and port to addresses.
-type Addresses = HashMap<(String, u16), Vec<SocketAddr>>;
+use std::path::{Path, PathBuf};
 
 /// Everything that was read.
 #[derive(Clone, Debug)]
@@ -20,9 +17,11 @@ pub(super) struct Declarations {
     pub(super) arguments: Arguments,
     /// The declared pools, host names resolved.
     pub(super) pools: Vec<DeclaredPool>,
-    file: Option<PoolsFile>,
-    stamp: Option<Stamp>,
-    addresses: Addresses,
+    /// Names that could not be resolved, and whose pools keep what is known of them: a line each.
+    pub(super) name_problems: Vec<String>,
+    written: Written,
+    names: Names,
+    watched: Watched,
 }
 
 impl Declarations {
@@ -48,33 +47,46 @@ impl Declarations {
                 .map_err(said)
                 .map_err(|problems| problems.iter().map(beside).collect::<Vec<_>>())?;
         }
-        Self::of(arguments, &Addresses::new())
+        Self::of(arguments, Names::default())
     }
 
-    /// Reads the pools file again. Names that are known keep their addresses, so that a drain is not kept waiting by a
+    /// Reads the files again. Names that are known keep their addresses, so that a drain is not kept waiting by a
     /// resolver.
     ///
     /// # Errors
     /// A line for each problem.
-    pub(super) fn read_pools_again(&self) -> Result<Self, Vec<String>> {
-        Self::of(self.arguments.clone(), &self.addresses)
+    pub(super) fn read_files_again(&self) -> Result<Self, Vec<String>> {
+        Self::of(self.arguments.clone(), self.names.clone())
     }
 
     /// Resolves every host name again.
     ///
     /// # Errors
     /// A line for each problem.
-    pub(super) fn resolve_again(self) -> Result<Self, Vec<String>> {
-        let (pools, addresses) = resolved(self.file.as_ref(), &Addresses::new())?;
-        Ok(Self { pools, addresses, ..self })
+    pub(super) fn resolve_again(mut self) -> Result<Self, Vec<String>> {
+        look_up(&mut self.names, self.written.host_names(), true);
+        self.resolved()
     }
 
-    fn of(arguments: Arguments, known: &Addresses) -> Result<Self, Vec<String>> {
-        // Before it is read: a change in between is a change.
-        let stamp = stamp_of(&arguments);
-        let file = arguments.pools.file()?;
-        let (pools, addresses) = resolved(file.as_ref(), known)?;
-        Ok(Self { arguments, pools, file, stamp, addresses })
+    fn of(arguments: Arguments, names: Names) -> Result<Self, Vec<String>> {
+        arguments.pools.check()?;
+        let written = Written::read(&arguments.pools).map_err(|refused| refused.lines)?;
+        let sources = written.sources().map(|source| &source.path).chain(written.directories());
+        let watched = Watched::of(sources.chain(&arguments.pools.pools).cloned());
+        let mut declarations =
+            Self { arguments, pools: Vec::new(), name_problems: Vec::new(), written, names, watched };
+        look_up(&mut declarations.names, declarations.written.host_names(), false);
+        declarations.resolved()
+    }
+
+    fn resolved(mut self) -> Result<Self, Vec<String>> {
+        let Resolved { pools, errors, warnings } = self.written.resolve(&self.names);
+        if !errors.is_empty() {
+            return Err(located(&errors));
+        }
+        self.pools = pools;
+        self.name_problems = located(&warnings);
+        Ok(self)
     }
 
     /// What sorts samples into these pools.
@@ -84,45 +96,44 @@ impl Declarations {
 
     /// Whether resolving again can change anything.
     pub(super) fn has_host_names(&self) -> bool {
-        self.file.as_ref().is_some_and(PoolsFile::has_host_names)
+        !self.written.host_names().is_empty()
     }
 
-    /// The pools file's stamp when it was read.
-    pub(super) fn stamp(&self) -> Option<Stamp> {
-        self.stamp
+    /// The files as they were when they were read.
+    pub(super) fn watched(&self) -> &Watched {
+        &self.watched
     }
 
-    /// The pools file's stamp now.
-    pub(super) fn stamp_now(&self) -> Option<Stamp> {
-        stamp_of(&self.arguments)
+    /// The files as they are now.
+    pub(super) fn watched_now(&self) -> Watched {
+        self.watched.now()
     }
 }
 
-fn stamp_of(arguments: &Arguments) -> Option<Stamp> {
-    arguments.pools.pools.as_deref().and_then(Stamp::of)
+/// Files and directories that declare pools, each with what changes when it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Watched {
+    stamps: BTreeMap<PathBuf, Option<Stamp>>,
 }
 
-fn resolved(
-    file: Option<&PoolsFile>,
-    known: &Addresses,
-) -> Result<(Vec<DeclaredPool>, Addresses), Vec<String>> {
-    let mut addresses = Addresses::new();
-    let Some(file) = file else { return Ok((Vec::new(), addresses)) };
-    let pools = file.resolve(|host, port| {
-        let name = (host.to_owned(), port);
-        let found = match known.get(&name) {
-            Some(found) => found.clone(),
-            None => system_resolver(host, port)?,
-        };
-        addresses.insert(name, found.clone());
-        Ok(found)
-    });
-    Ok((pools.map_err(|problems| lines(&problems))?, addresses))
+impl Watched {
+    fn of(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let stamps = paths.into_iter().map(|path| {
+            let stamp = Stamp::of(&path);
+            (path, stamp)
+        });
+        Self { stamps: stamps.collect() }
+    }
+
+    /// The same files as they are now.
+    fn now(&self) -> Self {
+        Self::of(self.stamps.keys().cloned())
+    }
 }
 
 /// What changes when a file does, whether it is written to or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+struct Stamp {
     file: (u64, u64),
     size: u64,
     modified: (i64, i64),

@@ -1,7 +1,7 @@
 //! Reading files and names again while the tick goes on: on SIGHUP everything, the pools file when it changes, host names
 //! now and then. What cannot be read leaves everything as it was.
 
-use super::declarations::{Declarations, Stamp};
+use super::declarations::{Declarations, Watched};
 use super::{Arguments, CommandLine};
 use crate::chronicle::{Cause, PoolsChanged};
 use crate::pools::{DeclaredPool, Pools};
@@ -39,8 +39,8 @@ pub(super) struct Reloader {
     current: Declarations,
     job: Option<(Cause, JoinHandle<Read>)>,
     names_due: Instant,
-    /// The pools file when it was last tried.
-    seen: Option<Stamp>,
+    /// The files when they were last tried.
+    seen: Watched,
     /// What was wrong with it then. If it is the same a tick later, it is not just being written.
     suspected: Option<Vec<String>>,
     /// What is wrong with files and with names at present, so that it is told once, and told when it is over.
@@ -55,7 +55,7 @@ impl Reloader {
             started: current.arguments.clone(),
             job: None,
             names_due: Instant::now() + NAMES_EVERY,
-            seen: current.stamp(),
+            seen: current.watched().clone(),
             suspected: None,
             file_errors: Vec::new(),
             name_errors: Vec::new(),
@@ -75,12 +75,12 @@ impl Reloader {
         if self.job.as_ref().is_some_and(|(cause, _)| *cause != Cause::Names) {
             return News::default();
         }
-        let stamp = self.current.stamp_now();
-        if stamp != self.seen {
-            self.seen = stamp;
+        let watched = self.current.watched_now();
+        if watched != self.seen {
+            self.seen = watched;
             self.suspected = None;
             let current = self.current.clone();
-            self.begin(Cause::PoolsFile, move || current.read_pools_again());
+            self.begin(Cause::PoolsFile, move || current.read_files_again());
         } else if let Some(errors) = self.suspected.take() {
             return self.failed(Cause::PoolsFile, errors);
         } else if self.job.is_none() && self.current.has_host_names() && Instant::now() >= self.names_due {
@@ -129,7 +129,7 @@ impl Reloader {
         if cause != Cause::Names {
             was_wrong |= !std::mem::take(&mut self.file_errors).is_empty();
             self.suspected = None;
-            self.seen = now.stamp();
+            self.seen = now.watched().clone();
         }
         if cause != Cause::PoolsFile {
             was_wrong |= !std::mem::take(&mut self.name_errors).is_empty();

@@ -1,0 +1,225 @@
+//! Pools as somebody wrote them, in a pools file or in a balancer's configuration, before their host names are resolved.
+
+use super::Method;
+use super::address::{MemberAddress, canonical};
+use super::declared::{DeclaredMember, DeclaredPool, Former};
+use super::names::Names;
+use crate::input::Place;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A pool as it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrittenPool {
+    /// Its name, unlike that of every other pool of the same origin.
+    pub name: String,
+    /// Command, unit, container or cgroup path of its balancer; `None`: whatever talks to its members.
+    pub balancer: Option<String>,
+    /// How the balancer chooses.
+    pub method: Method,
+    /// Where it is declared.
+    pub at: Place,
+    /// Its members, in the order of the text.
+    pub members: Vec<WrittenMember>,
+    /// The balancer sends an HTTP health check to each member at this interval; `None`: none, or none that looks like
+    /// a request.
+    pub health_check_interval: Option<Duration>,
+    /// Somebody vouches for its weights, however uneven they are: a pools file does, or `# tracer: intended`.
+    pub vouched: bool,
+    /// Why the shares of its members cannot be known from what is written, in a few words that complete the sentence
+    /// "not judged: …". Its members are known all the same.
+    pub doubt: Option<String>,
+}
+
+/// A member as it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrittenMember {
+    /// What the balancer calls it, where it has names: HAProxy's servers.
+    pub name: Option<String>,
+    /// Where it is.
+    pub address: MemberAddress,
+    /// The weight as written, or the balancer's own when none is.
+    pub weight: f64,
+    /// What it is for.
+    pub role: Role,
+    /// Where it is declared.
+    pub at: Place,
+    /// Somebody vouches for its weight: `# tracer: intended` on its line.
+    pub vouched: bool,
+    /// What the balancer does with a host name that has several addresses.
+    pub uses: Uses,
+    /// Most connections that the balancer keeps to it at once; `None`: no limit.
+    pub max_connections: Option<u64>,
+    /// Whether the balancer checks its health on its own; `None` where the balancer has no such thing.
+    pub checked: Option<bool>,
+}
+
+impl WrittenMember {
+    /// An ordinary one.
+    #[must_use]
+    pub fn new(address: MemberAddress, weight: f64, at: Place) -> Self {
+        Self {
+            name: None,
+            address,
+            weight,
+            role: Role::Active,
+            at,
+            vouched: false,
+            uses: Uses::Every,
+            max_connections: None,
+            checked: None,
+        }
+    }
+}
+
+/// What a member is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Gets its share.
+    #[default]
+    Active,
+    /// Gets nothing while an active member is there.
+    Backup,
+    /// Gets nothing: marked down, disabled, in maintenance, or drained.
+    Down,
+}
+
+/// Which of a host name's addresses a balancer spreads over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Uses {
+    /// Each is a member of its own, with the whole weight (nginx, Envoy's `STRICT_DNS`).
+    #[default]
+    Every,
+    /// As `Every`, but no more than so many (HAProxy's `server-template`).
+    AtMost(usize),
+    /// One, and it cannot be said which (HAProxy's `server`, Envoy's `LOGICAL_DNS`).
+    One,
+    /// Each is a member, and the weight is for all of them together.
+    Divided,
+}
+
+/// Pools of one origin: a pools file, or one balancer's configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WrittenPools {
+    /// In the order of the text.
+    pub pools: Vec<WrittenPool>,
+}
+
+/// Pools with their addresses, and what could not be found out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// In the order of the text.
+    pub pools: Vec<DeclaredPool>,
+    /// Host names that do not resolve, where they are written, and why; those that are known from earlier keep their
+    /// addresses.
+    pub problems: Vec<(Place, String)>,
+}
+
+impl WrittenPools {
+    /// The host names that are to be resolved.
+    #[must_use]
+    pub fn host_names(&self) -> BTreeSet<String> {
+        let members = self.pools.iter().flat_map(|pool| &pool.members);
+        let name = |address: &MemberAddress| match address {
+            MemberAddress::Host { name, .. } => Some(name.clone()),
+            MemberAddress::Ip(_) => None,
+        };
+        members.filter_map(|member| name(&member.address)).collect()
+    }
+
+    /// The pools with the addresses that `names` knows. Two members with the same address add their weights, as a
+    /// balancer that lists it twice does. `asked`: somebody named the file.
+    #[must_use]
+    pub fn resolve(&self, names: &Names, asked: bool) -> Resolved {
+        let mut resolved = Resolved::default();
+        for written in &self.pools {
+            let pool = resolve(written, names, asked, &mut resolved.problems);
+            resolved.pools.push(pool);
+        }
+        resolved
+    }
+}
+
+fn resolve(
+    written: &WrittenPool,
+    names: &Names,
+    asked: bool,
+    problems: &mut Vec<(Place, String)>,
+) -> DeclaredPool {
+    let mut doubt = written.doubt.clone();
+    let mut members = Vec::new();
+    let mut former = Vec::new();
+    let roles = Roles::of(written);
+    for member in &written.members {
+        let addresses = match &member.address {
+            MemberAddress::Ip(address) => vec![canonical(*address)],
+            MemberAddress::Host { name, port } => {
+                let socket = |ip: std::net::IpAddr| canonical(SocketAddr::new(ip, *port));
+                former
+                    .extend(names.former(name).map(|ip| Former { backend: socket(ip), name: name.clone() }));
+                if let Some(problem) = names.problem(name) {
+                    problems.push((member.at.clone(), problem));
+                }
+                let addresses: Vec<SocketAddr> = names.addresses(name).map(socket).collect();
+                if addresses.is_empty() {
+                    doubt.get_or_insert_with(|| format!("the host name {name} does not resolve"));
+                }
+                if member.uses == Uses::One && addresses.len() > 1 {
+                    doubt.get_or_insert_with(|| {
+                        format!("{name} has {} addresses and the balancer uses one of them", addresses.len())
+                    });
+                }
+                addresses
+            }
+        };
+        let most = match member.uses {
+            Uses::AtMost(most) => most,
+            _ => usize::MAX,
+        };
+        if addresses.len() > most {
+            let (name, count) = (&member.address, addresses.len());
+            doubt.get_or_insert_with(|| {
+                format!("{name} has {count} addresses and the balancer has places for {most}")
+            });
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a handful")]
+        let among = if member.uses == Uses::Divided { addresses.len().max(1) as f64 } else { 1.0 };
+        let weight = roles.share(member) / among;
+        members.extend(addresses.into_iter().map(|backend| DeclaredMember {
+            backend,
+            weight,
+            at: Some(member.at.clone()),
+            max_connections: member.max_connections,
+        }));
+    }
+    let pool = DeclaredPool {
+        name: written.name.clone(),
+        balancer: written.balancer.clone(),
+        method: written.method,
+        source: written.at.line(),
+        members,
+        health_check_interval: written.health_check_interval,
+        vouched: written.vouched || written.members.iter().any(|member| member.vouched),
+        doubt,
+        asked,
+        former,
+    };
+    pool.normalised()
+}
+
+/// Whose turn it is: the active members', or the backups' when no active one can get anything.
+struct Roles {
+    turn: Role,
+}
+
+impl Roles {
+    fn of(pool: &WrittenPool) -> Self {
+        let active = pool.members.iter().any(|member| member.role == Role::Active && member.weight > 0.0);
+        Self { turn: if active { Role::Active } else { Role::Backup } }
+    }
+
+    fn share(&self, member: &WrittenMember) -> f64 {
+        if member.role == self.turn { member.weight } else { 0.0 }
+    }
+}
