@@ -1,6 +1,6 @@
 //! What the tests of every importer share: fixtures, and how what is found in them is written down.
 
-use super::{Imported, Problem, Unreadable};
+use super::{Directive, Effect, Imported, Problem, Unreadable};
 use crate::pools::{Role, Uses};
 use std::fmt::Write as _;
 use std::fs;
@@ -31,6 +31,47 @@ pub(super) fn compare(importer: &str, import: impl Fn(&Path) -> Result<Imported,
         let expected = fs::read_to_string(&file).unwrap_or_default();
         assert_eq!(found, expected, "{}", case.display());
     }
+}
+
+/// Holds the importer's table against its fixtures, and against the page that is generated from it, `directives.md`: every
+/// directive stands in the files of the fixture that it names.
+pub(super) fn compare_table(importer: &str, directives: &[Directive]) {
+    let folder = Path::new(FIXTURES).join(importer);
+    let mut page = format!(
+        "# What the importer of {importer} knows\n\nGenerated from the importer; a word that is not here is a located note.\n\n\
+         | directive | where | taken as | fixture | run with the real balancer |\n|---|---|---|---|---|\n"
+    );
+    for directive in directives {
+        let Directive { name, context, effect, fixture } = directive;
+        let text = texts(&folder.join(fixture));
+        assert!(text.contains(name), "{name}: not in the fixture {fixture}");
+        let effect = match effect {
+            Effect::Understood(how) => (*how).to_owned(),
+            Effect::Irrelevant(why) => format!("without effect on shares: {why}"),
+            Effect::Noted(why) => format!("a note: {why}"),
+        };
+        let live = if fixture.starts_with("live-") { "yes" } else { "" };
+        writeln!(page, "| `{name}` | {context} | {effect} | {fixture} | {live} |").unwrap();
+    }
+    let file = folder.join("directives.md");
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        fs::write(&file, &page).unwrap();
+    }
+    assert_eq!(page, fs::read_to_string(&file).unwrap_or_default(), "{}", file.display());
+}
+
+/// The text of every file below a folder.
+fn texts(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let text = |path: PathBuf| {
+        if path.is_dir() {
+            texts(&path)
+        } else {
+            String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
+        }
+    };
+    paths.filter(|path| path.file_name().is_some_and(|name| name != "expected.txt")).map(text).collect()
 }
 
 fn render(found: &Result<Imported, Unreadable>) -> String {

@@ -10,6 +10,7 @@
 //! terminal.
 #![forbid(unsafe_code)]
 
+mod directive;
 #[cfg(test)]
 mod fixtures;
 mod problem;
@@ -20,6 +21,7 @@ pub mod envoy;
 pub mod haproxy;
 pub mod nginx;
 
+pub use directive::{Directive, Effect};
 pub use problem::{Problem, Severity};
 pub use reading::{Reading, SourceFile};
 pub use surroundings::{HostSurroundings, Surroundings};
