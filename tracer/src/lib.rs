@@ -50,6 +50,7 @@
 //! room but `cli` prints. Nothing in `detect` reads a clock: a recorded sample is judged as a live one is.
 
 pub mod agent;
+pub mod audit;
 pub mod chronicle;
 pub mod cli;
 pub mod collect;

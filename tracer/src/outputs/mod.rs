@@ -1,5 +1,8 @@
 //! What is found, shown: JSON and text. Takes nouns of the other rooms and gives text; decides nothing.
 
+mod audit;
+mod audit_json;
+mod audit_text;
 mod check;
 mod check_json;
 mod check_text;
@@ -11,6 +14,9 @@ mod event_tests;
 mod event_text;
 mod totals;
 
+pub use audit::{AuditReport, AuditedOrigin};
+pub use audit_json::render as audit_json;
+pub use audit_text::render as audit_text;
 pub use check::CheckReport;
 pub use check_json::render as check_json;
 pub use check_text::render as check_text;

@@ -32,6 +32,17 @@ pub struct WrittenPool {
     pub doubt: Option<String>,
 }
 
+impl WrittenPool {
+    /// What each member should get, relative to the others and in their order: its weight when it is its turn, else
+    /// nothing. Backups have their turn when no active member can get anything.
+    #[must_use]
+    pub fn due(&self) -> Vec<f64> {
+        let serves = |member: &WrittenMember| member.role == Role::Active && member.weight > 0.0;
+        let turn = if self.members.iter().any(serves) { Role::Active } else { Role::Backup };
+        self.members.iter().map(|member| if member.role == turn { member.weight } else { 0.0 }).collect()
+    }
+}
+
 /// A member as it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WrittenMember {
@@ -150,8 +161,7 @@ fn resolve(
     let mut doubt = written.doubt.clone();
     let mut members = Vec::new();
     let mut former = Vec::new();
-    let roles = Roles::of(written);
-    for member in &written.members {
+    for (member, due) in written.members.iter().zip(written.due()) {
         let addresses = match &member.address {
             MemberAddress::Ip(address) => vec![canonical(*address)],
             MemberAddress::Host { name, port } => {
@@ -185,7 +195,7 @@ fn resolve(
         }
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let among = if member.uses == Uses::Divided { addresses.len().max(1) as f64 } else { 1.0 };
-        let weight = roles.share(member) / among;
+        let weight = due / among;
         members.extend(addresses.into_iter().map(|backend| DeclaredMember {
             backend,
             weight,
@@ -206,20 +216,4 @@ fn resolve(
         former,
     };
     pool.normalised()
-}
-
-/// Whose turn it is: the active members', or the backups' when no active one can get anything.
-struct Roles {
-    turn: Role,
-}
-
-impl Roles {
-    fn of(pool: &WrittenPool) -> Self {
-        let active = pool.members.iter().any(|member| member.role == Role::Active && member.weight > 0.0);
-        Self { turn: if active { Role::Active } else { Role::Backup } }
-    }
-
-    fn share(&self, member: &WrittenMember) -> f64 {
-        if member.role == self.turn { member.weight } else { 0.0 }
-    }
 }

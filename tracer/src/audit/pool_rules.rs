@@ -1,0 +1,223 @@
+//! What one pool says of itself.
+
+use crate::imports::Problem;
+use crate::input::Place;
+use crate::pools::{MemberAddress, Method, Names, Role, Uses, WrittenMember, WrittenPool};
+use std::collections::BTreeMap;
+
+/// A weight is out of line when it is this many times the median of the others, or this small a part of it.
+const OUT_OF_LINE: f64 = 3.0;
+/// With fewer members than this, hashing leaves large steps when one goes.
+const FEW_TO_HASH: usize = 4;
+
+type Rule = fn(&WrittenPool) -> Vec<Problem>;
+
+const RULES: [Rule; 8] = [
+    weights_out_of_line,
+    nothing_gets_traffic,
+    drained,
+    duplicate_members,
+    single_member,
+    backup_never_used,
+    few_to_hash,
+    unchecked_servers,
+];
+
+/// Every problem of a pool.
+pub(super) fn all(pool: &WrittenPool, names: Option<&Names>) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = RULES.iter().flat_map(|rule| rule(pool)).collect();
+    problems.extend(names.into_iter().flat_map(|names| unresolved(pool, names)));
+    problems
+}
+
+fn active(pool: &WrittenPool) -> impl Iterator<Item = &WrittenMember> {
+    pool.members.iter().filter(|member| member.role == Role::Active && member.weight > 0.0)
+}
+
+/// What a member is called in a message.
+fn called(member: &WrittenMember) -> String {
+    match &member.name {
+        Some(name) => format!("{name} ({})", member.address),
+        None => member.address.to_string(),
+    }
+}
+
+fn weights_out_of_line(pool: &WrittenPool) -> Vec<Problem> {
+    if pool.vouched {
+        return Vec::new();
+    }
+    let members: Vec<&WrittenMember> = active(pool).collect();
+    let weights: Vec<f64> = members.iter().map(|member| member.weight).collect();
+    let large = out_of_line(&weights, |weight, others| weight >= OUT_OF_LINE * others);
+    // Where one is far above, all the others are far below it: named once.
+    let found = if large.is_empty() && weights.len() > 2 {
+        out_of_line(&weights, |weight, others| weight * OUT_OF_LINE <= others)
+    } else {
+        large
+    };
+    let problem = |(index, others): (usize, f64)| {
+        let member = members[index];
+        let (name, weight) = (called(member), member.weight);
+        let rest = if members.len() == 2 { "the other has" } else { "the others have about" };
+        Problem::warning(
+            "weight-out-of-line",
+            member.at.clone(),
+            format!("{name} has weight {weight} in pool {}, where {rest} {others}", pool.name),
+        )
+        .hint("correct the weight, or write \"# tracer: intended\" on this line")
+    };
+    found.into_iter().filter(|(index, _)| !members[*index].vouched).map(problem).collect()
+}
+
+/// The weights for which `is_out` of their own and the median of the others, with that median. None when half of them or
+/// more are: two groups are somebody's intention.
+fn out_of_line(weights: &[f64], is_out: impl Fn(f64, f64) -> bool) -> Vec<(usize, f64)> {
+    let mut sorted = weights.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let out: Vec<(usize, f64)> = weights
+        .iter()
+        .enumerate()
+        .filter_map(|(index, &weight)| {
+            let others = median_without(&sorted, weight)?;
+            is_out(weight, others).then_some((index, others))
+        })
+        .collect();
+    if 2 * out.len() >= weights.len() && weights.len() > 2 { Vec::new() } else { out }
+}
+
+/// The median of a sorted list without one of its elements.
+fn median_without(sorted: &[f64], element: f64) -> Option<f64> {
+    let place = sorted.partition_point(|&weight| weight < element);
+    let rest = sorted.len().checked_sub(1).filter(|&rest| rest > 0)?;
+    let at = |index: usize| sorted[if index < place { index } else { index + 1 }];
+    Some(f64::midpoint(at((rest - 1) / 2), at(rest / 2)))
+}
+
+fn nothing_gets_traffic(pool: &WrittenPool) -> Vec<Problem> {
+    if pool.members.is_empty() || pool.members.iter().any(|member| takes_traffic(member)) {
+        return Vec::new();
+    }
+    let message =
+        format!("no member of pool {} can get traffic: every one is down or has weight 0", pool.name);
+    vec![
+        Problem::error("nothing-gets-traffic", pool.at.clone(), message)
+            .hint("enable a member, or remove the pool"),
+    ]
+}
+
+fn takes_traffic(member: &WrittenMember) -> bool {
+    member.role != Role::Down && member.weight > 0.0
+}
+
+fn drained(pool: &WrittenPool) -> Vec<Problem> {
+    let out = pool
+        .members
+        .iter()
+        .filter(|member| member.role == Role::Down || (member.role == Role::Active && member.weight <= 0.0));
+    let problem = |member: &WrittenMember| {
+        let why = if member.role == Role::Down { "is marked down" } else { "has weight 0" };
+        let message = format!("{} {why} and gets no traffic of pool {}", called(member), pool.name);
+        Problem::note("drained-member", member.at.clone(), message)
+            .hint("remove the line once it is gone for good")
+    };
+    out.map(problem).collect()
+}
+
+fn duplicate_members(pool: &WrittenPool) -> Vec<Problem> {
+    let mut first: BTreeMap<&MemberAddress, &Place> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for member in &pool.members {
+        match first.get(&member.address) {
+            None => {
+                first.insert(&member.address, &member.at);
+            }
+            // Two servers with one name may well get two of its addresses.
+            Some(_) if member.uses == Uses::One && matches!(member.address, MemberAddress::Host { .. }) => {}
+            Some(place) => problems.push(
+                Problem::warning(
+                    "duplicate-member",
+                    member.at.clone(),
+                    format!("{} is already in pool {}, at {place}", member.address, pool.name),
+                )
+                .hint("remove one: it gets both their shares"),
+            ),
+        }
+    }
+    problems
+}
+
+fn single_member(pool: &WrittenPool) -> Vec<Problem> {
+    match pool.members.as_slice() {
+        [only] if matches!(only.address, MemberAddress::Ip(_)) => vec![Problem::note(
+            "single-member",
+            pool.at.clone(),
+            format!(
+                "pool {} has one member, {}: nothing is spread and nothing stands in for it",
+                pool.name, only.address
+            ),
+        )],
+        _ => Vec::new(),
+    }
+}
+
+fn backup_never_used(pool: &WrittenPool) -> Vec<Problem> {
+    let backups: Vec<&WrittenMember> =
+        pool.members.iter().filter(|member| member.role == Role::Backup).collect();
+    let never_down = active(pool).count() > 0 && active(pool).all(|member| member.checked == Some(false));
+    let problem = |backup: &&WrittenMember| {
+        let (why, hint) = if backup.weight <= 0.0 {
+            ("its weight is 0", "give it a weight")
+        } else if never_down {
+            ("the active servers have no check, so that they never count as down", "add \"check\" to them")
+        } else {
+            return None;
+        };
+        let message = format!("{} can never stand in as a backup: {why}", called(backup));
+        Some(Problem::warning("unusable-backup", backup.at.clone(), message).hint(hint))
+    };
+    backups.iter().filter_map(problem).collect()
+}
+
+fn few_to_hash(pool: &WrittenPool) -> Vec<Problem> {
+    let members = active(pool).count();
+    if pool.method != Method::Hash || !(2..FEW_TO_HASH).contains(&members) {
+        return Vec::new();
+    }
+    let message = format!(
+        "pool {} hashes over {members} members: a few heavy clients on one of them make it uneven, and one that fails \
+         moves a {} of all clients",
+        pool.name,
+        if members == 2 { "half" } else { "third" }
+    );
+    vec![Problem::note("few-members-to-hash", pool.at.clone(), message)]
+}
+
+fn unchecked_servers(pool: &WrittenPool) -> Vec<Problem> {
+    let known = || pool.members.iter().filter(|member| member.checked.is_some());
+    let unchecked: Vec<&WrittenMember> = known().filter(|member| member.checked == Some(false)).collect();
+    let all = known().count();
+    let Some(first) = unchecked.first() else { return Vec::new() };
+    let hint = "add \"check\", so that a server that is down gets nothing";
+    if unchecked.len() == all {
+        let message = format!("no server of pool {} has a health check", pool.name);
+        return vec![Problem::note("unchecked-servers", pool.at.clone(), message).hint(hint)];
+    }
+    let others =
+        if unchecked.len() > 1 { format!(" and {} more", unchecked.len() - 1) } else { String::new() };
+    let message = format!(
+        "{}{others} in pool {} without a health check, while {} of {all} are checked",
+        called(first),
+        pool.name,
+        all - unchecked.len()
+    );
+    vec![Problem::warning("unchecked-servers", first.at.clone(), message).hint(hint)]
+}
+
+fn unresolved(pool: &WrittenPool, names: &Names) -> Vec<Problem> {
+    let problem = |member: &WrittenMember| {
+        let MemberAddress::Host { name, .. } = &member.address else { return None };
+        let problem = names.problem(name)?;
+        Some(Problem::error("unresolved-name", member.at.clone(), problem))
+    };
+    pool.members.iter().filter_map(problem).collect()
+}
