@@ -87,8 +87,11 @@ pub struct PoolsChanged {
     pub selection: bool,
     /// Keys of the configuration that changed and count only after a restart.
     pub needs_restart: Vec<&'static str>,
-    /// Why the pools stayed as they were, a line for each problem; empty when all is well.
+    /// What could not be read or resolved, a line for each problem, so that what was known of it stays; empty when all is
+    /// well.
     pub errors: Vec<String>,
+    /// Times that something could not be read or resolved, since the start.
+    pub failures: u64,
 }
 
 impl PoolsChanged {
@@ -103,6 +106,7 @@ impl PoolsChanged {
             selection: false,
             needs_restart: Vec::new(),
             errors: Vec::new(),
+            failures: 0,
         }
     }
 
@@ -128,7 +132,7 @@ impl PoolsChanged {
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::by(self.cause)
+        Self { failures: 0, ..self.clone() } == Self::by(self.cause)
     }
 }
 
@@ -142,6 +146,8 @@ pub enum Cause {
     Reload,
     /// The pools file is another one.
     PoolsFile,
+    /// A balancer's configuration is another one.
+    Configuration,
     /// A host name resolves to other addresses.
     Names,
 }

@@ -121,7 +121,7 @@ pub(super) fn parse<A: Args>(file: &str, bytes: &[u8]) -> Result<Vec<Given>, Vec
         Err(problem) => problems.push(problem),
         Ok(table) => {
             for (key, value) in table.get_ref() {
-                match read(&command, key.get_ref(), value.get_ref()) {
+                match read_all(&command, key.get_ref(), value.get_ref()) {
                     Ok(read) => given.extend(read),
                     Err(Wrong::Key(message)) => problems.push((key.span().start, message)),
                     Err(Wrong::Value(message)) => problems.push((value.span().start, message)),
@@ -146,7 +146,18 @@ enum Wrong {
     Value(String),
 }
 
-/// One key; nothing when it says what is so without it.
+/// One key: a list where the flag may be given several times.
+fn read_all(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<Given>, Wrong> {
+    let repeats = |argument: &clap::Arg| matches!(argument.get_action(), ArgAction::Append);
+    match value {
+        DeValue::Array(values) if keys(command).any(|(name, argument)| name == key && repeats(argument)) => {
+            values.iter().filter_map(|value| read(command, key, value.get_ref()).transpose()).collect()
+        }
+        _ => Ok(read(command, key, value)?.into_iter().collect()),
+    }
+}
+
+/// One value of a key; nothing when it says what is so without it.
 fn read(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Option<Given>, Wrong> {
     let Some((_, argument)) = keys(command).find(|(name, _)| *name == key) else {
         let mut allowed: Vec<&str> = keys(command).map(|(name, _)| name).collect();

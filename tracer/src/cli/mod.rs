@@ -2,10 +2,10 @@
 
 mod check;
 mod config;
-mod declared;
 mod demo;
 mod doctor;
 mod exit;
+mod expected;
 mod options;
 mod source;
 mod stop;

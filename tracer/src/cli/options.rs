@@ -1,7 +1,7 @@
 //! Options that several commands share, and their values.
 
-use super::declared::{Resolved, Written, located, look_up};
 use super::exit::{Failure, say};
+use super::expected::{Origin, Resolved, host_names, look_up, refusals, resolve};
 use crate::input::InputError;
 use crate::kernel;
 use crate::pools::{BackendRange, DeclaredPool, Filter, Names, Pools};
@@ -53,14 +53,18 @@ impl PoolOptions {
     /// What sorts samples into pools.
     pub(super) fn pools(&self) -> Result<Pools, Failure> {
         self.check().map_err(Failure::Input)?;
-        let written = Written::read(self).map_err(|refused| Failure::Input(refused.lines))?;
-        let mut names = Names::default();
-        look_up(&mut names, written.host_names(), false);
-        let Resolved { pools, errors, warnings } = written.resolve(&names);
-        if !errors.is_empty() {
-            return Err(Failure::Input(located(&errors)));
+        let origins = Origin::read(self);
+        let refused = refusals(&origins);
+        if !refused.is_empty() {
+            return Err(Failure::Input(refused));
         }
-        located(&warnings).iter().for_each(|line| say(&format!("warning: {line}")));
+        let mut names = Names::default();
+        look_up(&mut names, host_names(&origins), false);
+        let Resolved { pools, errors, warnings } = resolve(&origins, &names);
+        if !errors.is_empty() {
+            return Err(Failure::Input(errors));
+        }
+        warnings.iter().for_each(|line| say(&format!("warning: {line}")));
         Ok(self.pools_of(pools))
     }
 

@@ -40,6 +40,7 @@ enum Fields<'a> {
         selection_changed: bool,
         needs_restart: &'a [&'static str],
         error: Option<String>,
+        failures: u64,
     },
     Uncounted {
         grew: &'a [&'static str],
@@ -80,7 +81,8 @@ fn fields(what: &What) -> Fields<'_> {
             check: pool(sample, assessment),
         },
         What::PoolsChanged(change) => {
-            let PoolsChanged { cause, added, removed, changed, selection, needs_restart, errors } = change;
+            let PoolsChanged { cause, added, removed, changed, selection, needs_restart, errors, failures } =
+                change;
             Fields::PoolsChanged {
                 cause: *cause,
                 added,
@@ -89,6 +91,7 @@ fn fields(what: &What) -> Fields<'_> {
                 selection_changed: *selection,
                 needs_restart,
                 error: (!errors.is_empty()).then(|| errors.join("; ")),
+                failures: *failures,
             }
         }
         What::Uncounted { total, grew } => Fields::Uncounted { grew, uncounted: *total },

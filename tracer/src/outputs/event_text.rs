@@ -40,9 +40,6 @@ pub fn render(event: &Event) -> String {
 }
 
 fn changed(change: &PoolsChanged) -> String {
-    if !change.errors.is_empty() {
-        return format!("pools stay as they were: {}", change.errors.join("; "));
-    }
     let mut parts = Vec::new();
     for (what, names) in
         [("added", &change.added), ("removed", &change.removed), ("changed", &change.changed)]
@@ -59,6 +56,13 @@ fn changed(change: &PoolsChanged) -> String {
     if !change.needs_restart.is_empty() {
         parts.push(format!("takes a restart: {}", change.needs_restart.join(", ")));
     }
+    if !change.errors.is_empty() {
+        let errors = change.errors.join("; ");
+        if parts.is_empty() {
+            return format!("pools stay as they were: {errors}");
+        }
+        parts.push(errors);
+    }
     if parts.is_empty() {
         parts.push("no change".into());
     }
@@ -66,6 +70,7 @@ fn changed(change: &PoolsChanged) -> String {
         Cause::Traffic => "pools seen",
         Cause::Reload => "configuration read again",
         Cause::PoolsFile => "pools file read again",
+        Cause::Configuration => "balancer's configuration read again",
         Cause::Names => "host names resolved again",
     };
     format!("{cause}: {}", parts.join("; "))

@@ -72,7 +72,7 @@ impl Names {
         let known = self.known.get(name)?;
         let problem = known.problem.as_ref()?;
         Some(if known.now.is_empty() {
-            format!("the host name {name:?} {problem}: check the name, or write the address")
+            format!("the host name {name:?} {problem}; check the name, or write the address")
         } else {
             format!("the host name {name:?} {problem}; its last addresses are still expected")
         })

@@ -20,7 +20,7 @@ use crate::chronicle::{Chronicle, Event, What};
 use crate::detect::Settings;
 use crate::kernel::Tracer;
 use crate::outputs::{event_json, event_text};
-use crate::pools::Pools;
+use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
 use declarations::Declarations;
 use reload::{News, Reloader, Take};
@@ -73,7 +73,9 @@ impl Arguments {
 pub(super) type CommandLine = Typed<Arguments>;
 
 pub(super) fn run(typed: CommandLine) -> Result<Exit, Failure> {
-    let declarations = Declarations::read(&typed).map_err(Failure::Input)?;
+    let read = Declarations::read(&typed, Names::default());
+    let declarations = read.map_err(|unread| Failure::Input(unread.errors))?;
+    declarations.name_problems.iter().for_each(|line| say(&format!("warning: {line}")));
     super::block_on(watch(typed, declarations))
 }
 

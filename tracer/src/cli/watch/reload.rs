@@ -1,7 +1,7 @@
-//! Reading files and names again while the tick goes on: on SIGHUP everything, the pools file when it changes, host names
-//! now and then. What cannot be read leaves everything as it was.
+//! Reading files and names again while the tick goes on: on SIGHUP everything, files that declare pools when they change,
+//! host names now and then. What cannot be read leaves everything as it was.
 
-use super::declarations::{Declarations, Watched};
+use super::declarations::{Declarations, Unread, Watched};
 use super::{Arguments, CommandLine};
 use crate::chronicle::{Cause, PoolsChanged};
 use crate::pools::{DeclaredPool, Pools};
@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 /// How often host names are resolved again.
 const NAMES_EVERY: Duration = Duration::from_secs(30);
 
-type Read = Result<Declarations, Vec<String>>;
+type Read = Result<Declarations, Unread>;
 
 /// What came of reading again.
 #[derive(Debug, Default)]
@@ -42,10 +42,12 @@ pub(super) struct Reloader {
     /// The files when they were last tried.
     seen: Watched,
     /// What was wrong with it then. If it is the same a tick later, it is not just being written.
-    suspected: Option<Vec<String>>,
+    suspected: Option<(Cause, Vec<String>)>,
     /// What is wrong with files and with names at present, so that it is told once, and told when it is over.
     file_errors: Vec<String>,
     name_errors: Vec<String>,
+    /// Times that something could not be read.
+    failures: u64,
 }
 
 impl Reloader {
@@ -58,15 +60,16 @@ impl Reloader {
             seen: current.watched().clone(),
             suspected: None,
             file_errors: Vec::new(),
-            name_errors: Vec::new(),
+            name_errors: current.name_problems.clone(),
+            failures: 0,
             current,
         }
     }
 
     /// Begins to read everything again, whatever is being read. Must be called within a tokio runtime.
     pub(super) fn reload(&mut self) {
-        let typed = self.typed.clone();
-        self.begin(Cause::Reload, move || Declarations::read(&typed));
+        let (typed, names) = (self.typed.clone(), self.current.names().clone());
+        self.begin(Cause::Reload, move || Declarations::read(&typed, names));
     }
 
     /// Looks whether something is to be read again. Must be called within a tokio runtime, once in an interval.
@@ -75,18 +78,24 @@ impl Reloader {
         if self.job.as_ref().is_some_and(|(cause, _)| *cause != Cause::Names) {
             return News::default();
         }
-        let watched = self.current.watched_now();
+        let watched = self.seen.now();
         if watched != self.seen {
+            let current = self.current.clone();
+            // The configuration file apart, of which a change counts when somebody asks.
+            let cause = if watched.differs_at(&self.seen, current.pools_file()) {
+                Cause::PoolsFile
+            } else {
+                Cause::Configuration
+            };
             self.seen = watched;
             self.suspected = None;
-            let current = self.current.clone();
-            self.begin(Cause::PoolsFile, move || current.read_files_again());
-        } else if let Some(errors) = self.suspected.take() {
-            return self.failed(Cause::PoolsFile, errors);
+            self.begin(cause, move || current.read_files_again());
+        } else if let Some((cause, errors)) = self.suspected.take() {
+            return self.failed(cause, errors);
         } else if self.job.is_none() && self.current.has_host_names() && Instant::now() >= self.names_due {
             self.names_due = Instant::now() + NAMES_EVERY;
             let current = self.current.clone();
-            self.begin(Cause::Names, move || current.resolve_again());
+            self.begin(Cause::Names, move || Ok(current.resolve_again()));
         }
         News::default()
     }
@@ -100,7 +109,7 @@ impl Reloader {
     pub(super) async fn done(&mut self) -> News {
         let Some((cause, job)) = &mut self.job else { return std::future::pending().await };
         let cause = *cause;
-        let read = job.await.unwrap_or_else(|panic| Err(vec![format!("internal error: {panic}")]));
+        let read = job.await.unwrap_or_else(|panic| Err(vec![format!("internal error: {panic}")].into()));
         self.job = None;
         self.conclude(cause, read)
     }
@@ -108,20 +117,25 @@ impl Reloader {
     fn conclude(&mut self, cause: Cause, read: Read) -> News {
         match read {
             Ok(now) => self.succeeded(cause, now),
-            Err(errors) if cause == Cause::PoolsFile => {
-                self.suspected = Some(errors);
-                News::default()
+            Err(Unread { errors, watched }) => {
+                // A file that is included for the first time may be the one that is wrong, and put right next.
+                self.seen = self.current.watched().now().and(watched);
+                if matches!(cause, Cause::PoolsFile | Cause::Configuration) {
+                    self.suspected = Some((cause, errors));
+                    return News::default();
+                }
+                self.failed(cause, errors)
             }
-            Err(errors) => self.failed(cause, errors),
         }
     }
 
     fn failed(&mut self, cause: Cause, errors: Vec<String>) -> News {
-        let standing = if cause == Cause::Names { &mut self.name_errors } else { &mut self.file_errors };
+        self.failures += 1;
         // Whoever asked gets an answer, even if it is the same as before.
-        let tell = cause == Cause::Reload || *standing != errors;
-        standing.clone_from(&errors);
-        News { take: None, change: tell.then(|| PoolsChanged { errors, ..PoolsChanged::by(cause) }) }
+        let tell = cause == Cause::Reload || self.file_errors != errors;
+        self.file_errors.clone_from(&errors);
+        let change = PoolsChanged { errors, failures: self.failures, ..PoolsChanged::by(cause) };
+        News { take: None, change: tell.then_some(change) }
     }
 
     fn succeeded(&mut self, cause: Cause, now: Declarations) -> News {
@@ -131,8 +145,10 @@ impl Reloader {
             self.suspected = None;
             self.seen = now.watched().clone();
         }
-        if cause != Cause::PoolsFile {
-            was_wrong |= !std::mem::take(&mut self.name_errors).is_empty();
+        let names_were_wrong = std::mem::replace(&mut self.name_errors, now.name_problems.clone());
+        was_wrong |= self.name_errors != names_were_wrong;
+        if !self.name_errors.is_empty() && self.name_errors != names_were_wrong {
+            self.failures += 1;
         }
         let before = std::mem::replace(&mut self.current, now);
         let now = &self.current;
@@ -147,6 +163,8 @@ impl Reloader {
             (before.pools != now.pools).then(|| Take::Declarations(now.pools.clone()))
         };
         let tell = cause == Cause::Reload || was_wrong || !change.is_empty();
+        change.errors.clone_from(&self.name_errors);
+        change.failures = self.failures;
         News { take, change: tell.then_some(change) }
     }
 }

@@ -1,7 +1,10 @@
 use super::*;
+use crate::cli::watch::declarations::STEP;
+use crate::pools::Names;
 use clap::{Args as _, Command, FromArgMatches as _};
 use std::fs;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 const ONE: &str = "[[pool]]\nname = \"app\"\nmembers = [{ address = \"10.0.0.1:80\" }]\n";
 const TWO: &str = "[[pool]]\nname = \"web\"\nmembers = [{ address = \"10.0.0.2:80\" }]\n";
@@ -14,6 +17,8 @@ impl Files {
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.path().join(name);
         fs::write(&path, text).unwrap();
+        // What is read sooner is read again, in case it is written to in the same step of the clock.
+        std::thread::sleep(2 * STEP);
         path
     }
 }
@@ -27,7 +32,7 @@ fn reloader(pools: &str, more: &str) -> (Files, Reloader) {
     let command = Arguments::augment_args(Command::new("watch"));
     let matches = command.get_matches_from(["watch".into(), "--config".into(), config]);
     let typed = CommandLine::from_arg_matches(&matches).unwrap();
-    let current = Declarations::read(&typed).unwrap();
+    let current = Declarations::read(&typed, Names::default()).unwrap();
     (files, Reloader::new(typed, current))
 }
 
@@ -89,9 +94,7 @@ async fn whoever_asks_for_a_reload_gets_an_answer() {
         let told = reloader.news().await.unwrap();
         assert!(told.cause == Cause::Reload && told.errors[0].contains("no such file"), "{told:?}");
     }
-    reloader.tick();
-    assert!(reloader.news().await.is_none());
-    assert!(reloader.tick().change.is_none(), "it was told");
+    assert!(reloader.tick().change.is_none() && reloader.job.is_none(), "it was told");
 }
 
 #[tokio::test]
@@ -116,16 +119,29 @@ async fn a_reload_reads_the_configuration_and_says_what_takes_a_restart() {
 #[tokio::test]
 async fn names_that_do_not_resolve_are_told_once_and_when_it_is_over() {
     let (_files, mut reloader) = reloader(ONE, "");
-    let failure = || Err(vec!["the host name does not resolve".to_owned()]);
-    let told = reloader.conclude(Cause::Names, failure()).change.unwrap();
-    assert_eq!(told.cause, Cause::Names);
-    assert!(reloader.conclude(Cause::Names, failure()).change.is_none());
-    let current = reloader.current.clone();
-    assert!(
-        reloader.conclude(Cause::PoolsFile, Ok(current.clone())).change.is_none(),
-        "says nothing of names"
-    );
-    assert!(reloader.conclude(Cause::Names, Ok(current)).change.is_some());
+    let well = reloader.current.clone();
+    let mut ill = well.clone();
+    ill.name_problems = vec!["the host name does not resolve".to_owned()];
+    let told = reloader.conclude(Cause::Names, Ok(ill.clone())).change.unwrap();
+    assert_eq!((told.cause, told.failures, told.errors.len()), (Cause::Names, 1, 1));
+    assert!(reloader.conclude(Cause::Names, Ok(ill)).change.is_none());
+    let told = reloader.conclude(Cause::Names, Ok(well)).change.unwrap();
+    assert_eq!((told.failures, told.errors.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_file_that_is_included_anew_and_wrong_is_looked_at_until_it_is_right() {
+    let (files, mut reloader) = reloader(ONE, "");
+    let more = files.write("more.conf", "wrong");
+    let unread = Unread {
+        errors: vec!["more.conf:1:1: wrong".into()],
+        watched: Watched::of([more.as_path()].into_iter(), SystemTime::now()),
+    };
+    assert!(reloader.conclude(Cause::Configuration, Err(unread)).change.is_none());
+    assert_eq!(reloader.tick().change.unwrap().errors.len(), 1);
+    files.write("more.conf", "is right now");
+    reloader.tick();
+    assert!(reloader.news().await.unwrap().is_empty(), "that all is well again is told");
 }
 
 #[tokio::test]

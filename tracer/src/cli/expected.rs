@@ -1,0 +1,169 @@
+//! What is expected, from the files that say so: read by their importers, host names resolved, put together.
+
+use super::options::PoolOptions;
+use crate::imports::{HostSurroundings, Imported, Problem, Severity, SourceFile, Unreadable};
+use crate::imports::{envoy, haproxy, nginx};
+use crate::input::{InputError, Place, read_file};
+use crate::pools::{
+    DeclaredPool, MemberAddress, Names, WrittenPools, combine, parse_pools_file, system_resolver,
+};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the resolver may take, for all names together: whoever asks wants to know what happens now.
+const RESOLVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A pools file, or one balancer's configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// What it is: `nginx`, `haproxy`, `envoy`, `pools file`.
+    pub(super) kind: &'static str,
+    /// The files as they were named.
+    pub(super) named: Vec<PathBuf>,
+    /// What is in them.
+    pub(super) outcome: Result<Imported, Unreadable>,
+}
+
+/// What the kind of a pools file is called.
+const POOLS_FILE: &str = "pools file";
+
+impl Origin {
+    /// Reads every file that was named.
+    pub(super) fn read(options: &PoolOptions) -> Vec<Self> {
+        let mut origins = Vec::new();
+        let mut add = |kind, named: &[PathBuf], outcome| {
+            origins.push(Self { kind, named: named.to_vec(), outcome });
+        };
+        if let Some(path) = &options.pools {
+            add(POOLS_FILE, std::slice::from_ref(path), pools_file(path));
+        }
+        if let Some(main) = &options.nginx {
+            add("nginx", std::slice::from_ref(main), nginx::import(main, &mut HostSurroundings));
+        }
+        if !options.haproxy.is_empty() {
+            add("haproxy", &options.haproxy, haproxy::import(&options.haproxy, &mut HostSurroundings));
+        }
+        if let Some(bootstrap) = &options.envoy {
+            add("envoy", std::slice::from_ref(bootstrap), envoy::import(bootstrap, &mut HostSurroundings));
+        }
+        origins
+    }
+
+    /// The pools; none when it could not be read.
+    pub(super) fn pools(&self) -> Option<&WrittenPools> {
+        self.outcome.as_ref().ok().map(|imported| &imported.pools)
+    }
+
+    /// Everything that was found about it.
+    pub(super) fn problems(&self) -> &[Problem] {
+        match &self.outcome {
+            Ok(imported) => &imported.problems,
+            Err(unreadable) => &unreadable.problems,
+        }
+    }
+
+    /// Everything that was read of it.
+    pub(super) fn files(&self) -> &[SourceFile] {
+        match &self.outcome {
+            Ok(imported) => &imported.files,
+            Err(unreadable) => &unreadable.files,
+        }
+    }
+
+    /// What has to be looked at to see whether it changes: the files that were named and read, and the directories that
+    /// were listed.
+    pub(super) fn watched(&self) -> impl Iterator<Item = &Path> {
+        let directories = match &self.outcome {
+            Ok(imported) => &imported.directories,
+            Err(unreadable) => &unreadable.directories,
+        };
+        let read = self.files().iter().map(|file| &file.path);
+        self.named.iter().chain(read).chain(directories).map(PathBuf::as_path)
+    }
+
+    /// Why it could not be read, a line for each problem; empty when it could.
+    fn refusal(&self) -> impl Iterator<Item = String> {
+        let problems = self.outcome.as_ref().err().map(|unreadable| &unreadable.problems);
+        let errors = problems.into_iter().flatten().filter(|problem| problem.severity == Severity::Error);
+        errors.map(ToString::to_string)
+    }
+}
+
+fn pools_file(path: &Path) -> Result<Imported, Unreadable> {
+    let problem = |error: InputError| {
+        let at = Place { file: error.file.into(), line: error.line, column: error.column };
+        Problem::error("invalid-pools-file", at, error.message)
+    };
+    let bytes = read_file(path, POOLS_FILE)
+        .map_err(|error| Unreadable { problems: vec![problem(error)], ..Unreadable::default() })?;
+    let files = vec![SourceFile { path: path.to_owned(), bytes: bytes.as_slice().into() }];
+    match parse_pools_file(&path.display().to_string(), &bytes) {
+        Ok(pools) => Ok(Imported { pools, files, ..Imported::default() }),
+        Err(errors) => {
+            let problems = errors.into_iter().map(problem).collect();
+            Err(Unreadable { problems, files, directories: Vec::new() })
+        }
+    }
+}
+
+/// Why files could not be read, a line for each problem; empty when all could.
+pub(super) fn refusals(origins: &[Origin]) -> Vec<String> {
+    origins.iter().flat_map(Origin::refusal).collect()
+}
+
+/// The host names that are to be resolved.
+pub(super) fn host_names(origins: &[Origin]) -> BTreeSet<String> {
+    origins.iter().filter_map(Origin::pools).flat_map(WrittenPools::host_names).collect()
+}
+
+/// Asks the resolver for names that are not known yet; with `again` for all of them.
+pub(super) fn look_up(names: &mut Names, wanted: BTreeSet<String>, again: bool) {
+    names.keep(&wanted);
+    let asked = if again { wanted } else { names.unknown(wanted) };
+    if !asked.is_empty() {
+        names.take(system_resolver(asked, RESOLVER_PATIENCE));
+    }
+}
+
+/// Pools, and what could not be found out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resolved {
+    /// The pools of all origins.
+    pub(super) pools: Vec<DeclaredPool>,
+    /// Names in a pools file that have no address: whoever wrote it wants to know. A line each.
+    pub(super) errors: Vec<String>,
+    /// Names that have the addresses they had, or of which a pool is not judged for that. A line each.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The pools of all origins, with the addresses that are known.
+pub(super) fn resolve(origins: &[Origin], names: &Names) -> Resolved {
+    let mut resolved = Resolved::default();
+    let (mut of_file, mut imported) = (Vec::new(), Vec::new());
+    for origin in origins {
+        let Some(written) = origin.pools() else { continue };
+        let found = written.resolve(names, true);
+        let lines = found.problems.iter().map(|(place, problem)| format!("{place}: {problem}"));
+        if origin.kind == POOLS_FILE {
+            let known = |address: &MemberAddress| match address {
+                MemberAddress::Host { name, .. } => names.addresses(name).next().is_some(),
+                MemberAddress::Ip(_) => true,
+            };
+            let members = written.pools.iter().flat_map(|pool| &pool.members);
+            let unknown: BTreeSet<&Place> =
+                members.filter(|member| !known(&member.address)).map(|member| &member.at).collect();
+            for ((place, _), line) in found.problems.iter().zip(lines) {
+                let list =
+                    if unknown.contains(place) { &mut resolved.errors } else { &mut resolved.warnings };
+                list.push(line);
+            }
+            of_file.extend(found.pools);
+        } else {
+            resolved.warnings.extend(lines);
+            imported.push(found.pools);
+        }
+    }
+    resolved.pools = combine(of_file, imported);
+    resolved
+}
