@@ -24,6 +24,8 @@
 //! | [`chronicle`] | assessments, interval by interval → [`chronicle::Event`]: what is worth telling | pure |
 //! | [`outputs`] | assessments and events → text and JSON | nothing: gives strings |
 //! | [`input`] | files that the user wrote → bytes; where in them something is wrong | files |
+//! | [`discovery`] | host → [`discovery::Found`]: running balancers that can be believed, and their files as they see them | `/proc`, files of root's; executes nothing |
+//! | [`runtime`] | HAProxy's socket → [`runtime::ServerState`]: what was changed since it read its configuration | a UNIX socket; changes nothing |
 //! | [`cli`] | arguments → exit code | terminal, signals; owns the runtime |
 //!
 //! The crate `tracer-ebpf` is two things: a library with the layout shared with the kernel and every decision of the
@@ -55,9 +57,11 @@ pub mod chronicle;
 pub mod cli;
 pub mod collect;
 pub mod detect;
+pub mod discovery;
 pub mod imports;
 pub mod input;
 pub mod kernel;
 pub mod outputs;
 pub mod pools;
 pub mod recording;
+pub mod runtime;

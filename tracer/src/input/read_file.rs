@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 /// No file that somebody wrote comes near this.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The bytes of a regular file of at most 16 MiB; never blocks on anything that is not one. `noun` is what the file is to
 /// the user (`pools file`).
@@ -34,7 +34,8 @@ pub fn read_file(path: &Path, noun: &str) -> Result<Vec<u8>, InputError> {
     Ok(bytes)
 }
 
-fn refuse_other_than_file(metadata: &Metadata, noun: &str) -> Result<(), String> {
+/// Refuses what is no regular file: what it is, and the remedy.
+pub(crate) fn refuse_other_than_file(metadata: &Metadata, noun: &str) -> Result<(), String> {
     let kind = metadata.file_type();
     if kind.is_file() {
         return Ok(());
@@ -51,7 +52,8 @@ fn refuse_other_than_file(metadata: &Metadata, noun: &str) -> Result<(), String>
     Err(format!("is {what}, not a file: name the {noun} itself"))
 }
 
-fn explain(error: &io::Error) -> String {
+/// Why a file cannot be read, and the remedy.
+pub(crate) fn explain(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "no such file: check the path".into(),
         ErrorKind::PermissionDenied => "may not be read: run as root, or allow it with chmod".into(),

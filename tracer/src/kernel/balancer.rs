@@ -125,7 +125,7 @@ fn cgroup_root(mountinfo: &str) -> Option<PathBuf> {
 }
 
 /// The v2 path in the text of `/proc/PID/cgroup`.
-fn unified_path(text: &str) -> Option<&str> {
+pub(crate) fn unified_path(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::"))
 }
 

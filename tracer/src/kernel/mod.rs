@@ -23,6 +23,7 @@ mod support;
 mod vanished;
 
 pub use balancer::Balancer;
+pub(crate) use balancer::unified_path;
 pub use error::KernelError;
 pub use memory::Memory;
 pub use object::{Settings, Tracer};
