@@ -1,6 +1,7 @@
 //! What is expected, from the files that say so: read by their importers, host names resolved, put together.
 
 use super::options::PoolOptions;
+use super::running::Running;
 use crate::imports::{HostSurroundings, Imported, Problem, Severity, SourceFile, Unreadable};
 use crate::imports::{envoy, haproxy, nginx};
 use crate::input::{InputError, Place, read_file};
@@ -19,21 +20,44 @@ const RESOLVER_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Origin {
     /// What it is: `nginx`, `haproxy`, `envoy`, `pools file`.
     pub(super) kind: &'static str,
-    /// The files as they were named.
+    /// The files as they were named, or found.
     pub(super) named: Vec<PathBuf>,
     /// What is in them.
     pub(super) outcome: Result<Imported, Unreadable>,
+    /// Whose configuration it is, when it was found with a running balancer.
+    pub(super) running: Option<Box<Running>>,
+    /// What the running balancer says of its present state, where it can be asked.
+    present: Option<Present>,
+}
+
+/// Pools as they are now, whatever the files say.
+#[derive(Clone, Debug)]
+struct Present {
+    pools: WrittenPools,
+    /// What differs from the files, a line each.
+    differences: Vec<String>,
+    /// Why it could not be asked the last time.
+    problem: Option<String>,
 }
 
 /// What the kind of a pools file is called.
 const POOLS_FILE: &str = "pools file";
 
 impl Origin {
+    pub(super) fn of(
+        kind: &'static str,
+        named: Vec<PathBuf>,
+        outcome: Result<Imported, Unreadable>,
+        running: Option<Box<Running>>,
+    ) -> Self {
+        Self { kind, named, outcome, running, present: None }
+    }
+
     /// Reads every file that was named.
     pub(super) fn read(options: &PoolOptions) -> Vec<Self> {
         let mut origins = Vec::new();
         let mut add = |kind, named: &[PathBuf], outcome| {
-            origins.push(Self { kind, named: named.to_vec(), outcome });
+            origins.push(Self::of(kind, named.to_vec(), outcome, None));
         };
         if let Some(path) = &options.pools {
             add(POOLS_FILE, std::slice::from_ref(path), pools_file(path));
@@ -50,9 +74,55 @@ impl Origin {
         origins
     }
 
-    /// The pools; none when it could not be read.
+    /// The pools, as the running balancer has them if it could be asked; none when they could not be read.
     pub(super) fn pools(&self) -> Option<&WrittenPools> {
-        self.outcome.as_ref().ok().map(|imported| &imported.pools)
+        let written = self.outcome.as_ref().ok().map(|imported| &imported.pools);
+        self.present.as_ref().map(|present| &present.pools).or(written)
+    }
+
+    /// Whether there is a balancer that can be asked for its present state.
+    pub(super) fn can_be_asked(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(|imported| imported.runtime.is_some())
+    }
+
+    /// Asks the running balancer for its present state. When it does not answer, what it said last stands.
+    pub(super) fn ask(&mut self) {
+        let Ok(imported) = &self.outcome else { return };
+        let Some(path) = &imported.runtime else { return };
+        let socket = match &self.running {
+            Some(running) => running.surroundings.socket(path),
+            None => runtime::open(path),
+        };
+        match socket.and_then(|socket| runtime::server_states(socket, runtime::PATIENCE)) {
+            Ok(states) => {
+                let mut pools = imported.pools.clone();
+                let differences = runtime::apply(&mut pools, &states);
+                self.present = Some(Present { pools, differences, problem: None });
+            }
+            Err(problem) => {
+                let problem = Some(format!(
+                    "{}: {problem}; drains and weights that were changed at run time are not known",
+                    path.display()
+                ));
+                match &mut self.present {
+                    Some(present) => present.problem = problem,
+                    None => {
+                        let pools = imported.pools.clone();
+                        self.present = Some(Present { pools, differences: Vec::new(), problem });
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the running balancer has otherwise than its files say, a line each.
+    pub(super) fn differences(&self) -> &[String] {
+        self.present.as_ref().map_or(&[], |present| &present.differences)
+    }
+
+    /// Why it could not be asked for its present state.
+    fn not_asked(&self) -> Option<&String> {
+        self.present.as_ref()?.problem.as_ref()
     }
 
     /// Everything that was found about it.
@@ -133,7 +203,8 @@ pub(super) struct Resolved {
     pub(super) pools: Vec<DeclaredPool>,
     /// Names in a pools file that have no address: whoever wrote it wants to know. A line each.
     pub(super) errors: Vec<String>,
-    /// Names that have the addresses they had, or of which a pool is not judged for that. A line each.
+    /// Names that have the addresses they had, or of which a pool is not judged for that; and balancers that could not be
+    /// asked for their present state. A line each.
     pub(super) warnings: Vec<String>,
 }
 
@@ -143,7 +214,13 @@ pub(super) fn resolve(origins: &[Origin], names: &Names) -> Resolved {
     let (mut of_file, mut imported) = (Vec::new(), Vec::new());
     for origin in origins {
         let Some(written) = origin.pools() else { continue };
-        let found = written.resolve(names, true);
+        resolved.warnings.extend(origin.not_asked().cloned());
+        let mut found = written.resolve(names, origin.running.is_none());
+        let older = origin.running.as_ref().and_then(|running| running.not_reloaded.as_ref());
+        if let Some(older) = older {
+            let remark = format!("{} {}", older.at, older.message);
+            found.pools.iter_mut().for_each(|pool| pool.remark = Some(remark.clone()));
+        }
         let lines = found.problems.iter().map(|(place, problem)| format!("{place}: {problem}"));
         if origin.kind == POOLS_FILE {
             let known = |address: &MemberAddress| match address {

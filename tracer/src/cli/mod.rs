@@ -7,6 +7,7 @@ mod doctor;
 mod exit;
 mod expected;
 mod options;
+mod running;
 mod source;
 mod stop;
 mod watch;

@@ -16,7 +16,6 @@ mod names;
 mod paths;
 mod process;
 mod reload;
-mod stamp;
 mod surroundings;
 mod trust;
 
@@ -24,5 +23,4 @@ pub use finding::{Discovery, Found, discover};
 pub use kind::Kind;
 pub use names::balancer_names;
 pub use reload::{NotReloaded, not_reloaded};
-pub use stamp::Stamp;
 pub use surroundings::ProcessSurroundings;

@@ -2,7 +2,7 @@
 //! their contents instead.
 
 use super::Found;
-use super::stamp::Stamp;
+use crate::input::Stamp;
 use crate::imports::Problem;
 use crate::input::Place;
 use std::path::{Path, PathBuf};

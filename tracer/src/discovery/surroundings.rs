@@ -1,7 +1,7 @@
 //! A running balancer's files, as it sees them itself, and its environment.
 
 use super::process::Process;
-use super::stamp::Stamp;
+use crate::input::Stamp;
 use crate::imports::Surroundings;
 use crate::input::{MAX_BYTES, explain, refuse_other_than_file};
 use nix::errno::Errno;

@@ -3,10 +3,12 @@
 mod place;
 mod problem;
 mod read_file;
+mod stamp;
 mod syntax;
 
 pub use place::Place;
 pub use problem::InputError;
+pub use stamp::Stamp;
 pub(crate) use problem::{Position, Positions};
 pub use read_file::read_file;
 pub(crate) use read_file::{MAX_BYTES, explain, refuse_other_than_file};

@@ -27,6 +27,8 @@ pub struct DeclaredPool {
     pub vouched: bool,
     /// Why the shares of its members are not known, to complete "not judged: …".
     pub doubt: Option<String>,
+    /// What else the reader should know of the declaration, such as that it may not be what runs.
+    pub remark: Option<String>,
     /// Somebody asked about it, by naming the file that declares it; otherwise it was found, and that nothing can be
     /// said of it is no failure.
     pub asked: bool,
@@ -77,6 +79,7 @@ impl DeclaredPool {
             health_check_interval: None,
             vouched: true,
             doubt: None,
+            remark: None,
             asked: true,
             former: Vec::new(),
         }

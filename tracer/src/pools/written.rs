@@ -212,6 +212,7 @@ fn resolve(
         health_check_interval: written.health_check_interval,
         vouched: written.vouched || written.members.iter().any(|member| member.vouched),
         doubt,
+        remark: None,
         asked,
         former,
     };

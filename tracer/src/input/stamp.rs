@@ -1,7 +1,8 @@
-//! By what a change of a file is seen.
+//! What changes when a file does, whether it is written to or replaced.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// What a file was when it was looked at: two that are equal are of the same content.
@@ -16,8 +17,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// That of a file that is open.
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    /// That of a file that is held.
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -25,6 +26,12 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// That of a file or directory by its name; `None`: there is none, or it cannot be looked at.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
     }
 
     /// When the file became what it is, by the change of its inode: whatever is written, renamed into place, copied with

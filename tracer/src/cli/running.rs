@@ -1,0 +1,100 @@
+//! Balancers that run here, and what their own configurations say.
+
+use super::expected::Origin;
+use crate::discovery::{Discovery, Found, Kind, ProcessSurroundings, balancer_names, discover, not_reloaded};
+use crate::imports::{Imported, Problem, SourceFile, Unreadable, envoy, haproxy, nginx};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// Whose configuration it is, and how its files are reached.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) found: Found,
+    pub(super) surroundings: ProcessSurroundings,
+    /// What its connections are known by.
+    name: String,
+    /// What was in the files when they were last known to be what runs.
+    runs: Option<(SystemTime, Vec<SourceFile>)>,
+    /// Why what is read may not be what runs.
+    pub(super) not_reloaded: Option<Problem>,
+}
+
+/// What makes a balancer another one, or one that has read its configuration again.
+pub(super) type Identity = (u32, SystemTime, Option<SystemTime>, Vec<PathBuf>);
+
+/// The balancers that run now.
+pub(super) fn look() -> Discovery {
+    discover()
+}
+
+/// What tells whether anything about the running balancers has changed.
+pub(super) fn identities(found: &[Found]) -> Vec<Identity> {
+    found.iter().map(|found| (found.pid, found.started, found.newest_worker, found.files.clone())).collect()
+}
+
+/// Reads the configuration of each; `before` is what was read earlier. Gives problems that are of no file, too.
+pub(super) fn read(discovery: Discovery, before: &[Origin]) -> (Vec<Origin>, Vec<Problem>) {
+    let (names, alike) = balancer_names(&discovery.found);
+    let mut problems = discovery.problems;
+    problems.extend(alike);
+    let origins = discovery.found.into_iter().zip(names).map(|(found, name)| {
+        let earlier = before.iter().filter_map(|origin| origin.running.as_deref());
+        let earlier = earlier.filter(|running| running.found.pid == found.pid);
+        let runs = earlier.filter(|running| running.found.started == found.started).find_map(|one| one.runs.clone());
+        origin(found, name, runs)
+    });
+    (origins.collect(), problems)
+}
+
+fn origin(found: Found, name: String, runs: Option<(SystemTime, Vec<SourceFile>)>) -> Origin {
+    let mut surroundings = found.surroundings();
+    let outcome = import(&found, &mut surroundings).map(|mut imported| {
+        imported.pools.pools.iter_mut().for_each(|pool| pool.balancer = Some(name.clone()));
+        imported
+    });
+    let kind = match found.kind {
+        Kind::Nginx => "nginx",
+        Kind::Haproxy => "haproxy",
+        Kind::Envoy => "envoy",
+    };
+    let named = found.files.clone();
+    let mut running = Running { found, surroundings, name, runs, not_reloaded: None };
+    if let Ok(imported) = &outcome {
+        running.compare(&imported.files);
+    }
+    Origin::of(kind, named, outcome, Some(Box::new(running)))
+}
+
+fn import(found: &Found, surroundings: &mut ProcessSurroundings) -> Result<Imported, Unreadable> {
+    match (found.kind, found.files.first()) {
+        (Kind::Haproxy, _) => haproxy::import(&found.files, surroundings),
+        (Kind::Nginx, Some(main)) => nginx::import(main, surroundings),
+        (Kind::Envoy, Some(bootstrap)) => envoy::import(bootstrap, surroundings),
+        (_, None) => Ok(Imported::default()),
+    }
+}
+
+impl Running {
+    /// What the balancer is called in a sentence.
+    pub(super) fn label(&self) -> String {
+        self.found.label()
+    }
+
+    /// What its connections are known by.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether what was read is what runs: by the times, unless it is what was read when it was known to be.
+    fn compare(&mut self, files: &[SourceFile]) {
+        let older = not_reloaded(&self.found, &self.surroundings.files());
+        let read_at = self.found.read_at();
+        match older {
+            None => self.runs = read_at.map(|at| (at, files.to_vec())),
+            Some(older) => {
+                let same = self.runs.as_ref().is_some_and(|(at, runs)| Some(*at) == read_at && runs == files);
+                self.not_reloaded = (!same).then(|| older.problem(&self.found));
+            }
+        }
+    }
+}
