@@ -4,7 +4,7 @@ use crate::chronicle::{Cause, Event, PoolName, PoolsChanged, What};
 use crate::collect::{Counters, Uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
 use crate::outputs::CheckReport;
-use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};
+use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 use serde_json::{Value, json};
 
 fn skewed(name: &str) -> Judged {
@@ -18,6 +18,8 @@ fn skewed(name: &str) -> Judged {
                 source: "pools.toml:1".into(),
                 expected_source: ExpectedSource::Declared,
                 method: Method::RoundRobin,
+                vouched: true,
+                asked: true,
             },
             interval_seconds: 1.0,
             members: vec![MemberSample {
@@ -28,6 +30,7 @@ fn skewed(name: &str) -> Judged {
                 total,
                 stock: None,
                 recorded: Recorded::default(),
+                origin: Origin::Unknown,
             }],
             judged: true,
             note: None,
