@@ -9,7 +9,7 @@ use crate::detect::{Settings, Verdict};
 use crate::kernel::Tracer;
 use crate::outputs::escape::for_terminal;
 use crate::outputs::{CheckReport, check_json, check_text};
-use crate::pools::{ExpectedSource, PoolSample, Pools};
+use crate::pools::{ExpectedSource, Pools};
 use crate::recording::{Interval, Selection};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -169,13 +169,6 @@ fn progress(pools: &[Judged]) -> String {
     format!("{attempts} connections so far; {}", verdicts.join(", "))
 }
 
-/// Whether a declared pool is none that anybody waits for: its declaration was found, nobody named the file, and nothing
-/// was ever sent to it.
-fn is_idle(pool: &PoolSample) -> bool {
-    let identity = &pool.pool;
-    identity.expected_source == ExpectedSource::Declared && !identity.asked && pool.attempts() == Some(0)
-}
-
 /// Whether every judged pool that is not idle has had the same verdict for some ticks, and one that says something.
 #[derive(Default)]
 struct Certainty {
@@ -185,7 +178,7 @@ struct Certainty {
 
 impl Certainty {
     fn reached(&mut self, pools: &[Judged]) -> bool {
-        let counted = pools.iter().filter(|pool| !is_idle(&pool.sample));
+        let counted = pools.iter().filter(|pool| !pool.sample.is_idle());
         let verdicts: Vec<Verdict> =
             counted.filter_map(|pool| Some(pool.assessment.as_ref()?.verdict)).collect();
         let says_something = !verdicts.is_empty() && !verdicts.contains(&Verdict::InsufficientEvidence);
@@ -204,7 +197,7 @@ impl Certainty {
 fn exit(pools: &[Judged], asked: bool) -> Exit {
     let mut verdicts = pools.iter().filter_map(|pool| {
         let declared = pool.sample.pool.expected_source == ExpectedSource::Declared;
-        let wanted = (asked || declared) && !is_idle(&pool.sample);
+        let wanted = (asked || declared) && !pool.sample.is_idle();
         Some((pool.assessment.as_ref()?.verdict, wanted))
     });
     let insufficient =
@@ -224,7 +217,7 @@ mod tests {
     use super::*;
     use crate::collect::Counters;
     use crate::detect::Assessment;
-    use crate::pools::{MemberSample, Method, Origin, PoolIdentity, Recorded};
+    use crate::pools::{MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 
     fn pool(verdict: Option<Verdict>, expected_source: ExpectedSource) -> Judged {
         let assessment = verdict.map(|verdict| Assessment {

@@ -22,6 +22,13 @@ pub struct PoolSample {
 }
 
 impl PoolSample {
+    /// Whether nobody waits for it: its declaration was found, nobody named the file, and nothing was ever sent to it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let declared = self.pool.expected_source == ExpectedSource::Declared;
+        declared && !self.pool.asked && self.attempts() == Some(0)
+    }
+
     /// Attempts of all members since the start, as far as they were measured; `None` when those of nobody were.
     #[must_use]
     pub fn attempts(&self) -> Option<u64> {
