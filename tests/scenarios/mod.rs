@@ -14,4 +14,5 @@ mod nginx;
 mod replay;
 mod sockets;
 mod steering;
+mod uneven;
 mod watch;

@@ -13,11 +13,21 @@ pub(crate) struct Nginx<'a> {
     servers: Vec<(SocketAddr, String)>,
     keepalive: usize,
     namespace: Option<&'a Namespace>,
+    included: Option<&'static str>,
+    remark: Option<(usize, &'static str)>,
 }
 
 impl<'a> Nginx<'a> {
     pub(crate) fn at(listens: SocketAddr) -> Self {
-        Self { listens, workers: 1, servers: Vec::new(), keepalive: 0, namespace: None }
+        Self {
+            listens,
+            workers: 1,
+            servers: Vec::new(),
+            keepalive: 0,
+            namespace: None,
+            included: None,
+            remark: None,
+        }
     }
 
     /// A line `server` of the upstream, with its parameters (`weight=10`).
@@ -46,6 +56,18 @@ impl<'a> Nginx<'a> {
         self
     }
 
+    /// Has the upstream in a file of this name, which the main one includes.
+    pub(crate) fn included(mut self, name: &'static str) -> Self {
+        self.included = Some(name);
+        self
+    }
+
+    /// Puts a comment behind the last line `server`.
+    pub(crate) fn remark(mut self, comment: &'static str) -> Self {
+        self.remark = Some((self.servers.len(), comment));
+        self
+    }
+
     pub(crate) fn start(&self) -> Server {
         Server::start(
             "nginx",
@@ -63,11 +85,19 @@ impl<'a> Nginx<'a> {
 
     fn configuration(&self, directory: &std::path::Path) -> String {
         let mut servers = String::new();
-        for (address, parameters) in &self.servers {
-            writeln!(servers, "        server {address} {parameters};").unwrap();
+        for (number, (address, parameters)) in (1..).zip(&self.servers) {
+            let remark = self.remark.filter(|(behind, _)| *behind == number);
+            let remark = remark.map_or(String::new(), |(_, comment)| format!(" # {comment}"));
+            writeln!(servers, "        server {address} {parameters};{remark}").unwrap();
         }
         if self.keepalive > 0 {
             writeln!(servers, "        keepalive {};", self.keepalive).unwrap();
+        }
+        let mut upstream = format!("    upstream pool {{\n{servers}    }}\n");
+        if let Some(name) = self.included {
+            let file = directory.join(name);
+            std::fs::write(&file, upstream).unwrap();
+            upstream = format!("    include {};\n", file.display());
         }
         let (workers, listens, directory) = (self.workers, self.listens, directory.display());
         format!(
@@ -84,9 +114,7 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     scgi_temp_path {directory}/scgi;
     uwsgi_temp_path {directory}/uwsgi;
-    upstream pool {{
-{servers}    }}
-    server {{
+{upstream}    server {{
         listen {listens} backlog=4096 reuseport;
         location / {{
             proxy_pass http://pool;

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -59,6 +59,11 @@ impl Server {
         let directory = self.directory.path();
         std::fs::write(directory.join(CONFIGURATION), configuration(directory)).unwrap();
         kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGHUP).unwrap();
+    }
+
+    /// A file that its configuration is written in; without a name the main one.
+    pub(crate) fn file(&self, name: Option<&str>) -> PathBuf {
+        self.directory.path().join(name.unwrap_or(CONFIGURATION))
     }
 
     pub(crate) fn pid(&self) -> u32 {

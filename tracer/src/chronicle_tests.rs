@@ -1,6 +1,6 @@
 use super::*;
 use crate::pools::{DeclaredMember, Method, PoolIdentity};
-use Verdict::{BackendFailing, Balanced, InsufficientEvidence, Skewed};
+use Verdict::{BackendFailing, Balanced, InsufficientEvidence, Skewed, UnevenWeights};
 
 fn judged(name: &str, balancer: Option<&str>, source: ExpectedSource, verdict: Option<Verdict>) -> Judged {
     let assessment = verdict.map(|verdict| Assessment {
@@ -20,6 +20,8 @@ fn judged(name: &str, balancer: Option<&str>, source: ExpectedSource, verdict: O
         source: "discovered".into(),
         expected_source: source,
         method: Method::RoundRobin,
+        vouched: true,
+        asked: true,
     };
     let (members, judged) = (Vec::new(), verdict.is_some());
     Judged { sample: PoolSample { pool, interval_seconds: 1.0, members, judged, note: None }, assessment }
@@ -74,6 +76,11 @@ fn a_change_that_stands_is_told_and_what_flickers_is_not() {
     assert_eq!(verdicts(&[(Balanced, 9), (Skewed, 2), (Balanced, 9)]), ["2 app ->balanced"]);
     let failing = [(Balanced, 9), (Skewed, 2), (BackendFailing, 9)];
     assert_eq!(verdicts(&failing), ["2 app ->balanced", "13 app balanced->backend-failing"]);
+    let vouched_for = [(UnevenWeights, 5), (Balanced, 5), (UnevenWeights, 5)];
+    assert_eq!(
+        verdicts(&vouched_for),
+        ["2 app ->uneven-weights", "7 app uneven-weights->balanced", "12 app balanced->uneven-weights"]
+    );
 }
 
 #[test]

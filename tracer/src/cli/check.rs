@@ -169,7 +169,7 @@ fn progress(pools: &[Judged]) -> String {
     format!("{attempts} connections so far; {}", verdicts.join(", "))
 }
 
-/// Whether every judged pool has had the same verdict for some ticks, and one that says something.
+/// Whether every judged pool that is not idle has had the same verdict for some ticks, and one that says something.
 #[derive(Default)]
 struct Certainty {
     verdicts: Vec<Verdict>,
@@ -178,8 +178,9 @@ struct Certainty {
 
 impl Certainty {
     fn reached(&mut self, pools: &[Judged]) -> bool {
+        let counted = pools.iter().filter(|pool| !pool.sample.is_idle());
         let verdicts: Vec<Verdict> =
-            pools.iter().filter_map(|pool| Some(pool.assessment.as_ref()?.verdict)).collect();
+            counted.filter_map(|pool| Some(pool.assessment.as_ref()?.verdict)).collect();
         let says_something = !verdicts.is_empty() && !verdicts.contains(&Verdict::InsufficientEvidence);
         self.ticks = if verdicts == self.verdicts && says_something {
             self.ticks + 1
@@ -195,7 +196,8 @@ impl Certainty {
 /// pool of which anything can be said.
 fn exit(pools: &[Judged], asked: bool) -> Exit {
     let mut verdicts = pools.iter().filter_map(|pool| {
-        let wanted = asked || pool.sample.pool.expected_source == ExpectedSource::Declared;
+        let declared = pool.sample.pool.expected_source == ExpectedSource::Declared;
+        let wanted = (asked || declared) && !pool.sample.is_idle();
         Some((pool.assessment.as_ref()?.verdict, wanted))
     });
     let insufficient =
@@ -213,8 +215,9 @@ fn exit(pools: &[Judged], asked: bool) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::Counters;
     use crate::detect::Assessment;
-    use crate::pools::{Method, PoolIdentity, PoolSample};
+    use crate::pools::{MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 
     fn pool(verdict: Option<Verdict>, expected_source: ExpectedSource) -> Judged {
         let assessment = verdict.map(|verdict| Assessment {
@@ -234,6 +237,8 @@ mod tests {
             source: "discovered".into(),
             expected_source,
             method: Method::RoundRobin,
+            vouched: true,
+            asked: true,
         };
         let sample = PoolSample {
             pool,
@@ -243,6 +248,45 @@ mod tests {
             note: None,
         };
         Judged { sample, assessment }
+    }
+
+    /// A declared pool whose declaration was found, after so many attempts.
+    fn found(verdict: Verdict, attempts: u64) -> Judged {
+        let mut pool = pool(Some(verdict), ExpectedSource::Declared);
+        pool.sample.pool.asked = false;
+        pool.sample.members.push(MemberSample {
+            backend: "10.0.0.1:80".parse().unwrap(),
+            weight: Some(1.0),
+            decisions: 0,
+            delta: Counters::default(),
+            total: Counters { attempts, ..Counters::default() },
+            stock: None,
+            recorded: Recorded::default(),
+            origin: Origin::Unknown,
+        });
+        pool
+    }
+
+    #[test]
+    fn nobody_waits_for_a_pool_that_was_found_and_is_idle() {
+        use Verdict::{Balanced, InsufficientEvidence, UnevenWeights};
+        let idle = || found(InsufficientEvidence, 0);
+        assert_eq!(exit(&[found(Balanced, 900), idle()], false), Exit::Fine);
+        assert_eq!(exit(&[found(Balanced, 900), idle()], true), Exit::Fine, "a filter names no pool");
+        assert_eq!(exit(&[found(UnevenWeights, 900), idle()], false), Exit::Finding);
+        assert_eq!(exit(&[idle()], false), Exit::InsufficientEvidence, "nothing has traffic");
+        let with_traffic = [found(Balanced, 900), found(InsufficientEvidence, 1)];
+        assert_eq!(exit(&with_traffic, false), Exit::InsufficientEvidence, "as any declared pool");
+        let mut named = [found(Balanced, 900), idle()];
+        named[1].sample.pool.asked = true;
+        assert_eq!(exit(&named, false), Exit::InsufficientEvidence, "somebody named its file");
+
+        let steady = |pools: &[Judged]| {
+            let mut certainty = Certainty::default();
+            (0..STEADY_TICKS).any(|_| certainty.reached(pools))
+        };
+        assert!(steady(&[found(Balanced, 900), idle()]));
+        assert!(!steady(&with_traffic) && !steady(&named) && !steady(&[idle()]));
     }
 
     #[test]

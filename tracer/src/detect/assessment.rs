@@ -17,6 +17,9 @@ pub enum Verdict {
     UnexpectedBackend,
     /// Shares differ from the expected ones.
     Skewed,
+    /// Traffic follows the declared weights, and one of these is so far from the others that a typing error is likely,
+    /// and nobody vouches for them. Never an alert: the balancer does as it was told.
+    UnevenWeights,
     /// Within the margin, with enough evidence to say so.
     Balanced,
     /// Cannot say yet.
@@ -39,6 +42,7 @@ impl Verdict {
             Self::MemberMissing => "member-missing",
             Self::UnexpectedBackend => "unexpected-backend",
             Self::Skewed => "skewed",
+            Self::UnevenWeights => "uneven-weights",
             Self::Balanced => "balanced",
             Self::InsufficientEvidence => "insufficient-evidence",
         }
@@ -76,7 +80,8 @@ pub struct Assessment {
     pub findings: Vec<Verdict>,
     /// One line in plain words.
     pub summary: String,
-    /// Since when it has been so, seconds on the clock that `now` is read from; `None` without a finding.
+    /// Since when it has been so, seconds on the clock that `now` is read from; `None` without a finding. Of uneven
+    /// weights: since when traffic has been seen to follow them.
     pub since_seconds: Option<f64>,
     /// Whether it was so from the first traffic seen, so that it may have begun long before.
     pub since_start: bool,

@@ -6,7 +6,8 @@ use super::history::Moment;
 use super::judge::PoolJudge;
 use super::sentence;
 use super::standing::{Standing, Window, whole};
-use crate::pools::{ExpectedSource, Method, PoolIdentity, PoolSample};
+use super::uneven::uneven;
+use crate::pools::{ExpectedSource, Method, PoolSample};
 
 /// Connections after which a pool of one declared member is as it should be.
 const ENOUGH_FOR_ONE: f64 = 10.0;
@@ -35,18 +36,23 @@ impl PoolJudge {
             assessed.share_interval = window.interval(index);
         }
         let (verdict, summary, needed) = match standing.first() {
-            Some(worst) => (worst.verdict, sentence::finding(self, worst, &window, &sample.pool, now), None),
-            None => self.without_finding(&window, &sample.pool, now),
+            Some(worst) => (worst.verdict, sentence::finding(self, worst, &window, sample, now), None),
+            None => self.without_standing(&window, sample, now),
         };
-        self.was_balanced = verdict == Verdict::Balanced;
+        self.was_balanced = matches!(verdict, Verdict::Balanced | Verdict::UnevenWeights);
+        let mut findings: Vec<Verdict> = standing.iter().map(|standing| standing.verdict).collect();
+        let mut since_seconds = standing.first().map(|worst| worst.since_seconds);
+        if verdict == Verdict::UnevenWeights {
+            findings.push(verdict);
+            since_seconds = Some(self.watched_from_seconds);
+        }
         Assessment {
             verdict,
-            findings: standing.iter().map(|standing| standing.verdict).collect(),
+            findings,
             summary,
-            since_seconds: standing.first().map(|worst| worst.since_seconds),
-            since_start: standing.first().is_some_and(|worst| {
-                self.first_traffic_seconds.is_some_and(|first| worst.since_seconds <= first)
-            }),
+            since_seconds,
+            since_start: since_seconds
+                .is_some_and(|since| self.first_traffic_seconds.is_some_and(|first| since <= first)),
             evidence: standing.first().map_or(self.bank.strongest().nats, |worst| worst.nats),
             needed,
             signal: "connections",
@@ -148,13 +154,14 @@ impl PoolJudge {
         }
     }
 
-    /// Balanced, or what is lacking.
-    fn without_finding(
+    /// Balanced, or as declared and the declaration is odd, or what is lacking.
+    fn without_standing(
         &self,
         window: &Window,
-        pool: &PoolIdentity,
+        sample: &PoolSample,
         now: f64,
     ) -> (Verdict, String, Option<u64>) {
+        let pool = &sample.pool;
         let source = pool.expected_source;
         let lacking = |summary: String, needed| (Verdict::InsufficientEvidence, summary, needed);
         match self.roster.expected() {
@@ -191,6 +198,10 @@ impl PoolJudge {
             let lacks = strongest.pool * (self.bank.threshold_in_force() / strongest.nats - 1.0);
             return lacking(sentence::doubtful(lacks, window), Some(whole(lacks)));
         }
-        (Verdict::Balanced, sentence::balanced(self, window, source, now), None)
+        let questionable = source == ExpectedSource::Declared && !pool.vouched;
+        match questionable.then(|| uneven(self.roster.shares())).flatten() {
+            Some(uneven) => (Verdict::UnevenWeights, sentence::uneven(self, &uneven, sample), None),
+            None => (Verdict::Balanced, sentence::balanced(self, window, source, now), None),
+        }
     }
 }

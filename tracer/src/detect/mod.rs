@@ -13,6 +13,7 @@
 //! | `missing`, `ejection`, `unexpected`, `failing`, `failures` | the rules beside the bank |
 //! | `history`, `interval` | shares over the time judged |
 //! | `judge` | one tick through all of it |
+//! | `uneven` | are the declared weights themselves likely a typing error? |
 //! | `lifetime` | is it a slow backend that least connections gives less? |
 //! | `doubt` | what speaks against "balanced" before it is sure? |
 //! | `exact` | how is an infinite number written down? |
@@ -45,6 +46,7 @@ mod skew;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod uneven;
 mod unexpected;
 
 pub use assessment::{Assessment, Finding, MemberAssessment, Verdict};

@@ -5,7 +5,9 @@ use super::failing::{CANCELLED, LOCAL, LONGEST, Tally, WINDOWS_SECONDS};
 use super::judge::PoolJudge;
 use super::skew::Skew;
 use super::standing::{Standing, Window};
-use crate::pools::{ExpectedSource, Method, PoolIdentity};
+use super::uneven::Uneven;
+use crate::imports::INTENDED;
+use crate::pools::{ExpectedSource, Method, Origin, PoolIdentity, PoolSample};
 
 /// Share from which on one member has nearly everything.
 const NEARLY_ALL: f64 = 0.95;
@@ -15,9 +17,10 @@ pub(super) fn finding(
     judge: &PoolJudge,
     worst: &Standing,
     window: &Window,
-    pool: &PoolIdentity,
+    sample: &PoolSample,
     now: f64,
 ) -> String {
+    let pool = &sample.pool;
     let due = |member: usize| expected(judge.roster.shares()[member], pool.expected_source);
     let first = worst.members.first().map(|(member, _)| *member);
     let others = worst.members.len().saturating_sub(1);
@@ -32,8 +35,14 @@ pub(super) fn finding(
         }
         (Verdict::UnexpectedBackend, Some(member)) => {
             let got = judge.members[member].stray.found().map_or(0.0, |(got, _)| got);
-            let why =
-                if judge.roster.weight(member).is_some() { "its weight is 0" } else { "it is not declared" };
+            let origin = origin(judge, member, sample);
+            let why = match (judge.roster.weight(member), origin) {
+                (Some(_), origin) => format!("its weight is 0{}", origin.in_brackets()),
+                (None, Origin::Former(name)) => {
+                    format!("{name} no longer has this address: the balancer has not resolved it again")
+                }
+                (None, _) => "it is not declared".to_owned(),
+            };
             let address = judge.roster.address(member);
             format!("{address} gets new connections ({got} so far), but {why}{}", and_others(others))
         }
@@ -163,6 +172,41 @@ pub(super) fn balanced(judge: &PoolJudge, window: &Window, source: ExpectedSourc
         line.push_str(&format!(", {} in {}", window.pool, duration(window.seconds)));
     }
     line
+}
+
+/// The line for a pool that is as declared, and declared oddly.
+pub(super) fn uneven(judge: &PoolJudge, uneven: &Uneven, sample: &PoolSample) -> String {
+    let weight = judge.roster.weight(uneven.member).unwrap_or(0.0);
+    let usual = weight / uneven.ratio;
+    let others = match (judge.roster.expected(), uneven.others_are_equal) {
+        (..=2, _) => format!("the other has {}", number(usual)),
+        (_, true) => format!("the others have {}", number(usual)),
+        (_, false) => format!("the median of the others is {}", number(usual)),
+    };
+    let origin = origin(judge, uneven.member, sample);
+    let line = if *origin == Origin::Unknown { "its line" } else { "that line" };
+    format!(
+        "traffic follows the declared weights, but {} has weight {} where {others}{}{}: a typing error? \"# {INTENDED}\" \
+         on {line}, or a pools file, vouches for it",
+        judge.roster.address(uneven.member),
+        number(weight),
+        origin.in_brackets(),
+        and_others(uneven.more),
+    )
+}
+
+fn origin<'a>(judge: &PoolJudge, member: usize, sample: &'a PoolSample) -> &'a Origin {
+    &sample.members[judge.roster.place(member)].origin
+}
+
+/// A weight as somebody would write it.
+fn number(weight: f64) -> String {
+    if (1e-3..1e9).contains(&weight) {
+        // Thousandths are what anybody wrote; the rest is from dividing.
+        ((weight * 1e3).round() / 1e3).to_string()
+    } else {
+        format!("{weight:.1e}")
+    }
 }
 
 /// The line for a pool that too little was seen of.

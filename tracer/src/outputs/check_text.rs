@@ -9,22 +9,25 @@ use crate::detect::{Assessment, Finding, MemberAssessment};
 use crate::pools::MemberSample;
 use std::fmt::Write as _;
 
-/// A busy host has many processes that connect somewhere.
+/// A busy host has many processes that connect somewhere, and a configuration many pools that nobody uses now.
 const MOST_LISTED: usize = 10;
 
 /// The whole report, newline at its end.
 #[must_use]
 pub fn render(report: &CheckReport) -> String {
     let mut text = String::new();
-    let mut listed = Vec::new();
+    let (mut listed, mut idle) = (Vec::new(), Vec::new());
     for pool in &report.pools {
         match &pool.assessment {
+            _ if pool.sample.is_idle() => idle.push(pool),
             Some(assessment) => judged(&mut text, pool, assessment),
             None => listed.push(pool),
         }
     }
     if text.is_empty() {
-        let line = if !listed.is_empty() {
+        let line = if !idle.is_empty() {
+            "none of the declared pools gets traffic"
+        } else if !listed.is_empty() {
             "no pool is judged"
         } else if report.unmatched.is_empty() {
             "no pool seen: no balancer opened connections to two backends on one port"
@@ -45,6 +48,13 @@ pub fn render(report: &CheckReport) -> String {
         if listed.len() > MOST_LISTED {
             let _ = writeln!(text, "  and {} more (--json lists all)", listed.len() - MOST_LISTED);
         }
+    }
+    if !idle.is_empty() {
+        let names: Vec<&str> =
+            idle.iter().take(MOST_LISTED).map(|pool| pool.sample.pool.name.as_str()).collect();
+        let more = idle.len() - names.len();
+        let more = if more > 0 { format!(" and {more} more (--json has all)") } else { String::new() };
+        let _ = write!(text, "\ndeclared, without traffic: {}{more}\n", for_terminal(&names.join(", ")));
     }
     if let Some(total) = report.other.as_ref().map(|other| &other.total)
         && total.attempts + total.adopted > 0

@@ -3,8 +3,8 @@ use crate::agent::Judged;
 use crate::chronicle::{Cause, Event, PoolName, PoolsChanged, What};
 use crate::collect::{Counters, Uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
-use crate::outputs::CheckReport;
-use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};
+use crate::outputs::{CheckReport, check_text};
+use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 use serde_json::{Value, json};
 
 fn skewed(name: &str) -> Judged {
@@ -18,6 +18,8 @@ fn skewed(name: &str) -> Judged {
                 source: "pools.toml:1".into(),
                 expected_source: ExpectedSource::Declared,
                 method: Method::RoundRobin,
+                vouched: true,
+                asked: true,
             },
             interval_seconds: 1.0,
             members: vec![MemberSample {
@@ -28,6 +30,7 @@ fn skewed(name: &str) -> Judged {
                 total,
                 stock: None,
                 recorded: Recorded::default(),
+                origin: Origin::Unknown,
             }],
             judged: true,
             note: None,
@@ -180,4 +183,35 @@ fn names_steer_no_terminal_and_break_no_line() {
         let body = line.strip_suffix('\n').unwrap();
         assert!(!body.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
     }
+}
+
+/// A found declaration has many pools that nobody uses now: a person sees their names, a program everything.
+#[test]
+fn pools_that_were_found_and_are_idle_take_one_line_of_text() {
+    let idle = |number: usize| {
+        let mut pool = skewed(&format!("idle{number}"));
+        pool.sample.pool.asked = false;
+        pool.sample.members[0].total = Counters::default();
+        pool
+    };
+    let report = |pools: Vec<Judged>| CheckReport {
+        host: None,
+        started_seconds: None,
+        duration_seconds: 1.0,
+        pools,
+        unmatched: Vec::new(),
+        other: None,
+        uncounted: None,
+    };
+    let mut busy = skewed("busy");
+    busy.sample.pool.asked = false;
+    let mixed = report(vec![idle(1), busy, idle(2)]);
+    let text = check_text(&mixed);
+    assert!(text.starts_with("busy by nginx"), "{text}");
+    assert!(text.ends_with("\n\ndeclared, without traffic: idle1, idle2\n"), "{text}");
+    let json: Value = serde_json::from_str(&check_json(&mixed).unwrap()).unwrap();
+    assert_eq!(json["pools"].as_array().map(Vec::len), Some(3));
+    let many = check_text(&report((0..12).map(idle).collect()));
+    assert!(many.starts_with("none of the declared pools gets traffic\n"), "{many}");
+    assert!(many.ends_with("idle8, idle9 and 2 more (--json has all)\n"), "{many}");
 }

@@ -6,10 +6,11 @@ use super::declared::DeclaredPool;
 use super::discovered::Discovered;
 use super::filter::Filter;
 use super::health_checks::{Arrivals, HealthChecks, Role};
+use super::limits::{Limit, reached};
 use super::matching::{Assignment, Through, assign};
 use super::sorted::{Counted, Traffic, sort};
 use super::unmatched::unmatched;
-use super::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};
+use super::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 use crate::collect::{Counters, Sample};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -49,6 +50,9 @@ struct Part<'a> {
     identity: PoolIdentity,
     traffic: Option<&'a Traffic>,
     members: BTreeMap<SocketAddr, Place>,
+    /// Of those of which something is known.
+    origins: BTreeMap<SocketAddr, Origin>,
+    limits: Vec<Limit>,
     health_check_interval: Option<Duration>,
     judged: bool,
     notes: Vec<String>,
@@ -203,7 +207,10 @@ impl Pools {
         if members.len() < pool.members.len() {
             notes.push(format!("the filter leaves {} of {} members", members.len(), pool.members.len()));
         }
-        if !members.values().any(|place| place.has_share()) {
+        if let Some(doubt) = &pool.doubt {
+            judged = false;
+            notes.push(format!("not judged: {doubt}"));
+        } else if !members.values().any(|place| place.has_share()) {
             judged = false;
             notes.push("not judged: every member is drained or a backup".into());
         }
@@ -248,9 +255,13 @@ impl Pools {
                 source: pool.source.clone(),
                 expected_source: ExpectedSource::Declared,
                 method: pool.method,
+                vouched: pool.vouched,
+                asked: pool.asked,
             },
             key: PoolKey::Declared(pool.name.clone(), balancer),
             traffic,
+            origins: origins(pool),
+            limits: limits(pool, &members),
             members,
             health_check_interval: pool.health_check_interval,
             judged,
@@ -324,10 +335,14 @@ impl Pools {
                         source: "discovered".into(),
                         expected_source: ExpectedSource::Assumed,
                         method: Method::default(),
+                        vouched: true,
+                        asked: true,
                     },
                     key: PoolKey::Discovered(balancer, port),
                     traffic,
                     members: members.into_iter().map(|member| (member, Place::Assumed)).collect(),
+                    origins: BTreeMap::new(),
+                    limits: Vec::new(),
                     health_check_interval: None,
                     judged: note.is_none(),
                     notes: note.map(Into::into).into_iter().collect(),
@@ -368,6 +383,7 @@ impl Pools {
                     } else {
                         Recorded::default()
                     },
+                    origin: part.origins.remove(backend).unwrap_or_default(),
                 }
             })
             .collect();
@@ -406,6 +422,7 @@ impl Pools {
             part.judged &= judged;
             part.notes.extend(notes);
         }
+        part.notes.extend(reached(&part.limits, &members));
         PoolSample {
             pool: part.identity,
             interval_seconds: sample.interval_seconds,
@@ -414,6 +431,24 @@ impl Pools {
             note: (!part.notes.is_empty()).then(|| part.notes.join("; ")),
         }
     }
+}
+
+fn origins(pool: &DeclaredPool) -> BTreeMap<SocketAddr, Origin> {
+    let former = pool.former.iter().map(|former| (former.backend, Origin::Former(former.name.clone())));
+    let members = pool.members.iter();
+    let written =
+        members.filter_map(|member| Some((member.backend, Origin::Written(member.at.as_ref()?.line()))));
+    // An address that another name of the pool has now is a member.
+    former.chain(written).collect()
+}
+
+/// The limits of the members that are in no other pool of the balancer: what they hold is this pool's.
+fn limits(pool: &DeclaredPool, members: &BTreeMap<SocketAddr, Place>) -> Vec<Limit> {
+    let own = |backend| matches!(members.get(&backend), Some(Place::Exclusive(_)));
+    let limited = pool.members.iter().filter(|member| own(member.backend));
+    limited
+        .filter_map(|member| Some(Limit { backend: member.backend, connections: member.max_connections? }))
+        .collect()
 }
 
 #[cfg(test)]

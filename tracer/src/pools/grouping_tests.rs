@@ -367,6 +367,9 @@ proptest! {
     }
 }
 
+#[path = "declarations_tests.rs"]
+mod declarations;
+
 #[path = "unmatched_tests.rs"]
 mod unmatched;
 

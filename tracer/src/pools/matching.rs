@@ -88,8 +88,11 @@ fn balancers_of(
         |traffic: &Traffic| pool.balancer.as_deref().is_none_or(|name| answers_to(&traffic.balancer, name));
     let candidates: Vec<(&BalancerKey, &Traffic)> =
         sorted.iter().filter(|(key, traffic)| named(traffic) && !key.is_kernel()).collect();
-    let talks =
-        |traffic: &Traffic| pool.members.iter().any(|member| traffic.backends.contains_key(&member.backend));
+    let addresses = || {
+        let former = pool.former.iter().map(|former| &former.backend);
+        pool.members.iter().map(|member| &member.backend).chain(former)
+    };
+    let talks = |traffic: &Traffic| addresses().any(|address| traffic.backends.contains_key(address));
     let mut found: Vec<(&BalancerKey, &Traffic)> =
         candidates.iter().copied().filter(|(_, traffic)| talks(traffic)).collect();
     if found.is_empty() && pool.balancer.is_some() {
@@ -119,7 +122,10 @@ fn is_hidden(pool: &DeclaredPool, filter: &Filter) -> bool {
         (Some(declared), Some(wanted)) => !same_name(declared, wanted),
         _ => false,
     };
-    other_balancer || !pool.members.iter().any(|member| filter.matches_backend(member.backend))
+    // One whose names have no address yet has no member that a filter could leave out.
+    let mut members = pool.members.iter();
+    other_balancer
+        || (!pool.members.is_empty() && !members.any(|member| filter.matches_backend(member.backend)))
 }
 
 fn sort_backends(
@@ -137,6 +143,7 @@ fn sort_backends(
             pools_on_port.entry(member.backend.port()).or_default().insert(index);
         }
     }
+    let former = former_addresses(declared, own);
     let mut claimed: BTreeSet<SocketAddr> = pools_of.keys().copied().collect();
     let mut through: BTreeMap<usize, &mut Through> = assignment
         .pools
@@ -151,6 +158,12 @@ fn sort_backends(
         .collect();
     let mut strangers: BTreeMap<(usize, u16), Vec<SocketAddr>> = BTreeMap::new();
     for &backend in traffic.backends.keys().filter(|backend| !pools_of.contains_key(backend)) {
+        // It names its pool: neither its port nor its company says more.
+        if let Some(through) = former.get(&backend).and_then(|index| through.get_mut(index)) {
+            claimed.insert(backend);
+            through.strangers.push(backend);
+            continue;
+        }
         let Some(pools) = pools_on_port.get(&backend.port()) else { continue };
         let pools: Vec<usize> =
             pools.iter().copied().filter(|&index| !is_outside(&declared[index], backend)).collect();
@@ -180,6 +193,17 @@ fn sort_backends(
         }
     }
     assignment.claimed.insert(balancer.clone(), claimed);
+}
+
+/// The pool that each former address is counted in: the first of those with the name, so that nothing counts twice.
+fn former_addresses(declared: &[DeclaredPool], own: &[usize]) -> BTreeMap<SocketAddr, usize> {
+    let mut pool_of = BTreeMap::new();
+    for &index in own {
+        for former in &declared[index].former {
+            pool_of.entry(former.backend).or_insert(index);
+        }
+    }
+    pool_of
 }
 
 /// Whether a backend is a public web address and all of the pool is private: what a balancer asks of the outside world

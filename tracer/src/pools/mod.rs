@@ -14,6 +14,7 @@ mod discovered;
 mod filter;
 mod grouping;
 mod health_checks;
+mod limits;
 mod matching;
 mod names;
 mod pools_file;
@@ -32,5 +33,7 @@ pub use filter::{BackendRange, BackendRangeError, Filter};
 pub use grouping::Pools;
 pub use names::{Answers, Names, system_resolver};
 pub use pools_file::parse_pools_file;
-pub use sample::{Exchanges, ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};
+pub use sample::{
+    Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
+};
 pub use written::{Resolved, Role, Uses, WrittenMember, WrittenPool, WrittenPools};

@@ -22,6 +22,13 @@ pub struct PoolSample {
 }
 
 impl PoolSample {
+    /// Whether nobody waits for it: its declaration was found, nobody named the file, and nothing was ever sent to it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let declared = self.pool.expected_source == ExpectedSource::Declared;
+        declared && !self.pool.asked && self.attempts() == Some(0)
+    }
+
     /// Attempts of all members since the start, as far as they were measured; `None` when those of nobody were.
     #[must_use]
     pub fn attempts(&self) -> Option<u64> {
@@ -46,6 +53,10 @@ pub struct PoolIdentity {
     pub expected_source: ExpectedSource,
     /// How the balancer chooses.
     pub method: Method,
+    /// Its weights are meant, however uneven they are: somebody vouches for them, or nobody declared any.
+    pub vouched: bool,
+    /// False where its declaration was found and nobody named the file: that it is idle is nothing to tell.
+    pub asked: bool,
 }
 
 /// Where expected shares come from.
@@ -92,6 +103,31 @@ pub struct MemberSample {
     pub stock: Option<Stock>,
     /// What is known otherwise because it comes from a recording.
     pub recorded: Recorded,
+    /// What its pool's declaration says of it, for sentences.
+    pub origin: Origin,
+}
+
+/// How a backend came to a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nothing is known of that, or it was merely seen.
+    #[default]
+    Unknown,
+    /// Its weight is written there: `file:line`. Untrusted text.
+    Written(String),
+    /// It is no member: an address that this host name of a member once had and no longer has. Untrusted text.
+    Former(String),
+}
+
+impl Origin {
+    /// ` (file:line)`, to stand behind a weight; empty where it is not known.
+    #[must_use]
+    pub fn in_brackets(&self) -> String {
+        match self {
+            Self::Written(at) => format!(" ({at})"),
+            Self::Unknown | Self::Former(_) => String::new(),
+        }
+    }
 }
 
 /// What a recording can leave open, or know beyond what the kernel is asked today. Empty where the kernel was read.

@@ -4,7 +4,7 @@ use super::{Event, Interval, Recorder, Replay};
 use crate::agent::{Agent, Judged};
 use crate::collect::{Counters, Uncounted};
 use crate::detect::Settings;
-use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Pools, Recorded};
+use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Pools, Recorded};
 
 /// A tick that is long, so that hours pass within a test.
 const TICK_SECONDS: f64 = 20.0;
@@ -14,7 +14,8 @@ fn agent() -> Agent {
     Agent::new(Pools::default(), Settings::default())
 }
 
-/// What two pools do in a tick: one is even until its last member fails, the other's second gets too much.
+/// What three pools do in a tick: one is even until its last member fails, the second's second gets too much, the third
+/// follows weights that nobody vouches for and for a while goes on to where its members no longer are.
 fn pools(tick: u64) -> Vec<PoolSample> {
     let member = |index: u64, attempts: u64, refused: u64| {
         let mut delta = Counters { attempts, established: attempts - refused, ..Counters::default() };
@@ -28,8 +29,16 @@ fn pools(tick: u64) -> Vec<PoolSample> {
             delta,
             stock: None,
             recorded: Recorded::default(),
+            origin: Origin::Unknown,
         }
     };
+    let weighted = |index: u64, weight: f64, attempts: u64, origin: Origin| MemberSample {
+        weight: Some(weight),
+        origin,
+        ..member(index, attempts, 0)
+    };
+    let written = |line: u64| Origin::Written(format!("app.conf:{line}"));
+    let astray = |when: std::ops::Range<u64>| u64::from(when.contains(&(tick % 400)));
     // Some scatter, the same in every run.
     let noise = |index: u64| (tick * 7 + index * 13) % 11;
     let fails = |index: u64| if index == 3 && tick % 400 > 250 { 9 } else { 0 };
@@ -41,6 +50,8 @@ fn pools(tick: u64) -> Vec<PoolSample> {
             source: "pools.toml:1".into(),
             expected_source: ExpectedSource::Declared,
             method: Method::Random,
+            vouched: name != "web",
+            asked: true,
         },
         interval_seconds: TICK_SECONDS,
         members,
@@ -50,6 +61,19 @@ fn pools(tick: u64) -> Vec<PoolSample> {
     vec![
         pool("app", (0..4).map(|index| member(index, 20 + noise(index), fails(index))).collect()),
         pool("db", (0..3).map(|index| member(index, 10 + noise(index) + much(index), 0)).collect()),
+        pool(
+            "web",
+            vec![
+                weighted(0, 50.0, 300 + noise(0), written(7)),
+                weighted(1, 5.0, 30, written(8)),
+                weighted(2, 5.0, 30, Origin::Unknown),
+                weighted(3, 0.0, astray(150..200), written(10)),
+                MemberSample {
+                    weight: None,
+                    ..weighted(4, 0.0, astray(250..300), Origin::Former("app.example.com".into()))
+                },
+            ],
+        ),
     ]
 }
 
@@ -98,6 +122,13 @@ fn a_replay_says_what_was_said_live_from_every_state_on() {
     assert!(said.iter().any(|said| said.contains("BackendFailing")));
     assert!(said.iter().any(|said| said.contains("Skewed")));
     assert!(said.iter().any(|said| said.contains("Balanced")));
+    for words in [
+        "has weight 50 where the others have 5 (app.conf:7)",
+        "weight is 0 (app.conf:10)",
+        "app.example.com no longer",
+    ] {
+        assert!(said.iter().any(|said| said.contains(words)), "{words}: {}", said.last().unwrap());
+    }
     assert_eq!(replayed(&file), said);
     let lines: Vec<&[u8]> = file.split_inclusive(|&byte| byte == b'\n').collect();
     let states: Vec<usize> =

@@ -6,7 +6,8 @@ use crate::collect::{
     Counters, Failures, Histogram, Stock, Uncounted, each_cause, each_counter, each_uncounted,
 };
 use crate::pools::{
-    Exchanges, ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded, parse_backend,
+    Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
+    parse_backend,
 };
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -61,6 +62,8 @@ struct PoolLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    vouched: bool,
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     judged: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
@@ -79,6 +82,10 @@ macro_rules! member_line {
             /// The outer `None`: absent; the inner: not declared.
             #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             weight: Option<Option<f64>>,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            at: Option<String>,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            former_name: Option<String>,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             decisions: Option<Count>,
             $(
@@ -118,9 +125,16 @@ macro_rules! member_line {
                     || member.recorded.unmeasured.contains("attempts");
                 let stock = member.stock;
                 let exchanges = &member.recorded.exchanges;
+                let (at, former_name) = match &member.origin {
+                    Origin::Unknown => (None, None),
+                    Origin::Written(at) => (Some(at.clone()), None),
+                    Origin::Former(name) => (None, Some(name.clone())),
+                };
                 Self {
                     backend: Backend(member.backend),
                     weight: Some(member.weight),
+                    at,
+                    former_name,
                     decisions: decisions.then_some(Count(member.decisions)),
                     $($counter: write(stringify!($counter), *$counter),)*
                     failed: (!failed.is_empty()).then_some(failed),
@@ -175,6 +189,11 @@ macro_rules! member_line {
                             response_time: self.response_buckets,
                         },
                         ..Recorded::default()
+                    },
+                    origin: match (self.former_name, self.at) {
+                        (Some(name), _) => Origin::Former(name),
+                        (None, Some(at)) => Origin::Written(at),
+                        (None, None) => Origin::Unknown,
                     },
                 }
             }
@@ -286,6 +305,7 @@ impl PoolLine {
             method: identity.method,
             expected_source: Some(identity.expected_source),
             source: Some(identity.source.clone()),
+            vouched: identity.vouched,
             judged: pool.judged,
             note: pool.note.clone(),
             members: pool.members.iter().map(|member| MemberLine::of(member, complete)).collect(),
@@ -330,6 +350,9 @@ impl PoolLine {
                 source: self.source.unwrap_or_else(|| source.to_owned()),
                 expected_source,
                 method: self.method,
+                vouched: self.vouched,
+                // Whoever plays a recording asks about all of it.
+                asked: true,
             },
         })
     }

@@ -26,10 +26,13 @@
 //! | pool `method` | `round-robin`, `least-connections`, `hash`, `random` | `round-robin` |
 //! | pool `expected_source` | `declared` or `assumed` | `declared` if a member has a weight, else `assumed` |
 //! | pool `source` | where it is declared | `recording`, or `discovered` where shares are assumed |
+//! | pool `vouched` | false: nobody vouches for its weights, so that very uneven ones are a finding | true |
 //! | pool `judged` | false: it is only listed | true |
 //! | pool `note` | what the reader should know | none |
 //! | `backend` | `ip:port`; IPv6 in brackets; a v4-mapped address is its IPv4 address | an error |
 //! | `weight` | expected share, relative to the others; `null`: not declared | not declared if another member has one; 1 if none has |
+//! | `at` | `file:line` at which the weight is written | not known |
+//! | `former_name` | no member: an address that this host name of a member once had and no longer has | none |
 //! | `attempts` and the other counters of [`Counters`](crate::collect::Counters) | words as everywhere | see `complete` |
 //! | `decisions` | attempts less health checks: what shares are computed on | `attempts` |
 //! | `failed` | failures by cause, of [`Failures`](crate::collect::Failures) | see `complete` |

@@ -4,7 +4,7 @@ use super::{Event, Interval, LONGEST_LINE, Recorder, RecordingError, Replay};
 use crate::agent::{Agent, Judged};
 use crate::collect::{Counters, Histogram, Stock, Uncounted};
 use crate::detect::Settings;
-use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Pools, Recorded};
+use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Pools, Recorded};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -91,8 +91,13 @@ fn stock() -> impl Strategy<Value = Stock> {
 fn member() -> impl Strategy<Value = MemberSample> {
     let weight = prop::option::of(prop_oneof![4 => 0.0_f64..100.0, 1 => Just(0.0), 1 => 0.0..f64::MAX]);
     let decisions = prop::option::of(count());
-    (backend(), weight, decisions, counters(), prop::option::of(stock())).prop_map(
-        |(backend, weight, decisions, delta, stock)| MemberSample {
+    let origin = prop_oneof![
+        2 => Just(Origin::Unknown),
+        1 => any::<String>().prop_map(Origin::Written),
+        1 => any::<String>().prop_map(Origin::Former),
+    ];
+    (backend(), weight, decisions, counters(), prop::option::of(stock()), origin).prop_map(
+        |(backend, weight, decisions, delta, stock, origin)| MemberSample {
             backend,
             weight,
             decisions: decisions.unwrap_or(delta.attempts),
@@ -100,15 +105,16 @@ fn member() -> impl Strategy<Value = MemberSample> {
             total: Counters::default(),
             stock,
             recorded: Recorded::default(),
+            origin,
         },
     )
 }
 
 fn pool() -> impl Strategy<Value = PoolSample> {
     let text = || prop_oneof![3 => "[a-z:0-9 ]{1,9}", 1 => any::<String>()];
-    let identity = (text(), prop::option::of(text()), text(), any::<bool>(), 0_usize..4);
+    let identity = (text(), prop::option::of(text()), text(), any::<bool>(), 0_usize..4, any::<bool>());
     (identity, prop::collection::vec(member(), 0..5), any::<bool>(), prop::option::of(text())).prop_map(
-        |((name, balancer, source, declared, method), members, judged, note)| {
+        |((name, balancer, source, declared, method, vouched), members, judged, note)| {
             let methods = [Method::RoundRobin, Method::LeastConnections, Method::Hash, Method::Random];
             let unique: BTreeMap<SocketAddr, MemberSample> =
                 members.into_iter().map(|member| (member.backend, member)).collect();
@@ -123,6 +129,8 @@ fn pool() -> impl Strategy<Value = PoolSample> {
                         ExpectedSource::Assumed
                     },
                     method: methods[method],
+                    vouched,
+                    asked: true,
                 },
                 interval_seconds: 1.0,
                 members: unique.into_values().collect(),

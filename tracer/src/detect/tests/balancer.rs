@@ -2,7 +2,7 @@
 
 use crate::collect::Counters;
 use crate::detect::{Assessment, PoolJudge, Settings, Verdict};
-use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
+use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample};
 use std::net::SocketAddr;
 use tracer_ebpf::histogram::bucket_of;
 
@@ -89,6 +89,8 @@ pub(super) struct Pool {
     pub(super) extra: Vec<(usize, u64)>,
     /// How long every member holds a connection, seconds; none: not known.
     pub(super) held_seconds: Option<Vec<f64>>,
+    /// Where every member comes from; none: not known.
+    pub(super) origins: Vec<Origin>,
 }
 
 pub(super) fn address(member: usize) -> SocketAddr {
@@ -109,6 +111,8 @@ impl Pool {
                 source: "nginx.conf:12".to_owned(),
                 expected_source: ExpectedSource::Declared,
                 method: if round_robin { Method::RoundRobin } else { Method::Random },
+                vouched: true,
+                asked: true,
             },
             judge: PoolJudge::new(Settings::default()),
             tick: 0,
@@ -116,6 +120,7 @@ impl Pool {
             turn: RoundRobin::default(),
             extra: Vec::new(),
             held_seconds: None,
+            origins: Vec::new(),
         }
     }
 
@@ -149,6 +154,7 @@ impl Pool {
                 let live = attempts[index] * u64::try_from(held).unwrap() / 1000;
                 member.stock = Some(crate::collect::Stock { live, ..Default::default() });
             }
+            member.origin = self.origins.get(index).cloned().unwrap_or_default();
             alter(index, &mut member.delta);
             member
         });
@@ -213,6 +219,7 @@ pub(super) fn member(index: usize, weight: Option<f64>, attempts: u64, fate: Fat
         delta,
         stock: None,
         recorded: crate::pools::Recorded::default(),
+        origin: Origin::Unknown,
     }
 }
 

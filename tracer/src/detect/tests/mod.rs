@@ -9,3 +9,4 @@ mod outages;
 mod properties;
 mod soak;
 mod state;
+mod uneven;

@@ -14,6 +14,8 @@ pub(super) fn sample(members: Vec<MemberSample>, method: Method, declared: bool)
             source: "discovered".to_owned(),
             expected_source: if declared { ExpectedSource::Declared } else { ExpectedSource::Assumed },
             method,
+            vouched: true,
+            asked: true,
         },
         interval_seconds: 1.0,
         members,
@@ -91,6 +93,7 @@ proptest! {
         ticks in prop::collection::vec((any_members(), 1_usize..12), 1..8),
         method in any_method(),
         declared in any::<bool>(),
+        vouched in any::<bool>(),
         interval in any::<f64>(),
         times in prop::collection::vec(any::<f64>(), 4),
     ) {
@@ -101,6 +104,7 @@ proptest! {
                 now += 1.0;
                 let mut sample = sample(members.clone(), method, declared);
                 sample.interval_seconds = interval;
+                sample.pool.vouched = vouched;
                 let wild = times.get(repeat).copied().filter(|_| !declared);
                 sane(&judge.judge(&sample, wild.unwrap_or(now)));
             }
