@@ -150,6 +150,8 @@ pub enum Cause {
     Configuration,
     /// A host name resolves to other addresses.
     Names,
+    /// Somebody changed weights, drains or servers of a running balancer.
+    RunTime,
 }
 
 /// What a pool is called.

@@ -94,7 +94,7 @@ fn median_without(sorted: &[f64], element: f64) -> Option<f64> {
 }
 
 fn nothing_gets_traffic(pool: &WrittenPool) -> Vec<Problem> {
-    if pool.members.is_empty() || pool.members.iter().any(|member| takes_traffic(member)) {
+    if pool.members.is_empty() || pool.members.iter().any(takes_traffic) {
         return Vec::new();
     }
     let message =

@@ -25,8 +25,11 @@ pub(super) struct Arguments {
     json: bool,
     /// Judge recorded samples (`-`: standard input) instead of what happens now. Pools and weights are those of the
     /// recording, which knows no network namespaces; the other filters select among its pools
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pools", "declared_only", "netns"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pools", "declared_only", "netns", "nginx", "haproxy", "envoy"])]
     replay: Option<PathBuf>,
+    /// Do not look for the configurations of balancers that run here
+    #[arg(long)]
+    no_auto: bool,
     #[command(flatten)]
     pools: PoolOptions,
     #[command(flatten)]
@@ -56,7 +59,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
             super::block_on(watch(source, &arguments, asked, &what))
         }
         None => {
-            let pools = arguments.pools.pools()?;
+            let pools = arguments.pools.pools(!arguments.no_auto)?;
             let asked = pools.is_filtered();
             let what = format!("tracing: {}", watching(pools.declared_count(), asked));
             let agent = Agent::new(pools, Settings::default());

@@ -1,6 +1,6 @@
 //! What is expected, from the files that say so: read by their importers, host names resolved, put together.
 
-use super::options::PoolOptions;
+use super::options::Files;
 use super::running::Running;
 use crate::imports::{HostSurroundings, Imported, Problem, Severity, SourceFile, Unreadable};
 use crate::imports::{envoy, haproxy, nginx};
@@ -8,6 +8,7 @@ use crate::input::{InputError, Place, read_file};
 use crate::pools::{
     DeclaredPool, MemberAddress, Names, WrittenPools, combine, parse_pools_file, system_resolver,
 };
+use crate::runtime;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,7 +55,7 @@ impl Origin {
     }
 
     /// Reads every file that was named.
-    pub(super) fn read(options: &PoolOptions) -> Vec<Self> {
+    pub(super) fn read(options: &Files) -> Vec<Self> {
         let mut origins = Vec::new();
         let mut add = |kind, named: &[PathBuf], outcome| {
             origins.push(Self::of(kind, named.to_vec(), outcome, None));
@@ -115,9 +116,21 @@ impl Origin {
         }
     }
 
-    /// What the running balancer has otherwise than its files say, a line each.
-    pub(super) fn differences(&self) -> &[String] {
-        self.present.as_ref().map_or(&[], |present| &present.differences)
+    /// What the running balancer has otherwise than its files say, why it could not be asked, and why the files may not be
+    /// what runs.
+    pub(super) fn run_time_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let place =
+            || Place::of_file(&self.named.first().map(|path| path.display().to_string()).unwrap_or_default());
+        if let Some(present) = &self.present {
+            let differs =
+                |difference: &String| Problem::note("changed-at-run-time", place(), difference.clone());
+            problems.extend(present.differences.iter().map(differs));
+            let silent = |problem: &String| Problem::note("run-time-state-unknown", place(), problem.clone());
+            problems.extend(present.problem.iter().map(silent));
+        }
+        problems.extend(self.running.as_ref().and_then(|running| running.not_reloaded.clone()));
+        problems
     }
 
     /// Why it could not be asked for its present state.

@@ -1,5 +1,6 @@
 //! The command line: what the user typed, and the exit code that answers.
 
+mod audit;
 mod check;
 mod config;
 mod demo;
@@ -24,10 +25,12 @@ use std::process::ExitCode;
     version,
     after_help = "Examples:\n  \
         tracer check                        watch what this host's balancers do, say whether it is even\n  \
+        tracer check --nginx /etc/nginx/nginx.conf  against what this configuration says\n  \
         tracer check --pools pools.toml     against the shares that you expect\n  \
         tracer check --balancer haproxy --port 8080 --for 30s --json\n  \
         tracer watch --pools pools.toml     the same for good: a line whenever a verdict changes, --json for programs\n  \
         tracer check --replay samples.jsonl what was recorded, judged again\n  \
+        tracer audit                        what the configurations of running balancers say, and what looks wrong in them\n  \
         tracer doctor                       what this host supports\n  \
         tracer demo                         see it find a planted fault\n\n\
         Exit codes: 0 balanced or done; 1 a finding; 2 usage or input error; 3 insufficient evidence; 4 this host cannot be \
@@ -44,6 +47,8 @@ enum Command {
     Check(check::Arguments),
     /// Watch for good: a line for each change of a verdict, as text or JSON
     Watch(watch::CommandLine),
+    /// Check balancers' configurations without tracing: pools, expected shares, and what looks wrong
+    Audit(audit::Arguments),
     /// What this host supports, program by program, and why not
     Doctor(doctor::Arguments),
     /// A tiny balancer on loopback, misconfigured on purpose and traced for real
@@ -58,6 +63,7 @@ pub fn main() -> ExitCode {
     let run = AssertUnwindSafe(|| match command {
         Command::Check(arguments) => check::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     });

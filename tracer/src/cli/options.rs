@@ -2,6 +2,7 @@
 
 use super::exit::{Failure, say};
 use super::expected::{Origin, Resolved, host_names, look_up, refusals, resolve};
+use super::running;
 use crate::input::InputError;
 use crate::kernel;
 use crate::pools::{BackendRange, DeclaredPool, Filter, Names, Pools};
@@ -11,9 +12,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Which connections, and what is expected of them.
-#[derive(clap::Args, Clone, Debug, PartialEq)]
-pub(super) struct PoolOptions {
+/// Files that say what is expected.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq)]
+pub(super) struct Files {
     /// Pools with the shares you expect (TOML)
     #[arg(long, value_name = "FILE")]
     pub(super) pools: Option<PathBuf>,
@@ -26,6 +27,20 @@ pub(super) struct PoolOptions {
     /// Expected shares from Envoy's bootstrap configuration
     #[arg(long, value_name = "FILE")]
     pub(super) envoy: Option<PathBuf>,
+}
+
+impl Files {
+    /// Whether there is one.
+    pub(super) fn are_named(&self) -> bool {
+        self.pools.is_some() || self.nginx.is_some() || !self.haproxy.is_empty() || self.envoy.is_some()
+    }
+}
+
+/// Which connections, and what is expected of them.
+#[derive(clap::Args, Clone, Debug, PartialEq)]
+pub(super) struct PoolOptions {
+    #[command(flatten)]
+    pub(super) files: Files,
     /// Only pools that are declared: nothing that is merely seen is judged or listed
     #[arg(long)]
     declared_only: bool,
@@ -50,14 +65,19 @@ pub(super) fn lines(problems: &[InputError]) -> Vec<String> {
 }
 
 impl PoolOptions {
-    /// What sorts samples into pools.
-    pub(super) fn pools(&self) -> Result<Pools, Failure> {
-        self.check().map_err(Failure::Input)?;
-        let origins = Origin::read(self);
+    /// What sorts samples into pools: those of the files that were named, or else, with `auto`, those of the balancers that
+    /// run here. Says what it takes, and what it cannot.
+    pub(super) fn pools(&self, auto: bool) -> Result<Pools, Failure> {
+        self.check(auto).map_err(Failure::Input)?;
+        let mut origins = Origin::read(&self.files);
         let refused = refusals(&origins);
         if !refused.is_empty() {
             return Err(Failure::Input(refused));
         }
+        if auto && !self.files.are_named() {
+            origins = running::found();
+        }
+        origins.iter_mut().for_each(Origin::ask);
         let mut names = Names::default();
         look_up(&mut names, host_names(&origins), false);
         let Resolved { pools, errors, warnings } = resolve(&origins, &names);
@@ -74,17 +94,12 @@ impl PoolOptions {
         if self.declared_only { pools.declared_only() } else { pools }
     }
 
-    /// Whether a file is named that declares pools.
-    pub(super) fn names_files(&self) -> bool {
-        self.pools.is_some() || self.nginx.is_some() || !self.haproxy.is_empty() || self.envoy.is_some()
-    }
-
     /// Whether the options go together. Not clap's business: they may come from a file and from the command line.
     ///
     /// # Errors
     /// A line for each problem.
-    pub(super) fn check(&self) -> Result<(), Vec<String>> {
-        if self.declared_only && !self.names_files() {
+    pub(super) fn check(&self, auto: bool) -> Result<(), Vec<String>> {
+        if self.declared_only && !self.files.are_named() && !auto {
             return Err(vec!["--declared-only needs pools that are declared: add --pools FILE".into()]);
         }
         Ok(())
@@ -92,9 +107,7 @@ impl PoolOptions {
 
     /// Whether the same is looked at, whatever is expected of it.
     pub(super) fn selects_the_same(&self, other: &Self) -> bool {
-        let files = other.clone();
-        let (pools, nginx, haproxy, envoy) = (files.pools, files.nginx, files.haproxy, files.envoy);
-        Self { pools, nginx, haproxy, envoy, ..self.clone() } == *other
+        Self { files: other.files.clone(), ..self.clone() } == *other
     }
 
     pub(super) fn filter(&self) -> Filter {

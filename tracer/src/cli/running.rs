@@ -1,6 +1,7 @@
 //! Balancers that run here, and what their own configurations say.
 
-use super::expected::Origin;
+use super::exit::say;
+use super::expected::{Origin, refusals};
 use crate::discovery::{Discovery, Found, Kind, ProcessSurroundings, balancer_names, discover, not_reloaded};
 use crate::imports::{Imported, Problem, SourceFile, Unreadable, envoy, haproxy, nginx};
 use std::path::PathBuf;
@@ -11,8 +12,6 @@ use std::time::SystemTime;
 pub(super) struct Running {
     pub(super) found: Found,
     pub(super) surroundings: ProcessSurroundings,
-    /// What its connections are known by.
-    name: String,
     /// What was in the files when they were last known to be what runs.
     runs: Option<(SystemTime, Vec<SourceFile>)>,
     /// Why what is read may not be what runs.
@@ -40,10 +39,35 @@ pub(super) fn read(discovery: Discovery, before: &[Origin]) -> (Vec<Origin>, Vec
     let origins = discovery.found.into_iter().zip(names).map(|(found, name)| {
         let earlier = before.iter().filter_map(|origin| origin.running.as_deref());
         let earlier = earlier.filter(|running| running.found.pid == found.pid);
-        let runs = earlier.filter(|running| running.found.started == found.started).find_map(|one| one.runs.clone());
+        let runs =
+            earlier.filter(|running| running.found.started == found.started).find_map(|one| one.runs.clone());
         origin(found, name, runs)
     });
     (origins.collect(), problems)
+}
+
+/// The configurations of the balancers that run now, those that can be read. Says which, and why not the others.
+pub(super) fn found() -> Vec<Origin> {
+    let (mut origins, problems) = read(look(), &[]);
+    for problem in &problems {
+        say(&format!("{}: {problem}", problem.severity));
+    }
+    for line in refusals(&origins) {
+        say(&format!("warning: {line}; equal shares are assumed of what it spreads over"));
+    }
+    origins.retain(|origin| origin.outcome.is_ok());
+    for origin in &origins {
+        let (Some(running), Some(pools)) = (&origin.running, origin.pools()) else { continue };
+        let files: Vec<_> = origin.named.iter().map(|path| path.display().to_string()).collect();
+        let count = pools.pools.len();
+        say(&format!(
+            "expecting what {} says ({}, {count} pool{}); --no-auto: equal shares",
+            files.join(" "),
+            running.label(),
+            if count == 1 { "" } else { "s" },
+        ));
+    }
+    origins
 }
 
 fn origin(found: Found, name: String, runs: Option<(SystemTime, Vec<SourceFile>)>) -> Origin {
@@ -58,7 +82,7 @@ fn origin(found: Found, name: String, runs: Option<(SystemTime, Vec<SourceFile>)
         Kind::Envoy => "envoy",
     };
     let named = found.files.clone();
-    let mut running = Running { found, surroundings, name, runs, not_reloaded: None };
+    let mut running = Running { found, surroundings, runs, not_reloaded: None };
     if let Ok(imported) = &outcome {
         running.compare(&imported.files);
     }
@@ -78,11 +102,6 @@ impl Running {
     /// What the balancer is called in a sentence.
     pub(super) fn label(&self) -> String {
         self.found.label()
-    }
-
-    /// What its connections are known by.
-    pub(super) fn name(&self) -> &str {
-        &self.name
     }
 
     /// Whether what was read is what runs: by the times, unless it is what was read when it was known to be.

@@ -2,9 +2,9 @@
 //! their contents instead.
 
 use super::Found;
-use crate::input::Stamp;
 use crate::imports::Problem;
 use crate::input::Place;
+use crate::input::Stamp;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 

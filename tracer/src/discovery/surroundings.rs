@@ -1,8 +1,8 @@
 //! A running balancer's files, as it sees them itself, and its environment.
 
 use super::process::Process;
-use crate::input::Stamp;
 use crate::imports::Surroundings;
+use crate::input::Stamp;
 use crate::input::{MAX_BYTES, explain, refuse_other_than_file};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};

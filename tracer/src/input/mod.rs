@@ -8,8 +8,8 @@ mod syntax;
 
 pub use place::Place;
 pub use problem::InputError;
-pub use stamp::Stamp;
 pub(crate) use problem::{Position, Positions};
 pub use read_file::read_file;
 pub(crate) use read_file::{MAX_BYTES, explain, refuse_other_than_file};
+pub use stamp::Stamp;
 pub(crate) use syntax::{toml_problem, utf8};

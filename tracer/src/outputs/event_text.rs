@@ -72,6 +72,7 @@ fn changed(change: &PoolsChanged) -> String {
         Cause::PoolsFile => "pools file read again",
         Cause::Configuration => "balancer's configuration read again",
         Cause::Names => "host names resolved again",
+        Cause::RunTime => "changed in the running balancer",
     };
     format!("{cause}: {}", parts.join("; "))
 }

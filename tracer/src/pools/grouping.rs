@@ -207,6 +207,7 @@ impl Pools {
         if members.len() < pool.members.len() {
             notes.push(format!("the filter leaves {} of {} members", members.len(), pool.members.len()));
         }
+        notes.extend(pool.remark.clone());
         if let Some(doubt) = &pool.doubt {
             judged = false;
             notes.push(format!("not judged: {doubt}"));

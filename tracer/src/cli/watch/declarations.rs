@@ -3,13 +3,14 @@
 use super::super::config::{self, Typed};
 use super::super::expected::{Origin, Resolved, host_names, look_up, refusals, resolve};
 use super::super::options::lines;
+use super::super::running::{self, Identity};
 use super::Arguments;
+use super::watched::Watched;
+use crate::imports::Problem;
 use crate::input::read_file;
 use crate::pools::{DeclaredPool, Names, Pools};
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::SystemTime;
 
 /// Everything that was read.
 #[derive(Clone, Debug)]
@@ -18,9 +19,13 @@ pub(super) struct Declarations {
     pub(super) arguments: Arguments,
     /// The declared pools, host names resolved.
     pub(super) pools: Vec<DeclaredPool>,
-    /// Names that could not be resolved: a line each.
-    pub(super) name_problems: Vec<String>,
+    /// What could not be found out, though the files were read: names, and what running balancers say. A line each.
+    pub(super) problems: Vec<String>,
+    /// Of these, what was found out when the files were read.
+    found_problems: Vec<String>,
     origins: Vec<Origin>,
+    /// The running balancers whose configurations are among them.
+    running: Vec<Identity>,
     names: Names,
     watched: Watched,
 }
@@ -41,11 +46,12 @@ impl From<Vec<String>> for Unread {
 }
 
 impl Declarations {
-    /// Reads the configuration file and what it names, and resolves every host name; `names` is what is known of them.
+    /// Reads the configuration file and what it names, and resolves every host name; `names` is what is known of them,
+    /// and `before` what was read earlier.
     ///
     /// # Errors
     /// A line for each problem.
-    pub(super) fn read(typed: &Typed<Arguments>, names: Names) -> Result<Self, Unread> {
+    pub(super) fn read(typed: &Typed<Arguments>, names: Names, before: &[Origin]) -> Result<Self, Unread> {
         // clap's own first line, without its prefix; the rest is usage.
         let said = |error: clap::Error| {
             let text = error.to_string();
@@ -63,7 +69,7 @@ impl Declarations {
                 .map_err(said)
                 .map_err(|problems| problems.iter().map(beside).collect::<Vec<_>>())?;
         }
-        Self::of(arguments, names, true)
+        Self::of(arguments, names, true, before)
     }
 
     /// Reads the files again. Names that are known keep their addresses, so that a drain is not kept waiting by a
@@ -72,33 +78,80 @@ impl Declarations {
     /// # Errors
     /// A line for each problem.
     pub(super) fn read_files_again(&self) -> Result<Self, Unread> {
-        Self::of(self.arguments.clone(), self.names.clone(), false)
+        Self::of(self.arguments.clone(), self.names.clone(), false, &self.origins)
     }
 
     /// Resolves every host name again. One that does not resolve keeps its addresses.
     pub(super) fn resolve_again(mut self) -> Self {
         look_up(&mut self.names, host_names(&self.origins), true);
-        let Resolved { pools, errors, warnings } = resolve(&self.origins, &self.names);
-        self.pools = pools;
-        self.name_problems = errors.into_iter().chain(warnings).collect();
-        self
+        self.resolved()
     }
 
-    fn of(arguments: Arguments, mut names: Names, ask_again: bool) -> Result<Self, Unread> {
-        arguments.pools.check()?;
+    /// Asks running balancers for their present state.
+    pub(super) fn ask_again(mut self) -> Self {
+        self.origins.iter_mut().for_each(Origin::ask);
+        look_up(&mut self.names, host_names(&self.origins), false);
+        self.resolved()
+    }
+
+    /// Looks whether other balancers run, or one has read its configuration again, and reads everything again if so.
+    ///
+    /// # Errors
+    /// A line for each problem.
+    pub(super) fn look_again(self) -> Result<Self, Unread> {
+        let discovery = running::look();
+        if running::identities(&discovery.found) == self.running { Ok(self) } else { self.read_files_again() }
+    }
+
+    fn of(arguments: Arguments, names: Names, ask_again: bool, before: &[Origin]) -> Result<Self, Unread> {
+        arguments.pools.check(arguments.auto)?;
         let began = SystemTime::now();
-        let origins = Origin::read(&arguments.pools);
-        let watched = Watched::of(origins.iter().flat_map(Origin::watched), began);
-        let refused = refusals(&origins);
-        if !refused.is_empty() {
-            return Err(Unread { errors: refused, watched });
+        let mut origins = Origin::read(&arguments.pools.files);
+        let mut declarations = Self {
+            arguments,
+            pools: Vec::new(),
+            problems: Vec::new(),
+            found_problems: Vec::new(),
+            origins: Vec::new(),
+            running: Vec::new(),
+            names,
+            watched: Watched::default(),
+        };
+        let mut found_problems = Vec::new();
+        if declarations.arguments.auto && !declarations.arguments.pools.files.are_named() {
+            let discovery = running::look();
+            declarations.running = running::identities(&discovery.found);
+            let (found, problems) = running::read(discovery, before);
+            origins.extend(found);
+            found_problems = problems;
         }
-        look_up(&mut names, host_names(&origins), ask_again);
-        let Resolved { pools, errors, warnings } = resolve(&origins, &names);
-        if !errors.is_empty() {
-            return Err(Unread { errors, watched });
+        declarations.watched = Watched::of(&origins, began);
+        let mut errors = refusals(&origins);
+        // One that was found and cannot be read is no reason not to look at the others, unless it could be read before.
+        let was_read = |origin: &Origin| {
+            before.iter().any(|one| one.outcome.is_ok() && one.running.is_some() && one.named == origin.named)
+        };
+        origins.retain(|origin| origin.outcome.is_ok() || origin.running.is_none() || was_read(origin));
+        if origins.iter().any(|origin| origin.outcome.is_err()) {
+            return Err(Unread { errors, watched: declarations.watched });
         }
-        Ok(Self { arguments, pools, name_problems: warnings, origins, names, watched })
+        errors.extend(found_problems.iter().map(Problem::to_string));
+        declarations.found_problems = errors;
+        origins.iter_mut().for_each(Origin::ask);
+        look_up(&mut declarations.names, host_names(&origins), ask_again);
+        declarations.origins = origins;
+        let unknown = resolve(&declarations.origins, &declarations.names).errors;
+        if !unknown.is_empty() {
+            return Err(Unread { errors: unknown, watched: declarations.watched });
+        }
+        Ok(declarations.resolved())
+    }
+
+    fn resolved(mut self) -> Self {
+        let Resolved { pools, errors, warnings } = resolve(&self.origins, &self.names);
+        self.pools = pools;
+        self.problems = self.found_problems.iter().cloned().chain(errors).chain(warnings).collect();
+        self
     }
 
     /// What sorts samples into these pools.
@@ -111,9 +164,19 @@ impl Declarations {
         !host_names(&self.origins).is_empty()
     }
 
+    /// What was read.
+    pub(super) fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// Whether a running balancer can be asked for its present state.
+    pub(super) fn can_ask(&self) -> bool {
+        self.origins.iter().any(Origin::can_be_asked)
+    }
+
     /// The pools file, if there is one.
     pub(super) fn pools_file(&self) -> Option<&Path> {
-        self.arguments.pools.pools.as_deref()
+        self.arguments.pools.files.pools.as_deref()
     }
 
     /// What is known of host names.
@@ -124,70 +187,5 @@ impl Declarations {
     /// The files as they were when they were read.
     pub(super) fn watched(&self) -> &Watched {
         &self.watched
-    }
-}
-
-/// Files and directories that declare pools, each with what changes when it does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Watched {
-    stamps: BTreeMap<PathBuf, Option<Stamp>>,
-    /// One of them changed while they were being read, or so shortly before that the next change may leave the same stamp.
-    unsettled: bool,
-}
-
-/// Clocks of file systems go in steps of at most this.
-pub(super) const STEP: Duration = Duration::from_millis(20);
-
-impl Watched {
-    /// The files that somebody began to read at `began`.
-    pub(super) fn of<'a>(paths: impl Iterator<Item = &'a Path>, began: SystemTime) -> Self {
-        let paths: BTreeSet<&Path> = paths.collect();
-        let stamps: BTreeMap<PathBuf, Option<Stamp>> =
-            paths.into_iter().map(|path| (path.to_owned(), Stamp::of(path))).collect();
-        let began = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(STEP);
-        let since = (i64::try_from(began.as_secs()).unwrap_or(i64::MAX), i64::from(began.subsec_nanos()));
-        let unsettled = stamps.values().flatten().any(|stamp| stamp.changed >= since);
-        Self { stamps, unsettled }
-    }
-
-    /// The same files as they are now.
-    pub(super) fn now(&self) -> Self {
-        let stamps = self.stamps.keys().map(|path| (path.clone(), Stamp::of(path))).collect();
-        Self { stamps, unsettled: false }
-    }
-
-    /// Whether nothing differs but, perhaps, `path`.
-    pub(super) fn differs_at(&self, other: &Self, path: Option<&Path>) -> bool {
-        let differs = |(one, stamp): (&PathBuf, &Option<Stamp>)| other.stamps.get(one) != Some(stamp);
-        let mut changed = self.stamps.iter().filter(|&(one, stamp)| differs((one, stamp)));
-        changed.all(|(one, _)| Some(one.as_path()) == path)
-    }
-
-    /// Looks at these files as well.
-    pub(super) fn and(mut self, more: Self) -> Self {
-        self.unsettled |= more.unsettled;
-        self.stamps.extend(more.stamps);
-        self
-    }
-}
-
-/// What changes when a file does, whether it is written to or replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let found = std::fs::metadata(path).ok()?;
-        Some(Self {
-            file: (found.dev(), found.ino()),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        })
     }
 }

@@ -7,6 +7,7 @@
 mod declarations;
 mod reload;
 mod samples;
+mod watched;
 mod writer;
 
 use super::check::watching;
@@ -44,11 +45,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
     /// Judge a recording (`-`: standard input) instead of what happens now, as `check --replay` does
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pools", "declared_only", "netns", "samples"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pools", "declared_only", "netns", "samples", "nginx", "haproxy", "envoy", "auto"])]
     replay: Option<PathBuf>,
     /// These flags as keys of a file (TOML); what is typed wins. Read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Expected shares from the configurations of balancers that run here, unless files are named
+    #[arg(long)]
+    auto: bool,
     #[command(flatten)]
     pools: PoolOptions,
     #[command(flatten)]
@@ -73,9 +77,9 @@ impl Arguments {
 pub(super) type CommandLine = Typed<Arguments>;
 
 pub(super) fn run(typed: CommandLine) -> Result<Exit, Failure> {
-    let read = Declarations::read(&typed, Names::default());
+    let read = Declarations::read(&typed, Names::default(), &[]);
     let declarations = read.map_err(|unread| Failure::Input(unread.errors))?;
-    declarations.name_problems.iter().for_each(|line| say(&format!("warning: {line}")));
+    declarations.problems.iter().for_each(|line| say(&format!("warning: {line}")));
     super::block_on(watch(typed, declarations))
 }
 

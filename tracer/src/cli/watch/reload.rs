@@ -1,7 +1,8 @@
 //! Reading files and names again while the tick goes on: on SIGHUP everything, files that declare pools when they change,
 //! host names now and then. What cannot be read leaves everything as it was.
 
-use super::declarations::{Declarations, Unread, Watched};
+use super::declarations::{Declarations, Unread};
+use super::watched::Watched;
 use super::{Arguments, CommandLine};
 use crate::chronicle::{Cause, PoolsChanged};
 use crate::pools::{DeclaredPool, Pools};
@@ -10,6 +11,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 /// How often host names are resolved again.
 const NAMES_EVERY: Duration = Duration::from_secs(30);
+
+/// How often running balancers are looked for: one that starts, or reads its configuration again.
+const BALANCERS_EVERY: Duration = Duration::from_secs(10);
+
+/// Asking a running balancer may take one part in so many of the time: with thousands of servers it is asked less often.
+const ASKING_SHARE: u32 = 50;
 
 type Read = Result<Declarations, Unread>;
 
@@ -39,13 +46,18 @@ pub(super) struct Reloader {
     current: Declarations,
     job: Option<(Cause, JoinHandle<Read>)>,
     names_due: Instant,
+    balancers_due: Instant,
+    /// When running balancers may be asked for their present state again, and when they were last.
+    ask_due: Instant,
+    asked: Instant,
     /// The files when they were last tried.
     seen: Watched,
     /// What was wrong with it then. If it is the same a tick later, it is not just being written.
     suspected: Option<(Cause, Vec<String>)>,
-    /// What is wrong with files and with names at present, so that it is told once, and told when it is over.
+    /// What is wrong with files at present, and what else could not be found out, so that it is told once, and told when it
+    /// is over.
     file_errors: Vec<String>,
-    name_errors: Vec<String>,
+    problems: Vec<String>,
     /// Times that something could not be read.
     failures: u64,
 }
@@ -57,10 +69,13 @@ impl Reloader {
             started: current.arguments.clone(),
             job: None,
             names_due: Instant::now() + NAMES_EVERY,
+            balancers_due: Instant::now() + BALANCERS_EVERY,
+            ask_due: Instant::now(),
+            asked: Instant::now(),
             seen: current.watched().clone(),
             suspected: None,
             file_errors: Vec::new(),
-            name_errors: current.name_problems.clone(),
+            problems: current.problems.clone(),
             failures: 0,
             current,
         }
@@ -68,21 +83,22 @@ impl Reloader {
 
     /// Begins to read everything again, whatever is being read. Must be called within a tokio runtime.
     pub(super) fn reload(&mut self) {
-        let (typed, names) = (self.typed.clone(), self.current.names().clone());
-        self.begin(Cause::Reload, move || Declarations::read(&typed, names));
+        let (typed, current) = (self.typed.clone(), self.current.clone());
+        let read = move || Declarations::read(&typed, current.names().clone(), current.origins());
+        self.begin(Cause::Reload, read);
     }
 
     /// Looks whether something is to be read again. Must be called within a tokio runtime, once in an interval.
     pub(super) fn tick(&mut self) -> News {
         // A resolver that does not answer keeps no drain waiting.
-        if self.job.as_ref().is_some_and(|(cause, _)| *cause != Cause::Names) {
+        if self.job.as_ref().is_some_and(|(cause, _)| !matches!(cause, Cause::Names | Cause::RunTime)) {
             return News::default();
         }
         let watched = self.seen.now();
-        if watched != self.seen {
+        let now = Instant::now();
+        if !watched.is_as(&self.seen) {
             let current = self.current.clone();
-            // The configuration file apart, of which a change counts when somebody asks.
-            let cause = if watched.differs_at(&self.seen, current.pools_file()) {
+            let cause = if watched.differs_at_most_at(&self.seen, current.pools_file()) {
                 Cause::PoolsFile
             } else {
                 Cause::Configuration
@@ -92,10 +108,18 @@ impl Reloader {
             self.begin(cause, move || current.read_files_again());
         } else if let Some((cause, errors)) = self.suspected.take() {
             return self.failed(cause, errors);
-        } else if self.job.is_none() && self.current.has_host_names() && Instant::now() >= self.names_due {
-            self.names_due = Instant::now() + NAMES_EVERY;
+        } else if self.job.is_none() {
             let current = self.current.clone();
-            self.begin(Cause::Names, move || Ok(current.resolve_again()));
+            if current.has_host_names() && now >= self.names_due {
+                self.names_due = now + NAMES_EVERY;
+                self.begin(Cause::Names, move || Ok(current.resolve_again()));
+            } else if current.arguments.auto && now >= self.balancers_due {
+                self.balancers_due = now + BALANCERS_EVERY;
+                self.begin(Cause::Configuration, move || current.look_again());
+            } else if current.can_ask() && now >= self.ask_due {
+                self.asked = now;
+                self.begin(Cause::RunTime, move || Ok(current.ask_again()));
+            }
         }
         News::default()
     }
@@ -140,14 +164,17 @@ impl Reloader {
 
     fn succeeded(&mut self, cause: Cause, now: Declarations) -> News {
         let mut was_wrong = false;
-        if cause != Cause::Names {
+        if cause == Cause::RunTime {
+            self.ask_due = Instant::now() + ASKING_SHARE * self.asked.elapsed();
+        }
+        if !matches!(cause, Cause::Names | Cause::RunTime) {
             was_wrong |= !std::mem::take(&mut self.file_errors).is_empty();
             self.suspected = None;
             self.seen = now.watched().clone();
         }
-        let names_were_wrong = std::mem::replace(&mut self.name_errors, now.name_problems.clone());
-        was_wrong |= self.name_errors != names_were_wrong;
-        if !self.name_errors.is_empty() && self.name_errors != names_were_wrong {
+        let before_problems = std::mem::replace(&mut self.problems, now.problems.clone());
+        was_wrong |= self.problems != before_problems;
+        if !self.problems.is_empty() && self.problems != before_problems {
             self.failures += 1;
         }
         let before = std::mem::replace(&mut self.current, now);
@@ -163,7 +190,7 @@ impl Reloader {
             (before.pools != now.pools).then(|| Take::Declarations(now.pools.clone()))
         };
         let tell = cause == Cause::Reload || was_wrong || !change.is_empty();
-        change.errors.clone_from(&self.name_errors);
+        change.errors.clone_from(&self.problems);
         change.failures = self.failures;
         News { take, change: tell.then_some(change) }
     }

@@ -1,5 +1,7 @@
 use super::*;
-use crate::cli::watch::declarations::STEP;
+use crate::cli::expected::Origin;
+use crate::cli::watch::watched::STEP;
+use crate::imports::Unreadable;
 use crate::pools::Names;
 use clap::{Args as _, Command, FromArgMatches as _};
 use std::fs;
@@ -32,7 +34,7 @@ fn reloader(pools: &str, more: &str) -> (Files, Reloader) {
     let command = Arguments::augment_args(Command::new("watch"));
     let matches = command.get_matches_from(["watch".into(), "--config".into(), config]);
     let typed = CommandLine::from_arg_matches(&matches).unwrap();
-    let current = Declarations::read(&typed, Names::default()).unwrap();
+    let current = Declarations::read(&typed, Names::default(), &[]).unwrap();
     (files, Reloader::new(typed, current))
 }
 
@@ -121,7 +123,7 @@ async fn names_that_do_not_resolve_are_told_once_and_when_it_is_over() {
     let (_files, mut reloader) = reloader(ONE, "");
     let well = reloader.current.clone();
     let mut ill = well.clone();
-    ill.name_problems = vec!["the host name does not resolve".to_owned()];
+    ill.problems = vec!["the host name does not resolve".to_owned()];
     let told = reloader.conclude(Cause::Names, Ok(ill.clone())).change.unwrap();
     assert_eq!((told.cause, told.failures, told.errors.len()), (Cause::Names, 1, 1));
     assert!(reloader.conclude(Cause::Names, Ok(ill)).change.is_none());
@@ -133,9 +135,10 @@ async fn names_that_do_not_resolve_are_told_once_and_when_it_is_over() {
 async fn a_file_that_is_included_anew_and_wrong_is_looked_at_until_it_is_right() {
     let (files, mut reloader) = reloader(ONE, "");
     let more = files.write("more.conf", "wrong");
+    let origin = Origin::of("nginx", vec![more], Err(Unreadable::default()), None);
     let unread = Unread {
         errors: vec!["more.conf:1:1: wrong".into()],
-        watched: Watched::of([more.as_path()].into_iter(), SystemTime::now()),
+        watched: Watched::of(&[origin], SystemTime::now()),
     };
     assert!(reloader.conclude(Cause::Configuration, Err(unread)).change.is_none());
     assert_eq!(reloader.tick().change.unwrap().errors.len(), 1);
