@@ -34,7 +34,7 @@ pub(super) fn parse(answer: &str) -> Result<Vec<ServerState>, String> {
         }
         _ => {
             return Err(
-                "answers something else than the state of servers: check that it is a `stats socket`".into()
+                "answers something else than the state of servers: check that it is a `stats socket`".into(),
             );
         }
     }
