@@ -50,6 +50,8 @@ pub struct Found {
     single: bool,
     process: Arc<Process>,
     root: Arc<OwnedFd>,
+    /// As `/proc` names it.
+    mount_namespace: Option<PathBuf>,
     working_directory: Option<PathBuf>,
 }
 
@@ -157,6 +159,10 @@ fn candidate(pid: u32) -> Result<Option<Candidate>, (String, io::Error)> {
         Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err((command, error)),
     };
+    // One in the middle of exec has none yet.
+    if cmdline.is_empty() {
+        return Ok(None);
+    }
     let identity = &look.identity;
     if identity.command != command.as_bytes() || Kind::of(&identity.executable.name) != Some(kind) {
         return Ok(None);
@@ -283,7 +289,8 @@ impl Discovery {
             }
         };
         let working_directory = candidate.working_directory(&root);
-        let built = (candidate.kind == Kind::Nginx).then(|| candidate.built());
+        let is_said = arguments.files.first().is_some_and(|file| file.is_absolute());
+        let built = (candidate.kind == Kind::Nginx && !is_said).then(|| candidate.built());
         let placed = place(candidate.kind, &arguments, built.as_ref(), working_directory.as_deref());
         let files = match placed {
             Ok(files) => files,
@@ -293,6 +300,7 @@ impl Discovery {
             }
         };
         let (cgroup, netns) = (cgroup(&candidate.process), netns(&candidate.process));
+        let mount_namespace = candidate.process.link("ns/mnt").ok();
         // Nothing of what was read counts unless it was the same process all along, and root's.
         match candidate.process.look() {
             Ok(again) if again.identity == candidate.look.identity => {}
@@ -317,6 +325,7 @@ impl Discovery {
             single: candidate.part == Part::Single,
             process: Arc::clone(&candidate.process),
             root,
+            mount_namespace,
             working_directory,
         });
     }
@@ -341,7 +350,11 @@ impl Discovery {
 impl Found {
     fn is_same_as(&self, other: &Self) -> bool {
         let names = |one: &Self| (one.kind, one.command.clone(), one.cgroup.clone(), one.netns);
-        names(self) == names(other) && self.files == other.files && same_root(&self.root, &other.root)
+        // The same path is another file in another container.
+        names(self) == names(other)
+            && self.files == other.files
+            && self.mount_namespace == other.mount_namespace
+            && same_root(&self.root, &other.root)
     }
 
     /// Whether it serves at all.

@@ -32,6 +32,11 @@ impl Impostor {
         }
         let mut child = command.spawn().unwrap();
         let waits_for = child.stdin.take();
+        // It is seen while it is still becoming the program.
+        let cmdline = format!("/proc/{}/cmdline", child.id());
+        while fs::read(&cmdline).unwrap().strip_suffix(b"\0") != Some(title.as_bytes()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Self { child, directory, _waits_for: waits_for }
     }
 

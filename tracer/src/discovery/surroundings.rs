@@ -172,14 +172,14 @@ fn refuse_others(metadata: &Metadata) -> Result<(), String> {
     let (owner, mode) = (metadata.uid(), Mode::from_bits_truncate(metadata.mode()));
     if owner != 0 {
         return Err(format!(
-            "belongs to user {owner}, not to root, and could have anything read: chown it to root, or name it yourself"
+            "belongs to user {owner}, not to root, and could have anything read: chown it to root, or name it on our command line"
         ));
     }
     let by_group = mode.contains(Mode::S_IWGRP) && metadata.gid() != 0;
     if by_group || mode.contains(Mode::S_IWOTH) {
         return Err(
             "can be written by others than root, who could have anything read: chmod go-w it, or name it \
-                    yourself"
+                    on our command line"
                 .into(),
         );
     }
