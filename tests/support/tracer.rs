@@ -54,7 +54,7 @@ pub(crate) fn watch(pools: Pools) -> Tracer {
 
 pub(crate) fn check_without_pools(seconds: u64) -> Tracer {
     require_root();
-    let mut tracer = tracer(["check", "--json", "--for"]).argument(format!("{seconds}s"));
+    let mut tracer = tracer(["check", "--json", "--no-auto", "--for"]).argument(format!("{seconds}s"));
     tracer.seconds = seconds;
     tracer
 }

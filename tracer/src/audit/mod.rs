@@ -12,15 +12,29 @@ mod pool_rules;
 use crate::imports::{Problem, Severity};
 use crate::input::Place;
 use crate::pools::{Names, WrittenPool, WrittenPools};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+
+/// What is looked at: the pools of one origin.
+#[derive(Clone, Copy, Debug)]
+pub struct Audited<'a> {
+    /// As they are written, or run.
+    pub pools: &'a WrittenPools,
+    /// Connections that are established to each address now; `None`: not known, as without a running balancer.
+    pub established: Option<&'a BTreeMap<SocketAddr, u64>>,
+}
 
 /// Every problem of pools, by severity and then by place. `names`: what the resolver says; `None`: nobody asked it.
 #[must_use]
-pub fn audit(origins: &[&WrittenPools], names: Option<&Names>) -> Vec<Problem> {
-    let pools: Vec<&WrittenPool> = origins.iter().flat_map(|origin| &origin.pools).collect();
+pub fn audit(origins: &[Audited<'_>], names: Option<&Names>) -> Vec<Problem> {
+    let pools: Vec<&WrittenPool> = origins.iter().flat_map(|origin| &origin.pools.pools).collect();
     let mut problems: Vec<Problem> = pools.iter().flat_map(|pool| pool_rules::all(pool, names)).collect();
-    // Pools of two balancers may well share members.
-    problems.extend(origins.iter().flat_map(|origin| cross_rules::all(&origin.pools)));
+    for origin in origins {
+        // Pools of two balancers may well share members.
+        problems.extend(cross_rules::all(&origin.pools.pools));
+        let limits = |established| pool_rules::limits(&origin.pools.pools, established);
+        problems.extend(origin.established.into_iter().flat_map(limits));
+    }
     let vouched = vouched(&pools);
     problems
         .retain(|problem| problem.severity == Severity::Error || !vouched.contains(&line_of(&problem.at)));

@@ -4,11 +4,15 @@ use crate::imports::Problem;
 use crate::input::Place;
 use crate::pools::{MemberAddress, Method, Names, Role, Uses, WrittenMember, WrittenPool};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// A weight is out of line when it is this many times the median of the others, or this small a part of it.
 const OUT_OF_LINE: f64 = 3.0;
 /// With fewer members than this, hashing leaves large steps when one goes.
 const FEW_TO_HASH: usize = 4;
+
+/// Part of a limit from which on the next peak reaches it, percent.
+const LIMIT_NEAR_PERCENT: u64 = 80;
 
 type Rule = fn(&WrittenPool) -> Vec<Problem>;
 
@@ -211,6 +215,23 @@ fn unchecked_servers(pool: &WrittenPool) -> Vec<Problem> {
         all - unchecked.len()
     );
     vec![Problem::warning("unchecked-servers", first.at.clone(), message).hint(hint)]
+}
+
+/// Limits that the connections of this moment come near.
+pub(super) fn limits(pools: &[WrittenPool], established: &BTreeMap<SocketAddr, u64>) -> Vec<Problem> {
+    let problem = |member: &WrittenMember| {
+        let (Some(most), MemberAddress::Ip(address)) = (member.max_connections, &member.address) else {
+            return None;
+        };
+        let now = *established.get(address)?;
+        let is_near = now.saturating_mul(100) >= most.saturating_mul(LIMIT_NEAR_PERCENT);
+        let message = format!("{} has {now} connections now, and its limit is {most}", called(member));
+        is_near.then(|| {
+            Problem::warning("limit-near", member.at.clone(), message)
+                .hint("raise the limit: what it cannot take goes to the others, or waits")
+        })
+    };
+    pools.iter().flat_map(|pool| &pool.members).filter_map(problem).collect()
 }
 
 fn unresolved(pool: &WrittenPool, names: &Names) -> Vec<Problem> {

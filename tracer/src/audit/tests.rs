@@ -29,11 +29,15 @@ fn weights(weights: &[f64]) -> WrittenPool {
     pool("app", (1..).zip(weights).map(|(number, &weight)| member(number, weight)).collect())
 }
 
+fn of(pools: &WrittenPools) -> Audited<'_> {
+    Audited { pools, established: None }
+}
+
 /// `code:line` of each problem.
 fn found(pools: &[WrittenPool]) -> Vec<String> {
     let origin = WrittenPools { pools: pools.to_vec() };
     let shown = |problem: &Problem| format!("{} {}:{}", problem.severity, problem.code, problem.at.line);
-    audit(&[&origin], None).iter().map(shown).collect()
+    audit(&[of(&origin)], None).iter().map(shown).collect()
 }
 
 #[test]
@@ -114,7 +118,7 @@ fn members_that_are_there_twice_are_told() {
     let other = pool("two", vec![member(2, 1.0), member(3, 1.0)]);
     assert_eq!(found(&[one.clone(), other.clone()]), ["note shared-address:2"]);
     let apart = [WrittenPools { pools: vec![one] }, WrittenPools { pools: vec![other] }];
-    assert_eq!(audit(&[&apart[0], &apart[1]], None), [], "of two balancers");
+    assert_eq!(audit(&[of(&apart[0]), of(&apart[1])], None), [], "of two balancers");
 }
 
 #[test]
@@ -135,6 +139,19 @@ fn a_server_that_is_another_machine_elsewhere_is_told() {
 }
 
 #[test]
+fn a_limit_that_traffic_comes_near_is_told() {
+    let mut pool = weights(&[1.0, 1.0, 1.0]);
+    pool.members[0].max_connections = Some(100);
+    pool.members[1].max_connections = Some(100);
+    let pools = WrittenPools { pools: vec![pool] };
+    let address = |number: usize| format!("10.0.0.{number}:80").parse().unwrap();
+    let established = BTreeMap::from([(address(1), 79), (address(2), 80), (address(3), 1_000)]);
+    let problems = audit(&[Audited { pools: &pools, established: Some(&established) }], None);
+    let codes: Vec<_> = problems.iter().map(|problem| (problem.code, problem.at.line)).collect();
+    assert_eq!(codes, [("limit-near", 2)]);
+}
+
+#[test]
 fn hashing_over_few_is_a_note() {
     for (count, expected) in [(2, 1), (3, 1), (4, 0)] {
         let hashed = WrittenPool { method: Method::Hash, ..weights(&vec![1.0; count]) };
@@ -148,10 +165,10 @@ fn names_are_a_problem_only_when_somebody_asked_for_them() {
     let named = WrittenPools {
         pools: vec![pool("app", vec![WrittenMember::new(address, 1.0, place(4)), member(2, 1.0)])],
     };
-    assert_eq!(audit(&[&named], None), []);
+    assert_eq!(audit(&[of(&named)], None), []);
     let mut names = Names::default();
     names.take([("app.example".to_owned(), Err("does not resolve: not known".to_owned()))].into());
-    let problems = audit(&[&named], Some(&names));
+    let problems = audit(&[of(&named)], Some(&names));
     assert_eq!((problems[0].code, problems[0].at.line), ("unresolved-name", 4));
 }
 

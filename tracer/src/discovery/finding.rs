@@ -1,6 +1,7 @@
 //! Looking through the processes.
 
 use super::arguments::{self, Part};
+use super::established::established;
 use super::kind::Kind;
 use super::paths::{Built, place};
 use super::process::{Look, Process, boot, wall_clock};
@@ -12,6 +13,7 @@ use crate::kernel::unified_path;
 use nix::fcntl::OFlag;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -67,6 +69,14 @@ impl Found {
     #[must_use]
     pub fn label(&self) -> String {
         label(&self.command, self.pid)
+    }
+
+    /// How many connections are established now to each remote address, in its network namespace, whoever holds them.
+    ///
+    /// # Errors
+    /// When the process is gone, or its list cannot be read.
+    pub fn established(&self) -> io::Result<BTreeMap<SocketAddr, u64>> {
+        established(&self.process)
     }
 
     /// When it read its configuration, at the latest; `None`: its age does not tell.
