@@ -38,7 +38,7 @@ fn names(found: &[(&str, Option<&str>)]) -> Vec<Option<String>> {
             return Some(command.to_owned());
         }
         // The root cgroup is everybody's who has no unit: its path names nobody.
-        let cgroup = cgroup.filter(|path| path.trim_matches('/') != "")?;
+        let cgroup = cgroup.filter(|path| !path.trim_matches('/').is_empty())?;
         (cgroups.get(&(command, Some(cgroup))) == Some(&1)).then(|| cgroup.to_owned())
     };
     found.iter().map(name).collect()
