@@ -184,7 +184,7 @@ pub(super) fn uneven(judge: &PoolJudge, uneven: &Uneven, sample: &PoolSample) ->
         (_, false) => format!("the median of the others is {}", number(usual)),
     };
     let origin = origin(judge, uneven.member, sample);
-    let line = if *origin == Origin::Unknown { "its line" } else { "that line" };
+    let line = if matches!(origin, Origin::Written(_)) { "that line" } else { "its line" };
     format!(
         "traffic follows the declared weights, but {} has weight {} where {others}{}{}: a typing error? \"# {INTENDED}\" \
          on {line}, or a pools file, vouches for it",

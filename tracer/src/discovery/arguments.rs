@@ -305,7 +305,7 @@ mod tests {
                 vec!["/etc/haproxy/haproxy.cfg"],
             ),
             ("haproxy\0-f\0a\0-f\0b.d\0-db\0", vec!["a", "b.d"]),
-            ("haproxy\0-sf\0007\x008\0-x\0-f\0-f\0a\0", vec!["a"]),
+            ("haproxy\0-sf\09\098\0-x\0-f\0-f\0a\0", vec!["a"]),
             ("haproxy\0-W\0-S\0-f\0a\0--\0-b\0c\0", vec!["a", "-b", "c"]),
             ("haproxy\0-p\0-f\0-L\0-f\0-f\0-f\0", vec!["-f"]),
             ("haproxy\0-f\0", vec![]),
