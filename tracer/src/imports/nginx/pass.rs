@@ -99,19 +99,11 @@ fn passes(
         None if form.scheme_needed => return Err(wrong("does not begin with http:// or https://")),
         None => (None, text, Certainty::Written),
     };
-    let unix = rest.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"unix:"));
-    let host = match (unix, form.path) {
-        (true, _) if !variable => {
-            rest.split(|&byte| byte == b':').take(2).map(<[u8]>::len).sum::<usize>() + 1
-        }
-        (false, true) => match host_length(rest) {
-            Some(length) => length,
-            None => return Ok(variable_target(found, half, name, at)),
-        },
-        _ if variable => return Ok(variable_target(found, half, name, at)),
-        _ => rest.len(),
+    let host = match (form.path, host_length(rest)) {
+        (true, Some(length)) => rest.get(..length).unwrap_or(rest),
+        (false, _) if !variable => rest,
+        _ => return Ok(variable_target(found, half, name, at)),
     };
-    let host = if unix && !form.path { rest } else { rest.get(..host).unwrap_or(rest) };
     match target::parse(host).map_err(wrong)? {
         Target::Host { host, port } => {
             found.references.push(reference(half, block, host, port, default_port, certainty, at));
@@ -129,8 +121,11 @@ fn after<'t>(text: &'t [u8], scheme: &str) -> Option<&'t [u8]> {
     begin.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
 }
 
-/// How long host and port are, before a path; `None` when a variable is among them.
+/// How long host and port are, before a path; `None` when a variable is among them. What is on a Unix socket is its path.
 fn host_length(text: &[u8]) -> Option<usize> {
+    if after(text, "unix:").is_some() {
+        return Some(text.len());
+    }
     let Some(end) = text.iter().position(|byte| b"/?$".contains(byte)) else { return Some(text.len()) };
     let rest = text.get(end..).unwrap_or_default();
     let Some(variable) = rest.strip_prefix(b"$") else { return Some(end) };
