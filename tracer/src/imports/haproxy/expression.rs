@@ -4,6 +4,8 @@ use super::truth::Truth;
 
 /// Parentheses within parentheses; HAProxy takes some hundreds, nobody writes ten.
 const DEEPEST: usize = 100;
+/// No predicate has more than two.
+const MOST_ARGUMENTS: usize = 8;
 
 /// What is wrong with an expression.
 const UNREADABLE: &str = "this condition cannot be read: check its parentheses and predicates";
@@ -130,21 +132,22 @@ impl<'a> Reader<'a> {
 
     /// The arguments up to the parenthesis that closes.
     fn arguments(&mut self, inside: &'a str) -> Result<Vec<String>, &'static str> {
-        let mut arguments = vec![String::new()];
+        let (mut arguments, mut argument) = (Vec::new(), String::new());
         let mut quote = None;
         let mut characters = inside.char_indices();
         while let Some((at, character)) = characters.next() {
-            let last = arguments.last_mut().ok_or(UNREADABLE)?;
             match (character, quote) {
                 (')', None) => {
                     self.rest = inside.get(at + 1..).unwrap_or_default();
+                    arguments.push(argument);
                     return Ok(arguments);
                 }
-                (',', None) => arguments.push(String::new()),
+                (',', None) if arguments.len() >= MOST_ARGUMENTS => return Err(UNREADABLE),
+                (',', None) => arguments.push(std::mem::take(&mut argument)),
                 ('"' | '\'', None) => quote = Some(character),
                 (_, Some(open)) if open == character => quote = None,
-                ('\\', None | Some('"')) => last.extend(characters.next().map(|(_, escaped)| escaped)),
-                _ => last.push(character),
+                ('\\', None | Some('"')) => argument.extend(characters.next().map(|(_, escaped)| escaped)),
+                _ => argument.push(character),
             }
         }
         Err(UNREADABLE)

@@ -5,7 +5,7 @@ use super::report::Report;
 use super::server::{Server, Settings};
 use crate::imports::Problem;
 use crate::pools::{MemberAddress, Method, Role, WrittenMember, WrittenPool};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// The pools of a configuration, and notes on sections that cannot be one that is used.
@@ -14,7 +14,9 @@ pub(super) fn pools(proxies: Vec<Proxy>, references: &References, report: &mut R
     let entrances = || proxies.iter().filter(|proxy| matches!(proxy.kind, Kind::Frontend | Kind::Listen));
     let entered = entrances().next().is_some();
     let mut used: HashSet<&str> = references.names.iter().map(String::as_str).collect();
-    used.extend(entrances().filter_map(|proxy| proxy.common.default_backend.as_deref()));
+    // Told apart by where they are: any number of sections may share a name, of any length, of their `defaults`.
+    let defaults = entrances().filter_map(|proxy| proxy.common.default_backend.as_deref());
+    used.extend(defaults.map(|name| (name.as_ptr(), name)).collect::<HashMap<_, _>>().into_values());
     for proxy in proxies.iter().filter(|proxy| proxy.kind == Kind::Backend && !proxy.servers.is_empty()) {
         let name = &proxy.name;
         if entered && !references.others && !proxy.common.disabled && !used.contains(name.as_str()) {
@@ -72,8 +74,9 @@ fn only_backup(proxy: &Proxy) -> Option<usize> {
 
 fn member(server: &Server, idle_backup: bool) -> WrittenMember {
     let settings = &server.settings;
-    let role = match (settings.disabled || idle_backup, settings.backup) {
+    let role = match (settings.disabled, settings.backup) {
         (true, _) => Role::Down,
+        (_, true) if idle_backup => Role::Down,
         (_, true) => Role::Backup,
         _ => Role::Active,
     };

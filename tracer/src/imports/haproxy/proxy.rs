@@ -17,6 +17,7 @@ use std::rc::Rc;
 pub(super) const UNDECIDED: &str = "an .if block that concerns it cannot be decided from the text";
 /// Servers that templates make together: far beyond what anybody has.
 const MOST_OF_TEMPLATES: i64 = 65_536;
+const LONGEST_NAME: usize = 1_000;
 
 /// What a section is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,8 +204,9 @@ impl Proxy {
             return context.report.refuse("misplaced", context.spot.of(line.words.first()), message);
         }
         let name = line.text(1);
-        if !name.bytes().all(is_name_byte) {
-            let message = "a server's name has letters, digits and . : _ - only";
+        // A template repeats its name as often as it is told.
+        if name.len() > LONGEST_NAME || !name.bytes().all(is_name_byte) {
+            let message = "a server's name has letters, digits and . : _ - only, and not more than 1,000";
             return context.report.refuse("invalid-name", context.spot.of(line.words.get(1)), message);
         }
         let Some((low, high)) = (if is_template { range(line.text(2)) } else { Some((0, 0)) }) else {

@@ -318,11 +318,11 @@ impl<'a> Walk<'a> {
 
     /// What all files say together.
     pub(super) fn finish(mut self) -> Result<Imported, Unreadable> {
-        let pools = pools(self.proxies, &self.references, &mut self.report);
         let (files, directories): (Vec<SourceFile>, _) = (self.reading.files, self.reading.directories);
         if self.report.errors > 0 {
             return Err(Unreadable { problems: self.report.finish(), files, directories });
         }
+        let pools = pools(self.proxies, &self.references, &mut self.report);
         Ok(Imported {
             pools: crate::pools::WrittenPools { pools },
             problems: self.report.finish(),

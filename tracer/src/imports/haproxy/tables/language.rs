@@ -118,7 +118,7 @@ pub(in crate::imports::haproxy) const PREDICATE: &[Directive] = &[
     ),
     predicate("streq", Understood("decided by the text"), "live-if"),
     predicate("strneq", Understood("decided by the text"), "live-if"),
-    predicate("strstr", Understood("decided by the text"), "live-if"),
+    predicate("strstr", Understood("decided by the text"), "conditions"),
     predicate(
         "version_atleast",
         Noted("it depends on HAProxy itself: what the block decides is not judged"),

@@ -58,7 +58,7 @@ pub(in crate::imports::haproxy) const PROXY: &[Directive] = &[
     word("errorloc302", REQUESTS, "words-proxy"),
     word("errorloc303", REQUESTS, "words-proxy"),
     word("external-check", Irrelevant("how a program checks"), "checks"),
-    word("filter", Understood("a filter may use backends that are named elsewhere"), "unused"),
+    word("filter", Understood("a filter may use backends that are named elsewhere"), "unused-filter"),
     word("filter-sequence", Irrelevant("what is done with requests and responses"), "words-proxy"),
     word("force-be-switch", EXCEPTIONS, "words-proxy"),
     word("force-persist", EXCEPTIONS, "words-proxy"),
