@@ -10,6 +10,7 @@ mod discovery;
 mod ends;
 mod haproxy;
 mod harness;
+mod import_haproxy;
 mod million;
 mod nginx;
 mod replay;

@@ -1,0 +1,108 @@
+//! Sections that were read → pools.
+
+use super::proxy::{Kind, Proxy, References};
+use super::report::Report;
+use super::server::{Server, Settings};
+use crate::imports::Problem;
+use crate::pools::{MemberAddress, Method, Role, WrittenMember, WrittenPool};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// The pools of a configuration, and notes on sections that cannot be one that is used.
+pub(super) fn pools(proxies: Vec<Proxy>, references: &References, report: &mut Report) -> Vec<WrittenPool> {
+    // A file of backends alone is a part of a configuration whose other part was not named.
+    let entrances = || proxies.iter().filter(|proxy| matches!(proxy.kind, Kind::Frontend | Kind::Listen));
+    let entered = entrances().next().is_some();
+    let mut used: HashSet<&str> = references.names.iter().map(String::as_str).collect();
+    // Told apart by where they are: any number of sections may share a name, of any length, of their `defaults`.
+    let defaults = entrances().filter_map(|proxy| proxy.common.default_backend.as_deref());
+    used.extend(defaults.map(|name| (name.as_ptr(), name)).collect::<HashMap<_, _>>().into_values());
+    for proxy in proxies.iter().filter(|proxy| proxy.kind == Kind::Backend && !proxy.servers.is_empty()) {
+        let name = &proxy.name;
+        if entered && !references.others && !proxy.common.disabled && !used.contains(name.as_str()) {
+            let message = format!("nothing refers to the backend {name}: no connection comes to it");
+            let note = Problem::note("unused-backend", proxy.at.clone(), message);
+            report.push(note.hint("remove it, or name it in a use_backend or default_backend"));
+        }
+    }
+    let pools = proxies.into_iter().filter(|proxy| matches!(proxy.kind, Kind::Backend | Kind::Listen));
+    pools.filter_map(|proxy| pool(proxy, report)).collect()
+}
+
+fn pool(proxy: Proxy, report: &mut Report) -> Option<WrittenPool> {
+    if proxy.servers.is_empty() {
+        return None;
+    }
+    if proxy.common.disabled {
+        let message =
+            format!("{} is disabled: HAProxy does not start it, and its servers get nothing", proxy.name);
+        report.push(Problem::note("disabled-section", proxy.at.clone(), message));
+        return None;
+    }
+    let common = &proxy.common;
+    let has_cookies = common.dynamic_cookie || proxy.servers.iter().any(|server| server.settings.has_cookie);
+    let sticks = common.sticks || common.cookie && has_cookies;
+    let doubt = common.doubt.or(common.balance.doubt);
+    let doubt = doubt.or_else(|| proxy.servers.iter().find_map(|server| server.settings.doubt()));
+    let interval = proxy.servers.iter().filter_map(|server| interval(&proxy, server)).min();
+    let only_backup = only_backup(&proxy);
+    let member =
+        |(index, server): (usize, &Server)| member(server, only_backup.is_some_and(|only| only != index));
+    let members = proxy.servers.iter().enumerate().map(member).collect();
+    Some(WrittenPool {
+        members,
+        method: if sticks { Method::Hash } else { common.balance.method },
+        name: proxy.name,
+        balancer: Some("haproxy".into()),
+        at: proxy.at,
+        health_check_interval: interval,
+        vouched: proxy.vouched,
+        doubt: doubt.map(Into::into),
+    })
+}
+
+/// The only backup that gets traffic, where the backups have their turn and not all of them share it.
+fn only_backup(proxy: &Proxy) -> Option<usize> {
+    let gets = |settings: &Settings| settings.weight > 0 && !settings.disabled;
+    if proxy.common.all_backups
+        || proxy.servers.iter().any(|server| gets(&server.settings) && !server.settings.backup)
+    {
+        return None;
+    }
+    proxy.servers.iter().position(|server| gets(&server.settings))
+}
+
+fn member(server: &Server, idle_backup: bool) -> WrittenMember {
+    let settings = &server.settings;
+    let role = match (settings.disabled, settings.backup) {
+        (true, _) => Role::Down,
+        (_, true) if idle_backup => Role::Down,
+        (_, true) => Role::Backup,
+        _ => Role::Active,
+    };
+    WrittenMember {
+        name: Some(server.name.clone()),
+        role,
+        vouched: server.vouched,
+        uses: server.uses,
+        max_connections: settings.max_connections,
+        checked: Some(settings.checks || settings.tracks),
+        ..WrittenMember::new(server.address.clone(), settings.weight.into(), server.at.clone())
+    }
+}
+
+/// How often a check that looks like a request goes to where a server's traffic goes.
+fn interval(proxy: &Proxy, server: &Server) -> Option<Duration> {
+    let settings = &server.settings;
+    let (address, port) = match &server.address {
+        MemberAddress::Ip(address) => (Some(address.ip()), address.port()),
+        MemberAddress::Host { port, .. } => (None, *port),
+    };
+    let same_port = settings.check_port.is_none_or(|check| check == port || check == 0);
+    let same_address = settings.check_address.is_none_or(|check| check.is_some() && check == address);
+    let checks = &proxy.common.checks;
+    let talks =
+        settings.checked_elsewhere || checks.talk_to(port) || settings.check_talks() && checks.reach(port);
+    let checked = settings.checks && !settings.tracks && !settings.disabled;
+    (checked && same_port && same_address && talks).then_some(settings.interval)
+}
