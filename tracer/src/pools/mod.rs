@@ -33,4 +33,4 @@ pub use grouping::Pools;
 pub use names::{Answers, Names, system_resolver};
 pub use pools_file::parse_pools_file;
 pub use sample::{Exchanges, ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample, Recorded};
-pub use written::{Resolved, Role, Uses, WrittenMember, WrittenPool, WrittenPools};
+pub use written::{Family, Resolved, Role, Uses, WrittenMember, WrittenPool, WrittenPools};

@@ -7,7 +7,7 @@ use super::spread::{Rules, spread};
 use super::values::{Findings, field, items, type_url, within};
 use crate::imports::Problem;
 use crate::input::Position;
-use crate::pools::{MemberAddress, Role, Uses, WrittenMember, WrittenPool};
+use crate::pools::{Family, MemberAddress, Role, Uses, WrittenMember, WrittenPool};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ const ORIGINAL_DST: Discovery = Discovery::Elsewhere("its endpoints are where cl
 
 const TYPES: &[(&str, i64, Discovery)] = &[
     ("STATIC", 0, Discovery::Static),
-    ("STRICT_DNS", 1, Discovery::Dns(Uses::Every)),
-    ("LOGICAL_DNS", 2, Discovery::Dns(Uses::One)),
+    ("STRICT_DNS", 1, Discovery::Dns(Uses::Every, Family::V6First)),
+    ("LOGICAL_DNS", 2, Discovery::Dns(Uses::One, Family::V6First)),
     ("EDS", 3, EDS),
     ("ORIGINAL_DST", 4, ORIGINAL_DST),
 ];
@@ -25,10 +25,18 @@ const TYPES: &[(&str, i64, Discovery)] = &[
 /// The names of `cluster_type` that stand for a `type`.
 const NAMED_TYPES: &[(&str, Discovery)] = &[
     ("envoy.cluster.static", Discovery::Static),
-    ("envoy.cluster.strict_dns", Discovery::Dns(Uses::Every)),
-    ("envoy.cluster.logical_dns", Discovery::Dns(Uses::One)),
+    ("envoy.cluster.strict_dns", Discovery::Dns(Uses::Every, Family::V6First)),
+    ("envoy.cluster.logical_dns", Discovery::Dns(Uses::One, Family::V6First)),
     ("envoy.cluster.eds", EDS),
     ("envoy.cluster.original_dst", ORIGINAL_DST),
+];
+
+const FAMILIES: &[(&str, i64, Family)] = &[
+    ("AUTO", 0, Family::V6First),
+    ("V4_ONLY", 1, Family::V4),
+    ("V6_ONLY", 2, Family::V6),
+    ("V4_PREFERRED", 3, Family::V4First),
+    ("ALL", 4, Family::Any),
 ];
 
 const DNS_CLUSTER: &str = "envoy.extensions.clusters.dns.v3.DnsCluster";
@@ -69,15 +77,18 @@ pub(super) fn read(
         findings.note("no-pool", at, format!("the cluster {name} makes no pool: {why}"));
         return None;
     }
-    let policy = policy::read(fields, findings);
+    let common = field(fields, "common_lb_config");
+    let common = common.map(|field| findings.message(&field.value, "common_lb_config", "common_lb_config"));
+    let common = common.unwrap_or_default();
+    let policy = policy::read(fields, common, findings);
     let mut rules = Rules::of(&policy);
-    panic_threshold(fields, &mut rules, findings);
+    panic_threshold(common, &mut rules, findings);
     let load_assignment = field(fields, "load_assignment");
     let localities =
         load_assignment.map(|field| endpoints::read(&field.value, discovery, &mut rules, findings));
     let localities = localities.unwrap_or_default();
     let endpoints: usize = localities.iter().map(|locality| locality.endpoints.len()).sum();
-    if discovery == Discovery::Dns(Uses::One) && listed(load_assignment) != 1 {
+    if matches!(discovery, Discovery::Dns(Uses::One, _)) && listed(load_assignment) != 1 {
         let message = "a LOGICAL_DNS cluster has exactly one endpoint: write one, or `type: STRICT_DNS`";
         findings.error("logical-dns", at, message);
     }
@@ -119,13 +130,22 @@ fn listed(load_assignment: Option<&Field>) -> usize {
 
 fn discovery(fields: &[Field], findings: &mut Findings) -> Discovery {
     if let Some(custom) = field(fields, "cluster_type") {
-        return custom_type(&custom.value, findings);
+        return custom_type(&custom.value, fields, findings);
     }
     let written = field(fields, "type");
-    written.and_then(|field| findings.word(&field.value, "type", TYPES)).unwrap_or(Discovery::Static)
+    let found = written.and_then(|field| findings.word(&field.value, "type", TYPES));
+    looked_up(found.unwrap_or(Discovery::Static), fields, findings)
 }
 
-fn custom_type(node: &Node, findings: &mut Findings) -> Discovery {
+/// With the kinds of addresses that are looked up.
+fn looked_up(discovery: Discovery, fields: &[Field], findings: &mut Findings) -> Discovery {
+    let Discovery::Dns(uses, default) = discovery else { return discovery };
+    let written = field(fields, "dns_lookup_family");
+    let family = written.and_then(|field| findings.word(&field.value, "dns_lookup_family", FAMILIES));
+    Discovery::Dns(uses, family.unwrap_or(default))
+}
+
+fn custom_type(node: &Node, cluster: &[Field], findings: &mut Findings) -> Discovery {
     let fields = findings.message(node, "cluster_type", "cluster_type");
     let config = field(fields, "typed_config");
     let url = config.and_then(|config| type_url(&config.value));
@@ -134,20 +154,19 @@ fn custom_type(node: &Node, findings: &mut Findings) -> Discovery {
         let single = field(fields, "all_addresses_in_single_endpoint");
         let single =
             single.and_then(|field| findings.truth(&field.value, "all_addresses_in_single_endpoint"));
-        return Discovery::Dns(if single == Some(true) { Uses::One } else { Uses::Every });
+        let uses = if single == Some(true) { Uses::One } else { Uses::Every };
+        return looked_up(Discovery::Dns(uses, Family::V6First), fields, findings);
     }
     let name = field(fields, "name").and_then(|field| findings.text(&field.value, "name"));
     let named = NAMED_TYPES.iter().find(|(known, _)| name.as_deref() == Some(known));
-    named.map_or(
-        Discovery::Elsewhere("its `cluster_type` is an extension that finds endpoints on its own"),
-        |named| named.1,
-    )
+    let Some((_, discovery)) = named else {
+        return Discovery::Elsewhere("its `cluster_type` is an extension that finds endpoints on its own");
+    };
+    looked_up(*discovery, cluster, findings)
 }
 
-fn panic_threshold(fields: &[Field], rules: &mut Rules, findings: &mut Findings) {
-    let Some(common) = field(fields, "common_lb_config") else { return };
-    let fields = findings.map(&common.value, "common_lb_config");
-    let Some(threshold) = field(fields, "healthy_panic_threshold") else { return };
+fn panic_threshold(common: &[Field], rules: &mut Rules, findings: &mut Findings) {
+    let Some(threshold) = field(common, "healthy_panic_threshold") else { return };
     let percent = findings.map(&threshold.value, "healthy_panic_threshold");
     let Some(value) = field(percent, "value") else {
         // A percentage that is there and says nothing is 0.
@@ -264,16 +283,19 @@ fn members(
     let has_checks = !items(field(fields, "health_checks")).is_empty();
     let member = |((endpoint, alone), (weight, role)): ((&Endpoint, bool), (f64, Role))| {
         let is_name = matches!(endpoint.address, MemberAddress::Host { .. });
-        let uses = match discovery {
+        let (uses, family) = match discovery {
             // A locality's weight is for all that is in it.
-            Discovery::Dns(Uses::Every) if is_name && alone && rules.by_locality => Uses::Divided,
-            Discovery::Dns(uses) if is_name => uses,
-            _ => Uses::Every,
+            Discovery::Dns(Uses::Every, family) if is_name && alone && rules.by_locality => {
+                (Uses::Divided, family)
+            }
+            Discovery::Dns(uses, family) if is_name => (uses, family),
+            _ => (Uses::Every, Family::Any),
         };
         WrittenMember {
             role,
             vouched: endpoint.vouched,
             uses,
+            family,
             checked: Some(has_checks && endpoint.check != Check::Never),
             ..WrittenMember::new(endpoint.address.clone(), weight, endpoint.at.clone())
         }

@@ -145,7 +145,7 @@ pub const DIRECTIVES: &[Directive] = &[
     row("maglev_lb_config", "cluster", Irrelevant("how even the hash is"), "policies"),
     row("least_request_lb_config", "cluster", Irrelevant("how the fewest requests are found"), "policies"),
     row("round_robin_lb_config", "cluster", Irrelevant("how slowly a new endpoint begins"), "policies"),
-    row("common_lb_config", "cluster", Understood("localities and health"), "policies"),
+    row("common_lb_config", "cluster", Understood("localities and health"), "localities"),
     row("original_dst_lb_config", "cluster", Irrelevant("clusters without written endpoints"), "fields"),
     row("transport_socket", "cluster", Irrelevant("TLS"), "fields"),
     row("metadata", "cluster", Irrelevant("what filters know of the cluster"), "fields"),
@@ -273,7 +273,7 @@ pub const DIRECTIVES: &[Directive] = &[
         "healthy_panic_threshold",
         "common_lb_config",
         Understood("below so many healthy endpoints, health is not looked at"),
-        "localities",
+        "health",
     ),
     row(
         "zone_aware_lb_config",
@@ -345,7 +345,7 @@ pub const DIRECTIVES: &[Directive] = &[
     row("proximity", "locality", Noted("Envoy does not look at it"), "endpoints"),
     row("endpoint", "lb_endpoint", Understood("a member"), "weights"),
     row("load_balancing_weight", "lb_endpoint", Understood("the weight"), "weights"),
-    row("metadata", "lb_endpoint", Irrelevant("subsets, which are not foreseen anyway, and TLS"), "weights"),
+    row("metadata", "lb_endpoint", Irrelevant("subsets, which are not foreseen anyway, and TLS"), "policies"),
     row("endpoint_name", "lb_endpoint", Noted("Envoy does not look at it"), "endpoints"),
     row(
         "health_status",

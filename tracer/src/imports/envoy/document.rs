@@ -12,7 +12,7 @@
 
 use super::super::is_vouching;
 use crate::input::{Position, Positions, utf8};
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag, options};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag, options};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -120,6 +120,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Document, Refusal> {
 /// The parser's complaint; it quotes nothing of the text.
 fn syntax(error: &ScanError) -> Refusal {
     let at = Position { line: error.marker().line(), column: error.marker().col() + 1 };
+    if *error.kind() == ErrorKind::RecursionLimitExceeded {
+        return too_deep(at);
+    }
     Refusal::new(at, "syntax", format!("this is not YAML: {}", error.info()))
 }
 

@@ -5,7 +5,7 @@ use super::spread::Rules;
 use super::values::{Findings, field, items};
 use crate::imports::Problem;
 use crate::input::{Place, Position};
-use crate::pools::{MemberAddress, Uses, parse_address};
+use crate::pools::{Family, MemberAddress, Uses, parse_address};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ pub(super) enum Discovery {
     /// They are written as IP addresses.
     Static,
     /// They are written, as names too; of a name's addresses these are used.
-    Dns(Uses),
+    Dns(Uses, Family),
     /// They are not written here; where else, in a few words.
     Elsewhere(&'static str),
 }
@@ -27,13 +27,15 @@ pub(super) enum Health {
     Good,
     Degraded,
     Bad,
+    /// Gets nothing, and is not among those whose health is looked at.
+    Drained,
 }
 
 const HEALTH: &[(&str, i64, Health)] = &[
     ("UNKNOWN", 0, Health::Good),
     ("HEALTHY", 1, Health::Good),
     ("UNHEALTHY", 2, Health::Bad),
-    ("DRAINING", 3, Health::Bad),
+    ("DRAINING", 3, Health::Drained),
     ("TIMEOUT", 4, Health::Bad),
     ("DEGRADED", 5, Health::Degraded),
 ];

@@ -85,8 +85,8 @@ const EXTENSIONS: &[(&str, Kind)] = &[
     ),
 ];
 
-/// Reads how a cluster chooses.
-pub(super) fn read(cluster: &[Field], findings: &mut Findings) -> Policy {
+/// Reads how a cluster chooses; `common` is its `common_lb_config`.
+pub(super) fn read(cluster: &[Field], common: &[Field], findings: &mut Findings) -> Policy {
     let legacy = field(cluster, "lb_policy");
     let word = legacy.and_then(|field| findings.word(&field.value, "lb_policy", LB_POLICIES));
     let extensions = field(cluster, "load_balancing_policy");
@@ -99,10 +99,7 @@ pub(super) fn read(cluster: &[Field], findings: &mut Findings) -> Policy {
         findings.error("incomplete", legacy.at, message);
     }
     let mut policy = Policy::of(word.flatten().unwrap_or(Kind::RoundRobin));
-    if let Some(common) = field(cluster, "common_lb_config") {
-        let common = findings.message(&common.value, "common_lb_config", "common_lb_config");
-        policy.by_locality = field(common, "locality_weighted_lb_config").is_some();
-    }
+    policy.by_locality = field(common, "locality_weighted_lb_config").is_some();
     subsets(cluster, &mut policy, findings);
     told(policy, legacy, findings)
 }

@@ -2,7 +2,8 @@
 //! computes it. Pure.
 //!
 //! Endpoints of a priority get traffic until too few of them are healthy; then a part of it spills into the next. When all
-//! priorities together have too few, health is no longer looked at (Envoy calls that panic).
+//! priorities together have too few, health is no longer looked at (Envoy calls that panic). A drained endpoint counts neither
+//! as healthy nor as ill.
 
 use super::endpoints::{Endpoint, Health, Locality};
 use super::policy::Policy;
@@ -75,8 +76,10 @@ pub(super) fn spread(localities: &[Locality], rules: &Rules) -> Spread {
             let found = rooms.iter().find(|room| room.holds(locality, endpoint));
             members.push(match found {
                 Some(room) => (room.weight(index, endpoint, rules, rooms.len() > 1), Role::Active),
-                None if endpoint.health == Health::Bad => (weight(endpoint, rules), Role::Down),
-                None => (weight(endpoint, rules), Role::Backup),
+                None => {
+                    let idle = matches!(endpoint.health, Health::Bad | Health::Drained);
+                    (weight(endpoint, rules), if idle { Role::Down } else { Role::Backup })
+                }
             });
         }
     }
@@ -97,11 +100,13 @@ fn weight(endpoint: &Endpoint, rules: &Rules) -> f64 {
 struct Tally {
     priority: u64,
     endpoints: u64,
-    /// By endpoints, or by weights.
+    /// Those whose health is looked at, and of these those that can be used.
+    looked_at: u64,
+    usable: u64,
+    /// The same by endpoints or by weights.
+    all: u64,
     good: u64,
     degraded: u64,
-    all: u64,
-    eligible: u64,
 }
 
 /// Of every priority, the highest first.
@@ -115,15 +120,19 @@ fn tallies(localities: &[Locality], rules: &Rules) -> Vec<Tally> {
         });
         let Some(tally) = tallies.get_mut(index) else { continue };
         for endpoint in &locality.endpoints {
-            let counts = if rules.weighted_health { endpoint.weight } else { 1 };
             tally.endpoints += 1;
+            if endpoint.health == Health::Drained {
+                continue;
+            }
+            let counts = if rules.weighted_health { endpoint.weight } else { 1 };
+            tally.looked_at += 1;
+            tally.usable += u64::from(endpoint.health != Health::Bad);
             tally.all += counts;
             match endpoint.health {
                 Health::Good => tally.good += counts,
                 Health::Degraded => tally.degraded += counts,
-                Health::Bad => {}
+                Health::Bad | Health::Drained => {}
             }
-            tally.eligible += u64::from(endpoint.health != Health::Bad);
         }
     }
     tallies
@@ -160,8 +169,9 @@ fn loads(tallies: &[Tally], rules: &Rules) -> (Vec<Tier>, Vec<u64>) {
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer endpoints than that")]
 fn in_panic(tally: &Tally, rules: &Rules) -> bool {
-    tally.endpoints > 0 && (100.0 * tally.eligible as f64) < rules.panic_threshold * tally.endpoints as f64
-        || tally.endpoints == 0 && rules.panic_threshold > 0.0
+    let percent =
+        if tally.looked_at == 0 { 0.0 } else { 100.0 * tally.usable as f64 / tally.looked_at as f64 };
+    percent < rules.panic_threshold
 }
 
 /// By the number of endpoints.
@@ -239,6 +249,7 @@ impl Room {
 /// A locality's weight, less what its endpoints that cannot be used take from it.
 #[expect(clippy::cast_precision_loss, reason = "32 bits")]
 fn effective(locality: &Locality, eligible: usize, rules: &Rules) -> f64 {
-    let ratio = eligible as f64 / locality.endpoints.len().max(1) as f64;
+    let looked_at = locality.endpoints.iter().filter(|endpoint| endpoint.health != Health::Drained).count();
+    let ratio = eligible as f64 / looked_at.max(1) as f64;
     locality.weight as f64 * (rules.overprovisioning as f64 / 100.0 * ratio).min(1.0)
 }

@@ -2,7 +2,7 @@
 
 use super::directives::DIRECTIVES;
 use super::document::{Field, Node, Value};
-use crate::imports::{Directive, Effect, Problem};
+use crate::imports::{Directive, Effect, Problem, Severity};
 use crate::input::{Place, Position};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +19,9 @@ const MOST_PROBLEMS: usize = 1_000;
 pub(super) struct Findings {
     file: Arc<str>,
     pub(super) problems: Vec<Problem>,
-    /// Problems that were not kept.
+    /// Problems that were not kept, and the worst among them.
     left_out: usize,
+    worst: Severity,
     vouched: BTreeSet<usize>,
     known: BTreeMap<&'static str, Vec<&'static Directive>>,
 }
@@ -31,7 +32,7 @@ impl Findings {
         for directive in DIRECTIVES {
             known.entry(directive.context).or_default().push(directive);
         }
-        Self { file, problems: Vec::new(), left_out: 0, vouched, known }
+        Self { file, problems: Vec::new(), left_out: 0, worst: Severity::Note, vouched, known }
     }
 
     pub(super) fn place(&self, at: Position) -> Place {
@@ -49,6 +50,7 @@ impl Findings {
             self.problems.push(problem);
         } else {
             self.left_out += 1;
+            self.worst = self.worst.min(problem.severity);
         }
     }
 
@@ -57,7 +59,8 @@ impl Findings {
         if self.left_out > 0 {
             let place = Place::of_file(&self.file);
             let message = format!("{} more problems are not shown: mend these first", self.left_out);
-            self.problems.push(Problem::warning("too-many-problems", place, message));
+            let problem = Problem::error("too-many-problems", place, message);
+            self.problems.push(Problem { severity: self.worst, ..problem });
         }
         self.problems
     }
