@@ -1,7 +1,7 @@
 //! What the tests of every importer share: fixtures, and how what is found in them is written down.
 
 use super::{Directive, Effect, Imported, Problem, Unreadable};
-use crate::pools::{Role, Uses};
+use crate::pools::{Family, Role, Uses};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,6 +116,9 @@ fn pools(imported: &Imported) -> String {
             }
             if member.uses != Uses::Every {
                 write!(text, " uses {:?}", member.uses).unwrap();
+            }
+            if member.family != Family::Any {
+                write!(text, " family {:?}", member.family).unwrap();
             }
             if let Some(most) = member.max_connections {
                 write!(text, " max {most}").unwrap();

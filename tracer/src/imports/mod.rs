@@ -10,6 +10,8 @@
 //! terminal.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod corpus_tests;
 mod directive;
 #[cfg(test)]
 mod fixtures;

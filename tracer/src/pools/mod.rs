@@ -36,4 +36,4 @@ pub use pools_file::parse_pools_file;
 pub use sample::{
     Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
 };
-pub use written::{Resolved, Role, Uses, WrittenMember, WrittenPool, WrittenPools};
+pub use written::{Family, Resolved, Role, Uses, WrittenMember, WrittenPool, WrittenPools};

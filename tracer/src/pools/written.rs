@@ -60,6 +60,8 @@ pub struct WrittenMember {
     pub vouched: bool,
     /// What the balancer does with a host name that has several addresses.
     pub uses: Uses,
+    /// Which of them it looks at in the first place.
+    pub family: Family,
     /// Most connections that the balancer keeps to it at once; `None`: no limit.
     pub max_connections: Option<u64>,
     /// Whether the balancer checks its health on its own; `None` where the balancer has no such thing.
@@ -78,6 +80,7 @@ impl WrittenMember {
             at,
             vouched: false,
             uses: Uses::Every,
+            family: Family::Any,
             max_connections: None,
             checked: None,
         }
@@ -108,6 +111,36 @@ pub enum Uses {
     One,
     /// Each is a member, and the weight is for all of them together.
     Divided,
+}
+
+/// Which kinds of a host name's addresses a balancer looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// All.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+    /// IPv4, or IPv6 where there is none.
+    V4First,
+    /// IPv6, or IPv4 where there is none.
+    V6First,
+}
+
+impl Family {
+    /// Leaves the addresses that the balancer looks at.
+    fn choose(self, addresses: &mut Vec<SocketAddr>) {
+        let v4 = match self {
+            Self::Any => return,
+            Self::V4 => true,
+            Self::V6 => false,
+            Self::V4First => addresses.iter().any(SocketAddr::is_ipv4),
+            Self::V6First => !addresses.iter().any(SocketAddr::is_ipv6),
+        };
+        addresses.retain(|address| address.is_ipv4() == v4);
+    }
 }
 
 /// Pools of one origin: a pools file, or one balancer's configuration.
@@ -171,7 +204,8 @@ fn resolve(
                 if let Some(problem) = names.problem(name) {
                     problems.push((member.at.clone(), problem));
                 }
-                let addresses: Vec<SocketAddr> = names.addresses(name).map(socket).collect();
+                let mut addresses: Vec<SocketAddr> = names.addresses(name).map(socket).collect();
+                member.family.choose(&mut addresses);
                 if addresses.is_empty() {
                     doubt.get_or_insert_with(|| format!("the host name {name} does not resolve"));
                 }

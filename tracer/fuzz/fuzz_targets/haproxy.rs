@@ -1,0 +1,12 @@
+//! Any text as a configuration of HAProxy.
+#![no_main]
+
+#[path = "../files.rs"]
+mod files;
+
+use libfuzzer_sys::fuzz_target;
+use tracer::imports::{Imported, Severity, Surroundings, Unreadable, haproxy};
+
+fuzz_target!(|input: &[u8]| {
+    files::hold(haproxy::import(&[files::main_file()], &mut files::Files::of(input)));
+});

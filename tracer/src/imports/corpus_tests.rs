@@ -1,0 +1,25 @@
+//! What fuzzing found worth keeping, once more: `tests/fixtures/imports/corpus`, a folder for each target in `tracer/fuzz`.
+
+#[path = "../../fuzz/files.rs"]
+mod files;
+
+use super::{Imported, Severity, Surroundings, Unreadable, envoy, haproxy, nginx};
+use files::{Files, hold, main_file};
+use std::fs;
+use std::path::Path;
+
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/imports/corpus");
+
+/// Gives every input that was kept for a target to `import`; how many there are.
+fn replay(target: &str, import: impl Fn(&mut Files) -> Result<Imported, Unreadable>) -> usize {
+    let Ok(entries) = fs::read_dir(Path::new(CORPUS).join(target)) else { return 0 };
+    let inputs = entries.map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    inputs.map(|input| hold(import(&mut Files::of(&input)))).count()
+}
+
+#[test]
+fn what_was_found_by_fuzzing_is_read_again() {
+    replay("nginx", |files| nginx::import(&main_file(), files));
+    replay("haproxy", |files| haproxy::import(&[main_file()], files));
+    assert!(replay("envoy", |files| envoy::import(&main_file(), files)) > 0);
+}
