@@ -2,6 +2,8 @@
 
 mod aborts;
 mod adoption;
+mod audit;
+mod auto;
 mod bad_input;
 mod bounds;
 mod causes;
