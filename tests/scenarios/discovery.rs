@@ -57,7 +57,7 @@ fn nginx_is_found_with_its_file_and_is_stale_until_it_is_reloaded() {
     });
     nginx.reload(&server);
     let again = wait::until("newer workers are seen", SOON, || {
-        Some(find(&server)).filter(|again| again.newest_worker > found.newest_worker)
+        Some(find(&server)).filter(|again| again.generation > found.generation)
     });
     assert!(!is_stale(&again));
 }
@@ -113,7 +113,7 @@ fn haproxy_is_found_by_its_master_across_a_reload() {
 
     server.reload(configuration);
     let again = wait::until("a newer worker is seen", SOON, || {
-        Some(find(&server)).filter(|again| again.newest_worker > found.newest_worker)
+        Some(find(&server)).filter(|again| again.generation > found.generation)
     });
     assert_eq!(again.files, [file], "the list of old processes is no file");
     assert!(again.read_at() > found.read_at());

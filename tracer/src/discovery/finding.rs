@@ -4,7 +4,7 @@ use super::arguments::{self, Part};
 use super::established::established;
 use super::kind::Kind;
 use super::paths::{Built, place};
-use super::process::{Look, Process, boot, wall_clock};
+use super::process::{Look, Process, TICKS_PER_SECOND, boot, wall_clock};
 use super::surroundings::{ProcessSurroundings, hold};
 use super::trust::{Mistrust, mistrust};
 use crate::imports::Problem;
@@ -18,14 +18,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Longer than any command line that somebody wrote.
 const MOST_COMMAND_LINE: u64 = 1024 * 1024;
 /// Executables of balancers have up to 200 MiB, those of nginx some.
 const MOST_EXECUTABLE: u64 = 32 * 1024 * 1024;
-/// Workers that are started together start within this.
-const TOGETHER: Duration = Duration::from_secs(1);
+/// Workers that are started together start within this, in ticks: a second.
+const TOGETHER: u64 = TICKS_PER_SECOND;
 
 /// A running balancer.
 #[derive(Clone, Debug)]
@@ -46,6 +46,9 @@ pub struct Found {
     pub started: SystemTime,
     /// When the newest of its workers started; `None`: it has none.
     pub newest_worker: Option<SystemTime>,
+    /// The start of the newest worker, or its own, as the kernel counts: another number means that it was reloaded. Times
+    /// of the clock differ a little from one look to the next.
+    pub generation: u64,
     /// Workers that were replaced and only end what they have begun: they go by an older configuration.
     pub draining_workers: usize,
     /// It is everything in one process.
@@ -197,12 +200,10 @@ fn settle_parts(candidates: &mut [Candidate]) {
 
 /// When the newest of the workers started, and how many are older generations. `starts`: in ticks, and whether the worker
 /// says of itself that it drains.
-fn generations(starts: &[(SystemTime, bool)]) -> (Option<SystemTime>, usize) {
+fn generations(starts: &[(u64, bool)]) -> (Option<u64>, usize) {
     let serving = starts.iter().filter(|(_, draining)| !draining).map(|(start, _)| *start);
     let newest = serving.max();
-    let older = |start: SystemTime| {
-        newest.and_then(|newest| newest.duration_since(start).ok()).is_some_and(|age| age > TOGETHER)
-    };
+    let older = |start: u64| newest.is_some_and(|newest| newest.saturating_sub(start) > TOGETHER);
     (newest, starts.iter().filter(|(start, draining)| *draining || older(*start)).count())
 }
 
@@ -215,11 +216,11 @@ impl Candidate {
         Problem::warning(code, Place::of_file(&label(&self.command, self.process.pid)), message)
     }
 
-    fn workers(&self, all: &[Self], boot: SystemTime) -> (Option<SystemTime>, usize) {
+    fn workers(&self, all: &[Self]) -> (Option<u64>, usize) {
         let mine = all.iter().filter(|one| one.look.parent == self.process.pid && one.kind == self.kind);
         let starts: Vec<_> = mine
             .filter_map(|one| match one.part {
-                Part::Worker { draining } => Some((wall_clock(one.look.identity.started, boot), draining)),
+                Part::Worker { draining } => Some((one.look.identity.started, draining)),
                 _ => None,
             })
             .collect();
@@ -321,7 +322,8 @@ impl Discovery {
                 return;
             }
         }
-        let (newest_worker, draining_workers) = candidate.workers(all, boot);
+        let started = candidate.look.identity.started;
+        let (newest_worker, draining_workers) = candidate.workers(all);
         self.found.push(Found {
             kind: candidate.kind,
             pid: candidate.process.pid,
@@ -329,8 +331,9 @@ impl Discovery {
             cgroup,
             netns,
             files,
-            started: wall_clock(candidate.look.identity.started, boot),
-            newest_worker,
+            started: wall_clock(started, boot),
+            newest_worker: newest_worker.map(|start| wall_clock(start, boot)),
+            generation: newest_worker.unwrap_or(started),
             draining_workers,
             single: candidate.part == Part::Single,
             process: Arc::clone(&candidate.process),
@@ -345,7 +348,7 @@ impl Discovery {
     fn merge(&mut self) {
         let mut kept: Vec<Found> = Vec::new();
         // A worker just started looks like its master for a moment, and has no workers.
-        self.found.sort_by_key(|one| std::cmp::Reverse((one.newest_worker, one.started)));
+        self.found.sort_by_key(|one| std::cmp::Reverse((one.newest_worker.is_some(), one.generation)));
         for one in self.found.drain(..) {
             match kept.iter_mut().find(|other| other.is_same_as(&one)) {
                 Some(newer) => newer.draining_workers += one.draining_workers + one.serving(),

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A program that waits, under the name of a balancer and with the arguments of one.
@@ -138,6 +139,10 @@ fn haproxy_without_a_file_has_the_distributions() {
     let found = haproxy.found(&discovery).unwrap();
     assert_eq!(found.files, [Path::new("/etc/haproxy/haproxy.cfg")]);
     assert_eq!(found.read_at(), Some(found.started));
+    assert_eq!(
+        discover().found.iter().find(|one| one.pid == found.pid).unwrap().generation,
+        found.generation
+    );
 }
 
 #[test]
@@ -150,9 +155,8 @@ fn a_worker_belongs_to_its_master_and_is_no_balancer() {
 
 #[test]
 fn generations_are_told_apart_by_what_they_say_and_by_their_age() {
-    let at = |milliseconds| SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
     assert_eq!(generations(&[]), (None, 0));
-    assert_eq!(generations(&[(at(0), true)]), (None, 1));
-    assert_eq!(generations(&[(at(0), false), (at(900), false)]), (Some(at(900)), 0));
-    assert_eq!(generations(&[(at(0), false), (at(9_000), false), (at(10_000), true)]), (Some(at(9_000)), 2));
+    assert_eq!(generations(&[(0, true)]), (None, 1));
+    assert_eq!(generations(&[(0, false), (90, false)]), (Some(90), 0));
+    assert_eq!(generations(&[(0, false), (900, false), (1_000, true)]), (Some(900), 2));
 }

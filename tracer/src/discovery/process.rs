@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 /// Status files are far smaller.
 const MOST_STATUS: u64 = 64 * 1024;
 /// `USER_HZ`, in which the kernel gives start times whatever its own tick is.
-const TICKS_PER_SECOND: u64 = 100;
+pub(super) const TICKS_PER_SECOND: u64 = 100;
 
 /// A process.
 #[derive(Debug)]
