@@ -9,6 +9,7 @@ mod commands;
 mod ends;
 mod haproxy;
 mod harness;
+mod import_nginx;
 mod million;
 mod nginx;
 mod replay;
