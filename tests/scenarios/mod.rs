@@ -13,6 +13,7 @@ mod ends;
 mod haproxy;
 mod harness;
 mod import_haproxy;
+mod import_nginx;
 mod million;
 mod nginx;
 mod replay;

@@ -4,6 +4,7 @@ use super::netns::Namespace;
 use super::server::Server;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Its configuration, as far as scenarios differ.
 #[derive(Clone)]
@@ -83,7 +84,7 @@ impl<'a> Nginx<'a> {
         running.reload(|directory| self.configuration(directory));
     }
 
-    fn configuration(&self, directory: &std::path::Path) -> String {
+    fn configuration(&self, directory: &Path) -> String {
         let mut servers = String::new();
         for (number, (address, parameters)) in (1..).zip(&self.servers) {
             let remark = self.remark.filter(|(behind, _)| *behind == number);
@@ -127,4 +128,15 @@ http {{
 "#
         )
     }
+}
+
+/// Starts nginx with a configuration as it stands in a folder; what a test needs is said on the command line.
+pub(crate) fn start_fixture(main: &Path, listens: SocketAddr, namespace: &Namespace) -> Server {
+    let arguments = |file: &Path| {
+        let directory = file.parent().unwrap();
+        let (main, directory) = (main.to_str().unwrap(), directory.to_str().unwrap());
+        let needed = format!("daemon off; user root; pid {directory}/pid;");
+        ["-e", "stderr", "-p", directory, "-c", main, "-g", &needed].map(str::to_owned).to_vec()
+    };
+    Server::start("nginx", Some(namespace), listens, |_| String::new(), arguments)
 }

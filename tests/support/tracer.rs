@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -62,6 +63,14 @@ pub(crate) fn check_without_pools(seconds: u64) -> Tracer {
 /// `tracer check --json` until somebody sends it SIGINT, 60 s at most, against these pools; nothing is certain before.
 pub(crate) fn check_until_told(pools: Pools) -> Tracer {
     let mut tracer = check(60, pools);
+    tracer.seconds = 0;
+    tracer
+}
+
+/// The same against what a balancer's configuration says, in one namespace.
+pub(crate) fn check_import_until_told(option: &str, file: &Path, namespace: &Path) -> Tracer {
+    let mut tracer =
+        check_without_pools(60).argument(option).argument(file).argument("--netns").argument(namespace);
     tracer.seconds = 0;
     tracer
 }

@@ -20,9 +20,11 @@ pub(super) fn pools(found: &Found, problems: &mut Vec<Problem>) -> Result<Writte
     let mut names = HashSet::new();
     let mut pools = Vec::new();
     for (index, upstream) in found.upstreams.iter().enumerate() {
-        note(found, upstream, targets.used.get(index) == Some(&true), problems);
-        // Those without a member have been noted where their servers are.
-        if !upstream.members.is_empty() {
+        let used = targets.used.get(index) == Some(&true);
+        let by_udp = targets.by_udp.contains(&index);
+        note(found, upstream, used || by_udp, problems);
+        // Those without a member, or with nothing that is counted, have been noted where that is written.
+        if !upstream.members.is_empty() && (used || !by_udp) {
             let name = unlike(&mut names, upstream.name.clone(), upstream.half);
             pools.push(of_upstream(found, upstream, name, checks.get(&index).copied()));
         }
@@ -39,6 +41,8 @@ pub(super) fn pools(found: &Found, problems: &mut Vec<Problem>) -> Result<Writte
 struct Targets {
     /// Upstreams that something is passed to.
     used: Vec<bool>,
+    /// Upstreams that UDP is passed to.
+    by_udp: HashSet<usize>,
     /// Upstreams by the block that passes to them.
     by_block: BTreeMap<usize, usize>,
     direct: Vec<(WrittenMember, Half)>,
@@ -57,6 +61,14 @@ impl Targets {
         let Reference { half, host, port, certainty, at, block, .. } = reference;
         let key = (*half, host.clone());
         let upstream = found.by_name.get(&key).copied();
+        if found.udp.contains(block) {
+            let message = "what is passed on here is UDP, which is not counted";
+            problems.push(Problem::note("udp", at.clone(), message));
+            if let Some(upstream) = upstream {
+                self.by_udp.insert(upstream);
+            }
+            return Ok(());
+        }
         if let Some(index) = upstream.filter(|_| port.is_none() || *certainty == Certainty::Guessed) {
             self.used.iter_mut().skip(index).take(1).for_each(|used| *used = true);
             self.by_block.insert(*block, index);

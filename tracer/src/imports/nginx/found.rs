@@ -3,7 +3,7 @@
 use crate::imports::Problem;
 use crate::input::Place;
 use crate::pools::{Method, WrittenMember};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(super) struct Found {
     pub(super) by_name: HashMap<(Half, Vec<u8>), usize>,
     pub(super) references: Vec<Reference>,
     pub(super) health_checks: Vec<HealthCheck>,
+    /// Blocks of `stream` that listen for UDP.
+    pub(super) udp: HashSet<usize>,
     /// Lines with a comment that vouches for what is on them.
     pub(super) vouched: BTreeSet<(Arc<str>, usize)>,
     /// Something is passed to a variable, which may be the name of any upstream of that half.

@@ -163,7 +163,7 @@ impl<'a> Lexer<'a> {
             self.advance();
         }
         let comment = self.text.get(from..self.offset).unwrap_or_default();
-        if comment.len() >= BUFFER && self.peek().is_some() {
+        if comment.len() + usize::from(self.peek().is_some()) > BUFFER {
             let message = "the comment is longer than nginx reads";
             return Err(Fault { at, message, hint: "break it into lines below 4096 bytes" });
         }

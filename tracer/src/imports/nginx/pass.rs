@@ -1,7 +1,7 @@
 //! Directives that pass something on: to an upstream, an address, a name, or whatever a variable has.
 
 use super::found::{Certainty, Found, Half, HealthCheck, Reference};
-use super::table::{BELOW, HTTP, look_up};
+use super::table::{BELOW, HTTP, STREAM, look_up};
 use super::target::{self, Target};
 use super::upstream::health_check;
 use super::walk::Statement;
@@ -37,8 +37,8 @@ pub(super) fn directive(
     statement: &Statement<'_>,
 ) -> Result<(), Problem> {
     let name = statement.word(0);
-    let contexts: &[&str] = if half == Half::Http { &[BELOW, HTTP] } else { &[BELOW] };
-    let Some(row) = look_up(name, contexts) else {
+    let contexts = [BELOW, if half == Half::Http { HTTP } else { STREAM }];
+    let Some(row) = look_up(name, &contexts) else {
         if name.ends_with(b"_pass") {
             unknown(found, half, block, statement);
         }
@@ -50,8 +50,14 @@ pub(super) fn directive(
             found.health_checks.extend(check);
             return Ok(());
         }
-        // Those of stream connect and say nothing, unless told to.
-        ("health_check", Half::Stream) => return Ok(()),
+        ("listen", _) => {
+            if statement.parameters().any(|(word, _)| word == b"udp") {
+                found.udp.insert(block);
+            }
+            return Ok(());
+        }
+        // Health checks of stream connect and say nothing, unless told to; `pass` stays within nginx.
+        ("health_check" | "pass", _) => return Ok(()),
         ("proxy_pass", Half::Http) => &HTTP_PROXY,
         ("grpc_pass", _) => &GRPC,
         ("uwsgi_pass", _) => &UWSGI,

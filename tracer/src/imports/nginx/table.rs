@@ -8,6 +8,7 @@ pub(super) const ANYWHERE: &str = "anywhere";
 pub(super) const MAIN: &str = "main";
 pub(super) const BELOW: &str = "http and stream, at any depth";
 pub(super) const HTTP: &str = "http, at any depth";
+pub(super) const STREAM: &str = "stream, at any depth";
 pub(super) const UPSTREAM: &str = "upstream";
 pub(super) const HTTP_UPSTREAM: &str = "upstream in http";
 pub(super) const SERVER: &str = "server in upstream";
@@ -87,7 +88,8 @@ pub const DIRECTIVES: &[Directive] = &[
     row("scgi_pass", HTTP, Understood("to an upstream, or a pool of its own"), "passes"),
     row("memcached_pass", HTTP, Understood("to an upstream, or a pool of its own"), "passes"),
     row("tunnel_pass", HTTP, Understood("to an upstream, or a pool of its own"), "passes"),
-    row("pass", "stream, at any depth", Irrelevant("to a listener of nginx itself"), "stream"),
+    row("listen", STREAM, Understood("with udp, what is passed on there is a note"), "stream"),
+    row("pass", STREAM, Irrelevant("to a listener of nginx itself"), "stream"),
     row("health_check", BELOW, Understood("the interval of health checks over HTTP"), "plus"),
 ];
 

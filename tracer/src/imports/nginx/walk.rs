@@ -227,7 +227,7 @@ impl<'w, 's> Walk<'w, 's> {
         statement.takes("include", 1, 1)?;
         let pattern = self.prefix.join(OsStr::from_bytes(statement.word(1)));
         let refused = |message: String| {
-            Problem::error("unreadable-include", statement.at(), format!("what is included {message}"))
+            Problem::error("unreadable-include", statement.at(), format!("what is included here: {message}"))
         };
         for path in self.reading.glob(&pattern).map_err(refused)? {
             if self.open.contains(&path) {
