@@ -160,7 +160,7 @@ fn runs_balanced(name: &str) {
         member.adds_up().finds("").is("established", report.accepted);
         all += report.accepted;
     }
-    ended.ensure(all == CONNECTIONS.into(), format!("{all} connections, not {CONNECTIONS}"));
+    ended.ensure(all == u64::from(CONNECTIONS), format!("{all} connections, not {CONNECTIONS}"));
     ended.says(0, "balanced");
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Common {
     pub(super) dynamic_cookie: bool,
     /// Clients stick by other means.
     pub(super) sticks: bool,
+    /// Hashed keys fall on points of a ring.
+    pub(super) consistent: bool,
     pub(super) all_backups: bool,
     pub(super) disabled: bool,
     pub(super) doubt: Option<&'static str>,
@@ -111,7 +113,10 @@ impl Proxy {
         }
         match directive.effect {
             Effect::Irrelevant(_) => {}
-            Effect::Noted(_) if off => self.common.doubt = None,
+            Effect::Noted(why) if off => {
+                // What `defaults` say is taken back.
+                self.common.doubt = self.common.doubt.filter(|&doubt| doubt != why);
+            }
             Effect::Noted(why) => {
                 self.common.doubt = Some(why);
                 context.note(word, directive.name, why, &mut self.noted);
@@ -159,6 +164,7 @@ impl Proxy {
             }
             "appsession" | "persist" => common.sticks = true,
             "stick" => common.sticks |= matches!(line.text(1), "on" | "match"),
+            "hash-type" => common.consistent = line.text(1) == "consistent",
             "allbackups" => common.all_backups = !off,
             "disabled" => common.disabled = true,
             "enabled" => common.disabled = false,
