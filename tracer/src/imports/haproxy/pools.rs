@@ -78,7 +78,7 @@ fn uneven_ring(proxy: &Proxy, report: &mut Report) -> Option<&'static str> {
     }
     let name = &proxy.name;
     let message = format!(
-        "the servers of {name} are few points of a ring: shares stray from the weights by a quarter and more"
+        "the servers of {name} are few points of a ring: shares stray from the weights, by a quarter where these are 1"
     );
     let note = Problem::note("uneven-ring", proxy.at.clone(), message);
     report.push(note.hint("multiply all weights, so that the smallest is 100 or more"));

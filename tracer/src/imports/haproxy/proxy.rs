@@ -14,7 +14,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
 /// Why nothing is said of a pool that is made in a block that cannot be decided.
-pub(super) const UNDECIDED: &str = "an .if block that concerns it cannot be decided from the text";
+pub(super) const UNDECIDED: &str =
+    "an .if block or a variable that concerns it cannot be decided from the text";
 /// Servers that templates make together: far beyond what anybody has.
 const MOST_OF_TEMPLATES: i64 = 65_536;
 const LONGEST_NAME: usize = 1_000;
@@ -139,6 +140,9 @@ impl Proxy {
         let place = |index| context.spot.of(line.words.get(index));
         let common = &mut self.common;
         match name {
+            // An option may be called like a line: `tcp-check`.
+            "allbackups" => common.all_backups = !off,
+            option if word.text == "option" => common.checks.option(option, off),
             "server" | "server-template" => self.servers(name, line, uncertain, references, context),
             "default-server" if line.text(1) == "name" => {
                 context.note(
@@ -165,7 +169,6 @@ impl Proxy {
             "appsession" | "persist" => common.sticks = true,
             "stick" => common.sticks |= matches!(line.text(1), "on" | "match"),
             "hash-type" => common.consistent = line.text(1) == "consistent",
-            "allbackups" => common.all_backups = !off,
             "disabled" => common.disabled = true,
             "enabled" => common.disabled = false,
             "default_backend" => common.default_backend = Some(line.text(1).into()),
@@ -185,7 +188,7 @@ impl Proxy {
                     context.report.push(Problem::note("state-file", place(0), message));
                 }
             }
-            option => common.checks.option(option, off),
+            _ => {}
         }
     }
 
