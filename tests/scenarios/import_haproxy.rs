@@ -229,8 +229,7 @@ fn health_checks_do_not_make_an_idle_pool_look_balanced() {
     for backend in &backends {
         let pool = if backend.address.port() < 8083 { "app" } else { "idle" };
         let accepted = backend.report().accepted;
-        ended
-            .ensure(accepted > 3, format!("{}: {accepted} connections, checks among them", backend.address));
+        ended.ensure(accepted > 3, format!("{}: {accepted} connections, checks among them", backend.address));
         ended.member(pool, backend.address).adds_up();
     }
 }

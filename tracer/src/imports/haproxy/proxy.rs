@@ -182,11 +182,12 @@ impl Proxy {
                     &mut self.noted,
                 );
             }
-            "load-server-state-from-file" if matches!(line.text(1), "global" | "local") => {
-                if self.noted.insert("load-server-state-from-file") {
-                    let message = "weights and states that a file keeps over a restart are not read from it";
-                    context.report.push(Problem::note("state-file", place(0), message));
-                }
+            "load-server-state-from-file"
+                if matches!(line.text(1), "global" | "local")
+                    && self.noted.insert("load-server-state-from-file") =>
+            {
+                let message = "weights and states that a file keeps over a restart are not read from it";
+                context.report.push(Problem::note("state-file", place(0), message));
             }
             _ => {}
         }
