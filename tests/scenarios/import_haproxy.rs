@@ -7,6 +7,7 @@ use crate::support::netns::Namespace;
 use crate::support::server::Server;
 use crate::support::tracer::{Ended, check_without_pools};
 use crate::support::{require_root, turn};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,7 +26,8 @@ const LISTENS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 const CONNECTIONS: u32 = 2_000;
 const PER_SECOND: f64 = 400.0;
 const CLIENTS: usize = 8;
-const SECONDS: u64 = 11;
+/// Far more than the connections take.
+const SECONDS: u64 = 120;
 
 /// A fixture: its files as `-f` has them, and the variables of its HAProxy.
 #[derive(Clone)]
@@ -132,7 +134,7 @@ fn run(name: &str) -> (Ended, Vec<Backend>) {
     let backends = addresses.iter().map(|&address| Backend::start_in(&namespace, address, Answer(300)));
     let backends: Vec<_> = backends.collect();
     let haproxy = fixture.start(&namespace);
-    let mut tracer = check_without_pools(SECONDS).argument("--netns").argument(namespace.path());
+    let mut tracer = check_without_pools(SECONDS).until_told().argument("--netns").argument(namespace.path());
     for file in &fixture.files {
         tracer = tracer.argument("--haproxy").argument(file);
     }
@@ -144,7 +146,7 @@ fn run(name: &str) -> (Ended, Vec<Backend>) {
     // Its checks end, too.
     drop(haproxy);
     wait_until_closed(&backends);
-    let ended = running.finish();
+    let ended = running.stop(Signal::SIGINT);
     ended.print_uncounted();
     (ended, backends)
 }
@@ -160,7 +162,7 @@ fn runs_balanced(name: &str) {
         member.adds_up().finds("").is("established", report.accepted);
         all += report.accepted;
     }
-    ended.ensure(all == CONNECTIONS.into(), format!("{all} connections, not {CONNECTIONS}"));
+    ended.ensure(all == u64::from(CONNECTIONS), format!("{all} connections, not {CONNECTIONS}"));
     ended.says(0, "balanced");
 }
 
@@ -227,8 +229,7 @@ fn health_checks_do_not_make_an_idle_pool_look_balanced() {
     for backend in &backends {
         let pool = if backend.address.port() < 8083 { "app" } else { "idle" };
         let accepted = backend.report().accepted;
-        ended
-            .ensure(accepted > 10, format!("{}: {accepted} connections, checks among them", backend.address));
+        ended.ensure(accepted > 3, format!("{}: {accepted} connections, checks among them", backend.address));
         ended.member(pool, backend.address).adds_up();
     }
 }

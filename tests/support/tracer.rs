@@ -62,9 +62,7 @@ pub(crate) fn check_without_pools(seconds: u64) -> Tracer {
 
 /// `tracer check --json` until somebody sends it SIGINT, 60 s at most, against these pools; nothing is certain before.
 pub(crate) fn check_until_told(pools: Pools) -> Tracer {
-    let mut tracer = check(60, pools);
-    tracer.seconds = 0;
-    tracer
+    check(60, pools).until_told()
 }
 
 /// The same against what a balancer's configuration says, in one namespace.
@@ -78,6 +76,12 @@ pub(crate) fn check_import_until_told(option: &str, file: &Path, namespace: &Pat
 impl Tracer {
     pub(crate) fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
+        self
+    }
+
+    /// Somebody sends it SIGINT before its time is over.
+    pub(crate) fn until_told(mut self) -> Self {
+        self.seconds = 0;
         self
     }
 

@@ -12,12 +12,14 @@ pub(super) struct Balance {
     pub(super) method: Method,
     /// Why shares cannot be known with it.
     pub(super) doubt: Option<&'static str>,
+    /// It draws points of a ring.
+    pub(super) draws: bool,
 }
 
 impl Default for Balance {
     /// Without `balance`: in turn up to HAProxy 3.2, at random from 3.3 on. Shares go by weight in both.
     fn default() -> Self {
-        Self { method: Method::RoundRobin, doubt: None }
+        Self { method: Method::RoundRobin, doubt: None, draws: false }
     }
 }
 
@@ -59,6 +61,6 @@ impl Balance {
         if !needed {
             return Err("it lacks what is to be hashed: name it");
         }
-        Ok(Self { method, doubt })
+        Ok(Self { method, doubt, draws: name == "random" })
     }
 }

@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn the_text_overrides_what_haproxy_was_started_with() {
-        let mut invented = Invented::default();
-        invented.variables = ["A", "B", "C"].map(|name| (name.to_owned(), name.to_lowercase())).into();
+        let variables = ["A", "B", "C"].map(|name| (name.to_owned(), name.to_lowercase())).into();
+        let mut invented = Invented { variables, ..Invented::default() };
         let mut reading = Reading::new(&mut invented);
         let mut environment = Environment::default();
         let set = |text: &str| Ok(Value::Set(text.into()));

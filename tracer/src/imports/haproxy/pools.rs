@@ -8,6 +8,9 @@ use crate::pools::{MemberAddress, Method, Role, WrittenMember, WrittenPool};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+/// From this weight on a server's part of a ring is within some percent of what it should be.
+const EVEN: u16 = 100;
+
 /// The pools of a configuration, and notes on sections that cannot be one that is used.
 pub(super) fn pools(proxies: Vec<Proxy>, references: &References, report: &mut Report) -> Vec<WrittenPool> {
     // A file of backends alone is a part of a configuration whose other part was not named.
@@ -44,6 +47,7 @@ fn pool(proxy: Proxy, report: &mut Report) -> Option<WrittenPool> {
     let sticks = common.sticks || common.cookie && has_cookies;
     let doubt = common.doubt.or(common.balance.doubt);
     let doubt = doubt.or_else(|| proxy.servers.iter().find_map(|server| server.settings.doubt()));
+    let doubt = doubt.or_else(|| uneven_ring(&proxy, report));
     let interval = proxy.servers.iter().filter_map(|server| interval(&proxy, server)).min();
     let only_backup = only_backup(&proxy);
     let member =
@@ -59,6 +63,26 @@ fn pool(proxy: Proxy, report: &mut Report) -> Option<WrittenPool> {
         vouched: proxy.vouched,
         doubt: doubt.map(Into::into),
     })
+}
+
+/// Why shares stray from the weights where servers are points of a ring: HAProxy gives each 16 for each unit of its
+/// weight, and where these are few, some are far from the next.
+fn uneven_ring(proxy: &Proxy, report: &mut Report) -> Option<&'static str> {
+    let common = &proxy.common;
+    let is_ring = common.balance.draws || common.consistent && common.balance.method == Method::Hash;
+    let gets = |server: &&Server| server.settings.weight > 0 && !server.settings.disabled;
+    let several = proxy.servers.iter().filter(gets).nth(1).is_some();
+    if !is_ring || !several || proxy.servers.iter().filter(gets).all(|server| server.settings.weight >= EVEN)
+    {
+        return None;
+    }
+    let name = &proxy.name;
+    let message = format!(
+        "the servers of {name} are few points of a ring: shares stray from the weights, by a quarter where these are 1"
+    );
+    let note = Problem::note("uneven-ring", proxy.at.clone(), message);
+    report.push(note.hint("multiply all weights, so that the smallest is 100 or more"));
+    Some("its servers are few points of a ring, and shares stray from such small weights")
 }
 
 /// The only backup that gets traffic, where the backups have their turn and not all of them share it.

@@ -14,7 +14,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
 /// Why nothing is said of a pool that is made in a block that cannot be decided.
-pub(super) const UNDECIDED: &str = "an .if block that concerns it cannot be decided from the text";
+pub(super) const UNDECIDED: &str =
+    "an .if block or a variable that concerns it cannot be decided from the text";
 /// Servers that templates make together: far beyond what anybody has.
 const MOST_OF_TEMPLATES: i64 = 65_536;
 const LONGEST_NAME: usize = 1_000;
@@ -40,6 +41,8 @@ pub(super) struct Common {
     pub(super) dynamic_cookie: bool,
     /// Clients stick by other means.
     pub(super) sticks: bool,
+    /// Hashed keys fall on points of a ring.
+    pub(super) consistent: bool,
     pub(super) all_backups: bool,
     pub(super) disabled: bool,
     pub(super) doubt: Option<&'static str>,
@@ -111,7 +114,10 @@ impl Proxy {
         }
         match directive.effect {
             Effect::Irrelevant(_) => {}
-            Effect::Noted(_) if off => self.common.doubt = None,
+            Effect::Noted(why) if off => {
+                // What `defaults` say is taken back.
+                self.common.doubt = self.common.doubt.filter(|&doubt| doubt != why);
+            }
             Effect::Noted(why) => {
                 self.common.doubt = Some(why);
                 context.note(word, directive.name, why, &mut self.noted);
@@ -134,6 +140,9 @@ impl Proxy {
         let place = |index| context.spot.of(line.words.get(index));
         let common = &mut self.common;
         match name {
+            // An option may be called like a line: `tcp-check`.
+            "allbackups" => common.all_backups = !off,
+            option if word.text == "option" => common.checks.option(option, off),
             "server" | "server-template" => self.servers(name, line, uncertain, references, context),
             "default-server" if line.text(1) == "name" => {
                 context.note(
@@ -159,7 +168,7 @@ impl Proxy {
             }
             "appsession" | "persist" => common.sticks = true,
             "stick" => common.sticks |= matches!(line.text(1), "on" | "match"),
-            "allbackups" => common.all_backups = !off,
+            "hash-type" => common.consistent = line.text(1) == "consistent",
             "disabled" => common.disabled = true,
             "enabled" => common.disabled = false,
             "default_backend" => common.default_backend = Some(line.text(1).into()),
@@ -173,13 +182,14 @@ impl Proxy {
                     &mut self.noted,
                 );
             }
-            "load-server-state-from-file" if matches!(line.text(1), "global" | "local") => {
-                if self.noted.insert("load-server-state-from-file") {
-                    let message = "weights and states that a file keeps over a restart are not read from it";
-                    context.report.push(Problem::note("state-file", place(0), message));
-                }
+            "load-server-state-from-file"
+                if matches!(line.text(1), "global" | "local")
+                    && self.noted.insert("load-server-state-from-file") =>
+            {
+                let message = "weights and states that a file keeps over a restart are not read from it";
+                context.report.push(Problem::note("state-file", place(0), message));
             }
-            option => common.checks.option(option, off),
+            _ => {}
         }
     }
 

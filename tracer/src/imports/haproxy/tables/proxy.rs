@@ -75,7 +75,11 @@ pub(in crate::imports::haproxy) const PROXY: &[Directive] = &[
         Irrelevant("which server a key goes to, not how many keys a server gets"),
         "hash",
     ),
-    word("hash-type", Irrelevant("which server a key goes to, not how many keys a server gets"), "hash"),
+    word(
+        "hash-type",
+        Understood("consistent makes a ring, on which shares stray from small weights"),
+        "live-hash-consistent",
+    ),
     word("http-after-response", REQUESTS, "words-proxy"),
     word("http-check", Understood("steps of a check"), "checks"),
     word("http-error", REQUESTS, "words-proxy"),
