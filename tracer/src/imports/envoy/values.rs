@@ -260,9 +260,8 @@ pub(super) fn type_url(config: &Node) -> Option<&str> {
 
 /// Whether a field is written as `name`, `lb_policy`, or as JSON has it, `lbPolicy`.
 fn is_named(written: &str, name: &str) -> bool {
-    let mut written = written.bytes();
     let mut name = name.bytes();
-    while let Some(byte) = written.next() {
+    for byte in written.bytes() {
         match name.next() {
             Some(b'_') if byte != b'_' => match name.next() {
                 Some(next) if byte == next.to_ascii_uppercase() => {}
