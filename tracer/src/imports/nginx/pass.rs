@@ -115,13 +115,11 @@ fn passes(
     Ok(())
 }
 
-/// The port that is taken when none is written, and host and port as written; `None` when a variable is among them. The
-/// error completes "the address …".
-fn literal<'t>(
-    form: &Form,
-    text: &'t [u8],
-    variable: bool,
-) -> Result<Option<(Option<u16>, &'t [u8])>, &'static str> {
+/// The port that is taken when none is written, and host and port as written.
+type Literal<'t> = (Option<u16>, &'t [u8]);
+
+/// What is written; `None` when a variable is among it. The error completes "the address …".
+fn literal<'t>(form: &Form, text: &'t [u8], variable: bool) -> Result<Option<Literal<'t>>, &'static str> {
     let scheme = form.schemes.iter().find_map(|&(scheme, port)| Some((port, after(text, scheme)?)));
     let (port, rest) = match scheme {
         Some(known) => known,
