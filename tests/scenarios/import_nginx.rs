@@ -6,11 +6,12 @@ use crate::support::crowd_of_clients;
 use crate::support::netns::Namespace;
 use crate::support::nginx::start_fixture;
 use crate::support::tracer::{accepted, check_import_until_told};
-use crate::support::{require_root, turn};
+use crate::support::{require_root, turn, wait};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tracer::imports::HostSurroundings;
 use tracer::imports::nginx::import;
 use tracer::pools::{MemberAddress, WrittenPool};
@@ -18,7 +19,8 @@ use tracer::pools::{MemberAddress, WrittenPool};
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/imports/nginx");
 /// Where every live fixture listens.
 const LISTENS: ([u8; 4], u16) = ([127, 0, 0, 1], 8000);
-const CONNECTIONS: u16 = 2_000;
+/// Weights under least connections are only called balanced from 2,126 connections on, since nginx follows them roughly.
+const CONNECTIONS: u16 = 2_400;
 
 /// A test for each fixture, and the list of them.
 macro_rules! live {
@@ -91,30 +93,24 @@ fn is_balanced(fixture: &str) {
         .map(|address| Backend::start_in(&namespace, address, Answer(300)))
         .collect();
     let nginx = start_fixture(&main, LISTENS.into(), &namespace);
-    // The harness has connected to see whether it listens; a proxy of TCP has passed that on.
+    // The harness has connected to see whether it listens; a proxy of TCP passes that on, some time.
+    let passed_on = u64::from(std::fs::read_to_string(&main).unwrap().contains("stream {"));
+    wait::until("what the harness sent is there", Duration::from_secs(10), || {
+        (accepted(&backends) == passed_on).then_some(())
+    });
     wait_until_closed(&backends);
-    let before = accepted(&backends);
+    let before: Vec<u64> = backends.iter().map(|backend| backend.report().accepted).collect();
     let running = check_import_until_told("--nginx", &main, &namespace.path()).start();
     crowd_of_clients::send(&namespace, LISTENS.into(), CONNECTIONS);
     wait_until_closed(&backends);
     let ended = running.stop(Signal::SIGINT);
     drop(nginx);
     ended.print_uncounted();
-    ended
-        .ensure(accepted(&backends) == before + u64::from(CONNECTIONS), "harness: a backend for each client");
-    let counted: u64 = backends
-        .iter()
-        .map(|backend| {
-            let (member, report) = (ended.member(&pool.name, backend.address), backend.report());
-            println!("{}: {report:?}, {}", backend.address, member.count("established"));
-            let established = member.adds_up().count("established");
-            ended.ensure(
-                (report.accepted - before.min(report.accepted)..=report.accepted).contains(&established),
-                format!("{}: {established} established, {} accepted", backend.address, report.accepted),
-            );
-            established
-        })
-        .sum();
-    ended.ensure(counted == u64::from(CONNECTIONS), format!("{counted} connections, not {CONNECTIONS}"));
+    ended.ensure(accepted(&backends) == passed_on + u64::from(CONNECTIONS), "harness: each is passed on");
+    for (backend, before) in backends.iter().zip(before) {
+        let accepted = backend.report().accepted - before;
+        println!("{}: {accepted} accepted", backend.address);
+        ended.member(&pool.name, backend.address).adds_up().is("established", accepted);
+    }
     ended.says_of(&pool.name, "balanced").exits(0);
 }

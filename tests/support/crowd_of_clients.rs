@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Clients at work at once, and how many begin in a second at most.
 const AT_ONCE: usize = 8;
-const PER_SECOND: f64 = 600.0;
+const PER_SECOND: f64 = 300.0;
 /// Longer than any balancer here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -1,12 +1,12 @@
 //! Set-up: finds everything that is missing first, and installs it only if all of it can be installed.
 
-use std::{fmt::Write as _, time::Instant};
+use std::{fmt::Write as _, path::Path, time::Instant};
 
 use anyhow::{Result, bail};
 
 use crate::{apt, bpf_linker, machine::Machine, rust_src, vmtest::qemu};
 
-/// A program the tests need: package, the binary it is checked by, and why.
+/// A program the tests need: package, the binary it is checked by (or a file, with its whole path), and why.
 struct TestProgram {
     package: &'static str,
     binary: &'static str,
@@ -15,6 +15,11 @@ struct TestProgram {
 
 const TEST_PROGRAMS: &[TestProgram] = &[
     TestProgram { package: "nginx", binary: "nginx", why: "balancer under test" },
+    TestProgram {
+        package: "libnginx-mod-stream",
+        binary: "/usr/lib/nginx/modules/ngx_stream_module.so",
+        why: "nginx as a balancer of TCP",
+    },
     TestProgram { package: "haproxy", binary: "haproxy", why: "balancer under test" },
     TestProgram { package: "iproute2", binary: "ip", why: "network namespaces and addresses of the tests" },
     TestProgram {
@@ -103,9 +108,11 @@ fn bpf_linker(machine: &Machine) -> Option<Missing> {
 }
 
 fn test_programs(machine: &Machine) -> impl Iterator<Item = Missing> {
-    TEST_PROGRAMS.iter().filter(|program| machine.find(program.binary).is_none()).map(|program| Missing {
+    let there = |binary: &str| Path::new(binary).is_absolute() && Path::new(binary).is_file();
+    let absent = move |binary: &str| !there(binary) && machine.find(binary).is_none();
+    TEST_PROGRAMS.iter().filter(move |program| absent(program.binary)).map(|program| Missing {
         what: program.binary,
-        why: format!("not on PATH; the tests need it: {}", program.why),
+        why: format!("not there; the tests need it: {}", program.why),
         packages: vec![program.package.to_owned()],
         then: None,
         by_hand: None,

@@ -38,6 +38,8 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Programs of this machine that the tests start.
 const PROGRAMS: &[&str] = &["sh", "ip", "nginx", "haproxy", "bpftool", "setpriv"];
+/// What nginx loads to balance TCP.
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 /// What is asked for.
 #[derive(clap::Args)]
@@ -172,6 +174,7 @@ fn image(machine: &Machine, built: &Built, kernel: &Kernel, steps: &[Step]) -> R
         let file: PathBuf = machine.find(program).with_context(|| format!("{program} is not on PATH"))?;
         image.program(machine, &file)?;
     }
+    image.program(machine, Path::new(NGINX_STREAM))?;
     // Where the loader finds libraries that are in no standard folder.
     image.file(Path::new("/etc/ld.so.cache"), Path::new("/etc/ld.so.cache"));
     Ok(image)

@@ -14,10 +14,11 @@
 //!
 //! Facts are those of nginx's source, 1.22 and newer: where versions differ, what any of them takes is taken.
 //!
-//! Two crates were looked at. `nginx-config` 0.13 is from 2019, knows a fixed list of directives and refuses the file at the
-//! first other one, and recurses as deep as the text says. `nginx-discovery` 0.4 gives statements without columns, takes
-//! quotes and escapes otherwise than nginx, has no Lua blocks, and reads includes on its own, outside any bound. nginx's own
-//! lexer is a page of code, and to differ from it is to be wrong; so it is written here.
+//! Two crates were looked at, and neither was taken. `nginx-config` 0.13 has a grammar of some directives, of which neither
+//! `upstream` nor `stream` is one, and refuses a file at the first other one. `nginx-discovery` 0.4 reads a file as a
+//! `str`, takes a list of characters for words, refuses quotes over several lines, and knows no block of Lua: it would
+//! refuse what nginx takes. nginx's own lexer is a page of code, and to differ from it is to be wrong; so it is written
+//! here.
 
 mod assemble;
 mod found;

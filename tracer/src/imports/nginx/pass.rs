@@ -94,32 +94,48 @@ fn passes(
         let message = format!("the address in `{name}` {what}");
         Problem::error("invalid-address", at.clone(), message).hint("write what nginx takes")
     };
-    let variable = text.is_empty() && name == "tunnel_pass" || text.contains(&b'$');
-    let scheme = form.schemes.iter().find_map(|&(scheme, port)| Some((port, after(text, scheme)?)));
-    let (default_port, rest, certainty) = match scheme {
-        Some((port, rest)) => (port, rest, if variable { Certainty::AtRunTime } else { Certainty::Written }),
-        None if variable => match after(text, "$scheme://") {
-            Some(rest) if form.path => (None, rest, Certainty::AtRunTime),
-            _ => return Ok(variable_target(found, half, name, at)),
-        },
-        None if form.scheme_needed => return Err(wrong("does not begin with http:// or https://")),
-        None => (None, text, Certainty::Written),
+    let variable = (text.is_empty() && name == "tunnel_pass") || text.contains(&b'$');
+    let Some((default_port, host)) = literal(form, text, variable).map_err(wrong)? else {
+        variable_target(found, half, name, at);
+        return Ok(());
     };
-    let host = match (form.path, host_length(rest)) {
-        (true, Some(length)) => rest.get(..length).unwrap_or(rest),
-        (false, _) if !variable => rest,
-        _ => return Ok(variable_target(found, half, name, at)),
-    };
-    match target::parse(host).map_err(wrong)? {
-        Target::Host { host, port } => {
+    match target::parse(host) {
+        Ok(Target::Host { host, port }) => {
+            let certainty = if variable { Certainty::AtRunTime } else { Certainty::Written };
             found.references.push(reference(half, block, host, port, default_port, certainty, at));
         }
-        Target::Unix => {
+        Ok(Target::Unix) => {
             let message = format!("`{name}` passes to a Unix socket, which is not counted");
             found.problems.push(Problem::note("unix-socket", at, message));
         }
+        // nginx finds out with the first request.
+        Err(_) if variable => variable_target(found, half, name, at),
+        Err(what) => return Err(wrong(what)),
     }
     Ok(())
+}
+
+/// The port that is taken when none is written, and host and port as written.
+type Literal<'t> = (Option<u16>, &'t [u8]);
+
+/// What is written; `None` when a variable is among it. The error completes "the address …".
+fn literal<'t>(form: &Form, text: &'t [u8], variable: bool) -> Result<Option<Literal<'t>>, &'static str> {
+    let scheme = form.schemes.iter().find_map(|&(scheme, port)| Some((port, after(text, scheme)?)));
+    let (port, rest) = match scheme {
+        Some(known) => known,
+        None if variable && form.path => match after(text, "$scheme://") {
+            Some(rest) => (None, rest),
+            None => return Ok(None),
+        },
+        None if form.scheme_needed => return Err("does not begin with http:// or https://"),
+        None => (None, text),
+    };
+    let host = if form.path {
+        host_length(rest).and_then(|length| rest.get(..length))
+    } else {
+        (!variable).then_some(rest)
+    };
+    Ok(host.map(|host| (port, host)))
 }
 
 fn after<'t>(text: &'t [u8], scheme: &str) -> Option<&'t [u8]> {
