@@ -84,10 +84,9 @@ fn request(number: u32) -> std::io::Result<bool> {
     connect(socket.as_raw_fd(), &SockaddrIn::from(listens))?;
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    write!(
-        stream,
-        "GET /page-{number}?user=u{number} HTTP/1.1\r\nHost: app\r\nX-User: u{number}\r\nConnection: close\r\n\r\n"
-    )?;
+    // In one piece: the rest of several would wait for an acknowledgement.
+    let head = format!("GET /page-{number}?user=u{number} HTTP/1.1\r\nHost: app\r\nX-User: u{number}\r\n");
+    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
     let mut response = Vec::new();
     stream.read_to_end(&mut response)?;
     Ok(response.starts_with(b"HTTP/1.1 200"))
