@@ -5,7 +5,6 @@ use super::expected::{Origin, refusals};
 use crate::discovery::{Discovery, Found, Kind, ProcessSurroundings, balancer_names, discover, not_reloaded};
 use crate::imports::{Imported, Problem, SourceFile, Unreadable, envoy, haproxy, nginx};
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 /// Whose configuration it is, and how its files are reached.
 #[derive(Clone, Debug)]
@@ -13,13 +12,13 @@ pub(super) struct Running {
     pub(super) found: Found,
     pub(super) surroundings: ProcessSurroundings,
     /// What was in the files when they were last known to be what runs.
-    runs: Option<(SystemTime, Vec<SourceFile>)>,
+    runs: Option<(u64, Vec<SourceFile>)>,
     /// Why what is read may not be what runs.
     pub(super) not_reloaded: Option<Problem>,
 }
 
 /// What makes a balancer another one, or one that has read its configuration again.
-pub(super) type Identity = (u32, SystemTime, Option<SystemTime>, Vec<PathBuf>);
+pub(super) type Identity = (u32, u64, Vec<PathBuf>);
 
 /// The balancers that run now.
 pub(super) fn look() -> Discovery {
@@ -28,7 +27,7 @@ pub(super) fn look() -> Discovery {
 
 /// What tells whether anything about the running balancers has changed.
 pub(super) fn identities(found: &[Found]) -> Vec<Identity> {
-    found.iter().map(|found| (found.pid, found.started, found.newest_worker, found.files.clone())).collect()
+    found.iter().map(|found| (found.pid, found.generation, found.files.clone())).collect()
 }
 
 /// Reads the configuration of each; `before` is what was read earlier. Gives problems that are of no file, too.
@@ -37,10 +36,8 @@ pub(super) fn read(discovery: Discovery, before: &[Origin]) -> (Vec<Origin>, Vec
     let mut problems = discovery.problems;
     problems.extend(alike);
     let origins = discovery.found.into_iter().zip(names).map(|(found, name)| {
-        let earlier = before.iter().filter_map(|origin| origin.running.as_deref());
-        let earlier = earlier.filter(|running| running.found.pid == found.pid);
-        let runs =
-            earlier.filter(|running| running.found.started == found.started).find_map(|one| one.runs.clone());
+        let mut earlier = before.iter().filter_map(|origin| origin.running.as_deref());
+        let runs = earlier.find(|running| running.found.pid == found.pid).and_then(|one| one.runs.clone());
         origin(found, name, runs)
     });
     (origins.collect(), problems)
@@ -70,7 +67,7 @@ pub(super) fn found() -> Vec<Origin> {
     origins
 }
 
-fn origin(found: Found, name: String, runs: Option<(SystemTime, Vec<SourceFile>)>) -> Origin {
+fn origin(found: Found, name: String, runs: Option<(u64, Vec<SourceFile>)>) -> Origin {
     let mut surroundings = found.surroundings();
     let outcome = import(&found, &mut surroundings).map(|mut imported| {
         imported.pools.pools.iter_mut().for_each(|pool| pool.balancer = Some(name.clone()));
@@ -107,11 +104,11 @@ impl Running {
     /// Whether what was read is what runs: by the times, unless it is what was read when it was known to be.
     fn compare(&mut self, files: &[SourceFile]) {
         let older = not_reloaded(&self.found, &self.surroundings.files());
-        let read_at = self.found.read_at();
+        let generation = self.found.generation;
         match older {
-            None => self.runs = read_at.map(|at| (at, files.to_vec())),
+            None => self.runs = Some((generation, files.to_vec())),
             Some(older) => {
-                let same = self.runs.as_ref().is_some_and(|(at, runs)| Some(*at) == read_at && runs == files);
+                let same = self.runs.as_ref().is_some_and(|(of, runs)| *of == generation && runs == files);
                 self.not_reloaded = (!same).then(|| older.problem(&self.found));
             }
         }

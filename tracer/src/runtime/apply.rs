@@ -130,9 +130,18 @@ fn is_template(member: &WrittenMember) -> bool {
     matches!(member.uses, Uses::AtMost(_))
 }
 
-fn is_numbered(name: &str, prefix: &str) -> bool {
-    let number = name.strip_prefix(prefix).unwrap_or_default();
-    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+/// Whether a server is one of those of the template `{prefix}{low}-{high}`. A prefix may end in digits: whichever way it is
+/// read counts.
+fn is_numbered(server: &str, template: &str) -> bool {
+    let Some((start, high)) = template.rsplit_once('-') else { return false };
+    let Ok(high) = high.parse::<u64>() else { return false };
+    let digits = start.bytes().rev().take_while(u8::is_ascii_digit).count();
+    (start.len() - digits..start.len()).any(|at| {
+        let (prefix, low) = start.split_at(at);
+        let number = server.strip_prefix(prefix).filter(|number| !number.starts_with(['+', '0']));
+        let (number, low) = (number.and_then(|number| number.parse::<u64>().ok()), low.parse::<u64>());
+        number.zip(low.ok()).is_some_and(|(number, low)| (low..=high).contains(&number))
+    })
 }
 
 #[cfg(test)]
@@ -240,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_template_is_the_servers_that_have_an_address() {
-        let mut template = member("t", "app.test:80");
+        let mut template = member("t1-4", "app.test:80");
         template.uses = Uses::AtMost(4);
         let mut pools = pools(vec![template, member("t3", "10.0.0.9:80")]);
         let states = [
@@ -266,11 +275,11 @@ mod tests {
 
     #[test]
     fn a_template_without_addresses_says_so() {
-        let mut template = member("t", "app.test:80");
+        let mut template = member("t1-2", "app.test:80");
         template.uses = Uses::AtMost(2);
         let mut pools = pools(vec![template]);
         let differences = apply(&mut pools, &[state("t1", "-", 1, true), state("t2", "-", 1, true)]);
-        assert_eq!(differences, ["app/t: none of its servers has an address"]);
+        assert_eq!(differences, ["app/t1-2: none of its servers has an address"]);
         assert_eq!(shown(&pools), [""; 0]);
     }
 
