@@ -11,6 +11,9 @@
 //!                                                                 │  ▲
 //!                                                                 ▼  │
 //!                                                               recording
+//!
+//!  pools file, configurations ─► imports, pools ─► WrittenPools ─► resolved ─► pools (above)
+//!  discovery, runtime ───────────────▲                   └─► audit ─► outputs
 //! ```
 //!
 //! | room | takes → gives | may touch |
@@ -23,6 +26,8 @@
 //! | [`recording`] | pool samples and the agent's state ↔ lines of JSON | readers and writers that it is given |
 //! | [`chronicle`] | assessments, interval by interval → [`chronicle::Event`]: what is worth telling | pure |
 //! | [`outputs`] | assessments and events → text and JSON | nothing: gives strings |
+//! | [`imports`] | a balancer's configuration → [`pools::WrittenPools`] and located problems | files, directories and variables, through [`imports::Surroundings`] |
+//! | [`audit`] | pools as they are written → problems: what in them is likely not as somebody meant it | pure |
 //! | [`input`] | files that the user wrote → bytes; where in them something is wrong | files |
 //! | [`discovery`] | host → [`discovery::Found`]: running balancers that can be believed, and their files as they see them | `/proc`, files of root's; executes nothing |
 //! | [`runtime`] | HAProxy's socket → [`runtime::ServerState`]: what was changed since it read its configuration | a UNIX socket; changes nothing |
