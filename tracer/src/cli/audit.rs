@@ -32,7 +32,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut origins = Origin::read(&arguments.files);
     if !arguments.files.are_named() {
         (origins, found_problems) = running::read(running::look(), &[]);
-        origins.iter_mut().for_each(Origin::ask);
+        for origin in &mut origins {
+            origin.ask();
+        }
         if origins.is_empty() {
             found_problems.iter().for_each(|problem| say(&format!("{}: {problem}", problem.severity)));
             return Err(Failure::Input(vec![

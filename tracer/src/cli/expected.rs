@@ -8,7 +8,7 @@ use crate::input::{InputError, Place, read_file};
 use crate::pools::{
     DeclaredPool, MemberAddress, Names, WrittenPools, combine, parse_pools_file, system_resolver,
 };
-use crate::runtime;
+use crate::runtime::{self, ServerState};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(super) struct Origin {
 /// Pools as they are now, whatever the files say.
 #[derive(Clone, Debug)]
 struct Present {
+    /// What it said, so that the same again is no news.
+    states: Vec<ServerState>,
     pools: WrittenPools,
     /// What differs from the files, a line each.
     differences: Vec<String>,
@@ -86,34 +88,31 @@ impl Origin {
         self.outcome.as_ref().is_ok_and(|imported| imported.runtime.is_some())
     }
 
-    /// Asks the running balancer for its present state. When it does not answer, what it said last stands.
-    pub(super) fn ask(&mut self) {
-        let Ok(imported) = &self.outcome else { return };
-        let Some(path) = &imported.runtime else { return };
+    /// Asks the running balancer for its present state, and gives whether there is news. When it does not answer, what it
+    /// said last stands.
+    pub(super) fn ask(&mut self) -> bool {
+        let Ok(imported) = &self.outcome else { return false };
+        let Some(path) = &imported.runtime else { return false };
         let socket = match &self.running {
             Some(running) => running.surroundings.socket(path),
             None => runtime::open(path),
         };
-        match socket.and_then(|socket| runtime::server_states(socket, runtime::PATIENCE)) {
-            Ok(states) => {
-                let mut pools = imported.pools.clone();
-                let differences = runtime::apply(&mut pools, &states);
-                self.present = Some(Present { pools, differences, problem: None });
-            }
+        let answer = socket.and_then(|socket| runtime::server_states(socket, runtime::PATIENCE));
+        let (states, problem) = match answer {
+            Ok(states) => (states, None),
             Err(problem) => {
-                let problem = Some(format!(
-                    "{}: {problem}; drains and weights that were changed at run time are not known",
-                    path.display()
-                ));
-                match &mut self.present {
-                    Some(present) => present.problem = problem,
-                    None => {
-                        let pools = imported.pools.clone();
-                        self.present = Some(Present { pools, differences: Vec::new(), problem });
-                    }
-                }
+                let before = self.present.as_ref().map(|present| present.states.clone());
+                let unknown = "drains and weights that were changed at run time are not known";
+                (before.unwrap_or_default(), Some(format!("{}: {problem}; {unknown}", path.display())))
             }
+        };
+        if self.present.as_ref().is_some_and(|now| now.states == states && now.problem == problem) {
+            return false;
         }
+        let mut pools = imported.pools.clone();
+        let differences = if states.is_empty() { Vec::new() } else { runtime::apply(&mut pools, &states) };
+        self.present = Some(Present { states, pools, differences, problem });
+        true
     }
 
     /// What the running balancer has otherwise than its files say, why it could not be asked, and why the files may not be

@@ -77,7 +77,9 @@ impl PoolOptions {
         if auto && !self.files.are_named() {
             origins = running::found();
         }
-        origins.iter_mut().for_each(Origin::ask);
+        for origin in &mut origins {
+            origin.ask();
+        }
         let mut names = Names::default();
         look_up(&mut names, host_names(&origins), false);
         let Resolved { pools, errors, warnings } = resolve(&origins, &names);

@@ -87,20 +87,25 @@ impl Declarations {
         self.resolved()
     }
 
-    /// Asks running balancers for their present state.
-    pub(super) fn ask_again(mut self) -> Self {
-        self.origins.iter_mut().for_each(Origin::ask);
+    /// Asks running balancers for their present state; `None`: it is as it was.
+    pub(super) fn ask_again(mut self) -> Option<Self> {
+        let news = self.origins.iter_mut().fold(false, |news, origin| origin.ask() || news);
+        if !news {
+            return None;
+        }
         look_up(&mut self.names, host_names(&self.origins), false);
-        self.resolved()
+        Some(self.resolved())
     }
 
-    /// Looks whether other balancers run, or one has read its configuration again, and reads everything again if so.
+    /// Looks whether other balancers run, or one has read its configuration again, and reads everything again if so; `None`:
+    /// neither.
     ///
     /// # Errors
     /// A line for each problem.
-    pub(super) fn look_again(self) -> Result<Self, Unread> {
+    pub(super) fn look_again(&self) -> Result<Option<Self>, Unread> {
         let discovery = running::look();
-        if running::identities(&discovery.found) == self.running { Ok(self) } else { self.read_files_again() }
+        let same = running::identities(&discovery.found) == self.running;
+        if same { Ok(None) } else { self.read_files_again().map(Some) }
     }
 
     fn of(arguments: Arguments, names: Names, ask_again: bool, before: &[Origin]) -> Result<Self, Unread> {
@@ -137,7 +142,9 @@ impl Declarations {
         }
         errors.extend(found_problems.iter().map(Problem::to_string));
         declarations.found_problems = errors;
-        origins.iter_mut().for_each(Origin::ask);
+        for origin in &mut origins {
+            origin.ask();
+        }
         look_up(&mut declarations.names, host_names(&origins), ask_again);
         declarations.origins = origins;
         let unknown = resolve(&declarations.origins, &declarations.names).errors;

@@ -6,6 +6,7 @@ use super::watched::Watched;
 use super::{Arguments, CommandLine};
 use crate::chronicle::{Cause, PoolsChanged};
 use crate::pools::{DeclaredPool, Pools};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -18,7 +19,8 @@ const BALANCERS_EVERY: Duration = Duration::from_secs(10);
 /// Asking a running balancer may take one part in so many of the time: with thousands of servers it is asked less often.
 const ASKING_SHARE: u32 = 50;
 
-type Read = Result<Declarations, Unread>;
+/// `None`: there is nothing new.
+type Read = Result<Option<Declarations>, Unread>;
 
 /// What came of reading again.
 #[derive(Debug, Default)]
@@ -43,7 +45,8 @@ pub(super) struct Reloader {
     typed: CommandLine,
     /// What was asked for at the start: some of it cannot change.
     started: Arguments,
-    current: Declarations,
+    /// Shared with whoever reads again: with thousands of servers it is not copied in the tick.
+    current: Arc<Declarations>,
     job: Option<(Cause, JoinHandle<Read>)>,
     names_due: Instant,
     balancers_due: Instant,
@@ -77,14 +80,14 @@ impl Reloader {
             file_errors: Vec::new(),
             problems: current.problems.clone(),
             failures: 0,
-            current,
+            current: Arc::new(current),
         }
     }
 
     /// Begins to read everything again, whatever is being read. Must be called within a tokio runtime.
     pub(super) fn reload(&mut self) {
-        let (typed, current) = (self.typed.clone(), self.current.clone());
-        let read = move || Declarations::read(&typed, current.names().clone(), current.origins());
+        let (typed, current) = (self.typed.clone(), Arc::clone(&self.current));
+        let read = move || Declarations::read(&typed, current.names().clone(), current.origins()).map(Some);
         self.begin(Cause::Reload, read);
     }
 
@@ -97,7 +100,7 @@ impl Reloader {
         let watched = self.seen.now();
         let now = Instant::now();
         if !watched.is_as(&self.seen) {
-            let current = self.current.clone();
+            let current = Arc::clone(&self.current);
             let cause = if watched.differs_at_most_at(&self.seen, current.pools_file()) {
                 Cause::PoolsFile
             } else {
@@ -105,20 +108,20 @@ impl Reloader {
             };
             self.seen = watched;
             self.suspected = None;
-            self.begin(cause, move || current.read_files_again());
+            self.begin(cause, move || current.read_files_again().map(Some));
         } else if let Some((cause, errors)) = self.suspected.take() {
             return self.failed(cause, errors);
         } else if self.job.is_none() {
-            let current = self.current.clone();
-            if current.has_host_names() && now >= self.names_due {
+            let current = Arc::clone(&self.current);
+            if now >= self.names_due && current.has_host_names() {
                 self.names_due = now + NAMES_EVERY;
-                self.begin(Cause::Names, move || Ok(current.resolve_again()));
+                self.begin(Cause::Names, move || Ok(Some(Declarations::clone(&current).resolve_again())));
             } else if current.arguments.auto && now >= self.balancers_due {
                 self.balancers_due = now + BALANCERS_EVERY;
                 self.begin(Cause::Configuration, move || current.look_again());
             } else if current.can_ask() && now >= self.ask_due {
                 self.asked = now;
-                self.begin(Cause::RunTime, move || Ok(current.ask_again()));
+                self.begin(Cause::RunTime, move || Ok(Declarations::clone(&current).ask_again()));
             }
         }
         News::default()
@@ -139,8 +142,12 @@ impl Reloader {
     }
 
     fn conclude(&mut self, cause: Cause, read: Read) -> News {
+        if cause == Cause::RunTime {
+            self.ask_due = Instant::now() + ASKING_SHARE * self.asked.elapsed();
+        }
         match read {
-            Ok(now) => self.succeeded(cause, now),
+            Ok(Some(now)) => self.succeeded(cause, now),
+            Ok(None) => News::default(),
             Err(Unread { errors, watched }) => {
                 // A file that is included for the first time may be the one that is wrong, and put right next.
                 self.seen = self.current.watched().now().and(watched);
@@ -164,9 +171,6 @@ impl Reloader {
 
     fn succeeded(&mut self, cause: Cause, now: Declarations) -> News {
         let mut was_wrong = false;
-        if cause == Cause::RunTime {
-            self.ask_due = Instant::now() + ASKING_SHARE * self.asked.elapsed();
-        }
         if !matches!(cause, Cause::Names | Cause::RunTime) {
             was_wrong |= !std::mem::take(&mut self.file_errors).is_empty();
             self.suspected = None;
@@ -177,7 +181,7 @@ impl Reloader {
         if !self.problems.is_empty() && self.problems != before_problems {
             self.failures += 1;
         }
-        let before = std::mem::replace(&mut self.current, now);
+        let before = std::mem::replace(&mut self.current, Arc::new(now));
         let now = &self.current;
         let mut change = PoolsChanged::between(cause, &before.pools, &now.pools);
         change.selection = !before.arguments.pools.selects_the_same(&now.arguments.pools);

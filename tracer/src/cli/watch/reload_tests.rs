@@ -121,13 +121,13 @@ async fn a_reload_reads_the_configuration_and_says_what_takes_a_restart() {
 #[tokio::test]
 async fn names_that_do_not_resolve_are_told_once_and_when_it_is_over() {
     let (_files, mut reloader) = reloader(ONE, "");
-    let well = reloader.current.clone();
+    let well = Declarations::clone(&reloader.current);
     let mut ill = well.clone();
     ill.problems = vec!["the host name does not resolve".to_owned()];
-    let told = reloader.conclude(Cause::Names, Ok(ill.clone())).change.unwrap();
+    let told = reloader.conclude(Cause::Names, Ok(Some(ill.clone()))).change.unwrap();
     assert_eq!((told.cause, told.failures, told.errors.len()), (Cause::Names, 1, 1));
-    assert!(reloader.conclude(Cause::Names, Ok(ill)).change.is_none());
-    let told = reloader.conclude(Cause::Names, Ok(well)).change.unwrap();
+    assert!(reloader.conclude(Cause::Names, Ok(Some(ill))).change.is_none());
+    let told = reloader.conclude(Cause::Names, Ok(Some(well))).change.unwrap();
     assert_eq!((told.failures, told.errors.len()), (1, 0));
 }
 
