@@ -87,11 +87,13 @@ pub struct PoolsChanged {
     pub selection: bool,
     /// Keys of the configuration that changed and count only after a restart.
     pub needs_restart: Vec<&'static str>,
-    /// What could not be read or resolved, a line for each problem, so that what was known of it stays; empty when all is
-    /// well.
+    /// Why the pools stayed as they were, a line for each problem; empty when all could be read.
     pub errors: Vec<String>,
-    /// Times that something could not be read or resolved, since the start.
+    /// Times that something could not be read, since the start.
     pub failures: u64,
+    /// What could not be found out though all was read, a line each: names that keep their last addresses, a balancer that
+    /// cannot be asked.
+    pub warnings: Vec<String>,
 }
 
 impl PoolsChanged {
@@ -107,24 +109,26 @@ impl PoolsChanged {
             needs_restart: Vec::new(),
             errors: Vec::new(),
             failures: 0,
+            warnings: Vec::new(),
         }
     }
 
     /// From what was declared to what is. Where it is written makes no difference.
     #[must_use]
     pub fn between(cause: Cause, before: &[DeclaredPool], now: &[DeclaredPool]) -> Self {
-        let find = |pools: &'_ [DeclaredPool], name: &str| pools.iter().position(|pool| pool.name == name);
+        let by_name = |pools: &'_ [DeclaredPool]| -> HashMap<String, usize> {
+            pools.iter().enumerate().map(|(index, pool)| (pool.name.clone(), index)).collect()
+        };
+        let (earlier, later) = (by_name(before), by_name(now));
         let mut change = Self::by(cause);
         for pool in now {
-            match find(before, &pool.name) {
+            match earlier.get(&pool.name).and_then(|&index| before.get(index)) {
                 None => change.added.push(PoolName::declared(pool)),
-                Some(old) if !before[old].says_the_same(pool) => {
-                    change.changed.push(PoolName::declared(pool));
-                }
+                Some(old) if !old.says_the_same(pool) => change.changed.push(PoolName::declared(pool)),
                 Some(_) => {}
             }
         }
-        let gone = before.iter().filter(|pool| find(now, &pool.name).is_none());
+        let gone = before.iter().filter(|pool| !later.contains_key(&pool.name));
         change.removed = gone.map(PoolName::declared).collect();
         change
     }
@@ -132,7 +136,7 @@ impl PoolsChanged {
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        Self { failures: 0, ..self.clone() } == Self::by(self.cause)
+        Self { failures: 0, warnings: Vec::new(), ..self.clone() } == Self::by(self.cause)
     }
 }
 

@@ -6,7 +6,7 @@ use super::options::Files;
 use super::running;
 use crate::audit::{Audited, audit};
 use crate::imports::{Problem, Severity};
-use crate::outputs::{AuditReport, AuditedOrigin, audit_json, audit_text};
+use crate::outputs::{AuditReport, AuditedOrigin, Reader, audit_json, audit_text};
 use crate::pools::Names;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
@@ -55,9 +55,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let text = if arguments.json {
         audit_json(&report).map_err(|error| Failure::Internal(error.into()))?
     } else {
-        let colours =
-            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-        audit_text(&report, colours)
+        let colours = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let reader = if io::stdout().is_terminal() { Reader::Terminal { colours } } else { Reader::Other };
+        audit_text(&report, reader)
     };
     print(&text, exit)
 }

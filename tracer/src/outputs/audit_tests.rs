@@ -72,8 +72,17 @@ note[elsewhere]: is not there
 
 0 errors, 1 warning, 1 note
 ";
-    assert_eq!(render(&report(), false), expected);
-    assert!(!render(&report(), false).contains('\u{1b}'));
+    assert_eq!(render(&report(), Reader::Other), expected);
+    assert!(!render(&report(), Reader::Other).contains('\u{1b}'));
+}
+
+#[test]
+fn lines_of_files_that_were_found_stay_on_the_terminal() {
+    let mut report = report();
+    report.origins[0].pid = Some(7);
+    let lines = |reader| render(&report, reader).matches("server 10.0.0.2:80 weight=50;").count();
+    assert_eq!((lines(Reader::Other), lines(Reader::Terminal { colours: false })), (0, 1));
+    assert!(render(&report, Reader::Other).contains("--> /etc/app.conf:3:2"), "the place is");
 }
 
 #[test]
@@ -95,7 +104,7 @@ fn programs_get_the_same() {
 fn shares_that_are_not_known_are_not_shown_as_zero() {
     let mut report = report();
     report.origins[0].pools.pools[0].doubt = Some("the name does not resolve".into());
-    assert!(render(&report, false).contains("weight 5  ?"));
+    assert!(render(&report, Reader::Other).contains("weight 5  ?"));
     let value: serde_json::Value = serde_json::from_str(&audit_json(&report).unwrap()).unwrap();
     let members = &value["configurations"][0]["pools"][0]["members"];
     assert_eq!(members[0]["expected_share"], serde_json::Value::Null);

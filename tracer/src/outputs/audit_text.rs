@@ -14,15 +14,29 @@ const MOST_COLUMNS: usize = 160;
 /// Addresses of a name that are shown.
 const MOST_ADDRESSES: usize = 4;
 
-/// The whole audit, newline at its end. `colours`: for a terminal that shows them.
+/// Where the text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A terminal, which shows colours or does not.
+    Terminal {
+        /// Whether it does.
+        colours: bool,
+    },
+    /// A file or a program: lines of files that nobody named, but that were found with a running balancer, are not shown.
+    Other,
+}
+
+/// The whole audit, newline at its end.
 #[must_use]
-pub fn render(report: &AuditReport, colours: bool) -> String {
+pub fn render(report: &AuditReport, reader: Reader) -> String {
     let mut text = String::new();
     for origin in &report.origins {
         configuration(&mut text, origin, report.names.as_ref());
     }
+    let colours = reader == Reader::Terminal { colours: true };
     let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
-    let mut lines = Lines::of(&report.origins);
+    let shown = |origin: &&AuditedOrigin| reader != Reader::Other || origin.pid.is_none();
+    let mut lines = Lines::of(report.origins.iter().filter(shown));
     for problem in &report.problems {
         text.push_str(&rendered(problem, &mut lines, &renderer));
         text.push_str("\n\n");
@@ -167,8 +181,8 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn of(origins: &'a [AuditedOrigin]) -> Self {
-        let files = origins.iter().flat_map(|origin| &origin.files);
+    fn of(origins: impl Iterator<Item = &'a AuditedOrigin>) -> Self {
+        let files = origins.flat_map(|origin| &origin.files);
         let files = files.map(|file| (file.path.display().to_string(), file)).collect();
         Self { files, starts: HashMap::new() }
     }

@@ -41,6 +41,7 @@ enum Fields<'a> {
         needs_restart: &'a [&'static str],
         error: Option<String>,
         failures: u64,
+        warnings: &'a [String],
     },
     Uncounted {
         grew: &'a [&'static str],
@@ -81,8 +82,8 @@ fn fields(what: &What) -> Fields<'_> {
             check: pool(sample, assessment),
         },
         What::PoolsChanged(change) => {
-            let PoolsChanged { cause, added, removed, changed, selection, needs_restart, errors, failures } =
-                change;
+            let PoolsChanged { cause, added, removed, changed, selection, needs_restart, .. } = change;
+            let PoolsChanged { errors, failures, warnings, .. } = change;
             Fields::PoolsChanged {
                 cause: *cause,
                 added,
@@ -92,6 +93,7 @@ fn fields(what: &What) -> Fields<'_> {
                 needs_restart,
                 error: (!errors.is_empty()).then(|| errors.join("; ")),
                 failures: *failures,
+                warnings,
             }
         }
         What::Uncounted { total, grew } => Fields::Uncounted { grew, uncounted: *total },

@@ -57,12 +57,9 @@ fn changed(change: &PoolsChanged) -> String {
         parts.push(format!("takes a restart: {}", change.needs_restart.join(", ")));
     }
     if !change.errors.is_empty() {
-        let errors = change.errors.join("; ");
-        if parts.is_empty() {
-            return format!("pools stay as they were: {errors}");
-        }
-        parts.push(errors);
+        return format!("pools stay as they were: {}", change.errors.join("; "));
     }
+    parts.extend(change.warnings.iter().cloned());
     if parts.is_empty() {
         parts.push("no change".into());
     }

@@ -16,7 +16,7 @@ mod totals;
 
 pub use audit::{AuditReport, AuditedOrigin};
 pub use audit_json::render as audit_json;
-pub use audit_text::render as audit_text;
+pub use audit_text::{Reader, render as audit_text};
 pub use check::CheckReport;
 pub use check_json::render as check_json;
 pub use check_text::render as check_text;

@@ -94,9 +94,7 @@ fn explain(error: &io::Error) -> String {
         ErrorKind::NotFound => "no such socket: check that HAProxy runs and has this `stats socket`".into(),
         ErrorKind::PermissionDenied => "may not be asked: run as root".into(),
         ErrorKind::ConnectionRefused => "is listened on by nobody: check that HAProxy runs".into(),
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-            "does not answer in time: drains and weights are as in the file".into()
-        }
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => "does not answer in time".into(),
         ErrorKind::FileTooLarge => "answers without end: check that it is HAProxy's `stats socket`".into(),
         _ => format!("cannot be asked: {error}"),
     }

@@ -35,13 +35,13 @@ pub(super) struct Declarations {
 pub(super) struct Unread {
     /// Why, a line for each problem.
     pub(super) errors: Vec<String>,
-    /// The files that were tried: one that changes may be right.
-    pub(super) watched: Watched,
+    /// The files that were tried: one that changes may be right. `None`: it did not come to that.
+    pub(super) watched: Option<Watched>,
 }
 
 impl From<Vec<String>> for Unread {
     fn from(errors: Vec<String>) -> Self {
-        Self { errors, watched: Watched::default() }
+        Self { errors, watched: None }
     }
 }
 
@@ -138,7 +138,7 @@ impl Declarations {
         };
         origins.retain(|origin| origin.outcome.is_ok() || origin.running.is_none() || was_read(origin));
         if origins.iter().any(|origin| origin.outcome.is_err()) {
-            return Err(Unread { errors, watched: declarations.watched });
+            return Err(Unread { errors, watched: Some(declarations.watched) });
         }
         errors.extend(found_problems.iter().map(Problem::to_string));
         declarations.found_problems = errors;
@@ -149,7 +149,7 @@ impl Declarations {
         declarations.origins = origins;
         let unknown = resolve(&declarations.origins, &declarations.names).errors;
         if !unknown.is_empty() {
-            return Err(Unread { errors: unknown, watched: declarations.watched });
+            return Err(Unread { errors: unknown, watched: Some(declarations.watched) });
         }
         Ok(declarations.resolved())
     }
@@ -179,6 +179,12 @@ impl Declarations {
     /// Whether a running balancer can be asked for its present state.
     pub(super) fn can_ask(&self) -> bool {
         self.origins.iter().any(Origin::can_be_asked)
+    }
+
+    /// Whether a running balancer may have read its files before they were what they are: it will read them soon.
+    pub(super) fn may_be_older(&self) -> bool {
+        let mut running = self.origins.iter().filter_map(|origin| origin.running.as_ref());
+        running.any(|running| running.not_reloaded.is_some())
     }
 
     /// The pools file, if there is one.

@@ -148,8 +148,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                     source.agent().unmatched().iter().for_each(|line| say(&format!("warning: {line}")));
                 }
                 if live {
-                    let news = reloader.tick();
-                    voice.tell_news(&mut source, &mut samples, &mut chronicle, news)?;
+                    reloader.tick();
                 }
             }
         }
@@ -249,6 +248,7 @@ impl Voice {
         let Some(change) = news.change else { return Ok(()) };
         // On standard error too: whoever asked for it may not be reading the events.
         change.errors.iter().for_each(|line| say(&format!("error: {line}; the pools stay as they were")));
+        change.warnings.iter().for_each(|line| say(&format!("warning: {line}")));
         self.tell(now, What::PoolsChanged(change))
     }
 }

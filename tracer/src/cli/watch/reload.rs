@@ -8,7 +8,7 @@ use crate::chronicle::{Cause, PoolsChanged};
 use crate::pools::{DeclaredPool, Pools};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 /// How often host names are resolved again.
 const NAMES_EVERY: Duration = Duration::from_secs(30);
@@ -21,6 +21,9 @@ const ASKING_SHARE: u32 = 50;
 
 /// `None`: there is nothing new.
 type Read = Result<Option<Declarations>, Unread>;
+
+/// What came of looking at the files: what was read and why, and what they were just before.
+type Looked = Option<(Cause, Option<Watched>, Read)>;
 
 /// What came of reading again.
 #[derive(Debug, Default)]
@@ -47,7 +50,9 @@ pub(super) struct Reloader {
     started: Arguments,
     /// Shared with whoever reads again: with thousands of servers it is not copied in the tick.
     current: Arc<Declarations>,
-    job: Option<(Cause, JoinHandle<Read>)>,
+    /// Looks at the files. Kept apart from the others: a resolver that does not answer keeps no drain waiting.
+    files: Option<JoinHandle<Looked>>,
+    others: Option<(Cause, JoinHandle<Read>)>,
     names_due: Instant,
     balancers_due: Instant,
     /// When running balancers may be asked for their present state again, and when they were last.
@@ -57,10 +62,8 @@ pub(super) struct Reloader {
     seen: Watched,
     /// What was wrong with it then. If it is the same a tick later, it is not just being written.
     suspected: Option<(Cause, Vec<String>)>,
-    /// What is wrong with files at present, and what else could not be found out, so that it is told once, and told when it
-    /// is over.
+    /// What is wrong with files at present, so that it is told once, and told when it is over.
     file_errors: Vec<String>,
-    problems: Vec<String>,
     /// Times that something could not be read.
     failures: u64,
 }
@@ -70,7 +73,8 @@ impl Reloader {
         Self {
             typed,
             started: current.arguments.clone(),
-            job: None,
+            files: None,
+            others: None,
             names_due: Instant::now() + NAMES_EVERY,
             balancers_due: Instant::now() + BALANCERS_EVERY,
             ask_due: Instant::now(),
@@ -78,7 +82,6 @@ impl Reloader {
             seen: current.watched().clone(),
             suspected: None,
             file_errors: Vec::new(),
-            problems: current.problems.clone(),
             failures: 0,
             current: Arc::new(current),
         }
@@ -88,57 +91,65 @@ impl Reloader {
     pub(super) fn reload(&mut self) {
         let (typed, current) = (self.typed.clone(), Arc::clone(&self.current));
         let read = move || Declarations::read(&typed, current.names().clone(), current.origins()).map(Some);
-        self.begin(Cause::Reload, read);
+        self.files = Some(spawn_blocking(move || Some((Cause::Reload, None, read()))));
+        self.others = None;
     }
 
-    /// Looks whether something is to be read again. Must be called within a tokio runtime, once in an interval.
-    pub(super) fn tick(&mut self) -> News {
-        // A resolver that does not answer keeps no drain waiting.
-        if self.job.as_ref().is_some_and(|(cause, _)| !matches!(cause, Cause::Names | Cause::RunTime)) {
-            return News::default();
+    /// Begins to look whether something is to be read again, and to do so. Must be called within a tokio runtime, once in an
+    /// interval.
+    pub(super) fn tick(&mut self) {
+        if self.files.is_none() {
+            let (seen, current) = (self.seen.clone(), Arc::clone(&self.current));
+            self.files = Some(spawn_blocking(move || look(&seen, &current)));
         }
-        let watched = self.seen.now();
+        if self.others.is_some() {
+            return;
+        }
         let now = Instant::now();
-        if !watched.is_as(&self.seen) {
-            let current = Arc::clone(&self.current);
-            let cause = if watched.differs_at_most_at(&self.seen, current.pools_file()) {
-                Cause::PoolsFile
-            } else {
-                Cause::Configuration
-            };
-            self.seen = watched;
-            self.suspected = None;
-            self.begin(cause, move || current.read_files_again().map(Some));
-        } else if let Some((cause, errors)) = self.suspected.take() {
-            return self.failed(cause, errors);
-        } else if self.job.is_none() {
-            let current = Arc::clone(&self.current);
-            if now >= self.names_due && current.has_host_names() {
-                self.names_due = now + NAMES_EVERY;
-                self.begin(Cause::Names, move || Ok(Some(Declarations::clone(&current).resolve_again())));
-            } else if current.arguments.auto && now >= self.balancers_due {
-                self.balancers_due = now + BALANCERS_EVERY;
-                self.begin(Cause::Configuration, move || current.look_again());
-            } else if current.can_ask() && now >= self.ask_due {
-                self.asked = now;
-                self.begin(Cause::RunTime, move || Ok(Declarations::clone(&current).ask_again()));
-            }
+        let current = Arc::clone(&self.current);
+        if now >= self.names_due && current.has_host_names() {
+            self.names_due = now + NAMES_EVERY;
+            self.begin(Cause::Names, move || Ok(Some(Declarations::clone(&current).resolve_again())));
+        } else if current.arguments.auto && now >= self.balancers_due {
+            self.balancers_due = now + BALANCERS_EVERY;
+            self.begin(Cause::Configuration, move || current.look_again());
+        } else if current.can_ask() && now >= self.ask_due {
+            self.asked = now;
+            self.begin(Cause::RunTime, move || Ok(Declarations::clone(&current).ask_again()));
         }
-        News::default()
     }
 
-    /// What is being read is no longer waited for.
     fn begin(&mut self, cause: Cause, read: impl FnOnce() -> Read + Send + 'static) {
-        self.job = Some((cause, spawn_blocking(read)));
+        self.others = Some((cause, spawn_blocking(read)));
     }
 
     /// Waits until something has been read. Safe to drop while it waits.
     pub(super) async fn done(&mut self) -> News {
-        let Some((cause, job)) = &mut self.job else { return std::future::pending().await };
-        let cause = *cause;
-        let read = job.await.unwrap_or_else(|panic| Err(vec![format!("internal error: {panic}")].into()));
-        self.job = None;
-        self.conclude(cause, read)
+        tokio::select! {
+            looked = finished(self.files.as_mut()) => {
+                self.files = None;
+                match looked {
+                    Ok(Some((cause, seen, read))) => {
+                        self.seen = seen.unwrap_or_else(|| self.seen.clone());
+                        self.conclude(cause, read)
+                    }
+                    Ok(None) => self.undisturbed(),
+                    Err(panic) => self.conclude(Cause::Reload, Err(broken(&panic))),
+                }
+            }
+            read = finished(self.others.as_mut().map(|(_, job)| job)) => {
+                let cause = self.others.take().map_or(Cause::Reload, |(cause, _)| cause);
+                self.conclude(cause, read.unwrap_or_else(|panic| Err(broken(&panic))))
+            }
+        }
+    }
+
+    /// The files are as they were a tick ago: what was wrong with them then is not just being written.
+    fn undisturbed(&mut self) -> News {
+        match self.suspected.take() {
+            Some((cause, errors)) => self.failed(cause, errors),
+            None => News::default(),
+        }
     }
 
     fn conclude(&mut self, cause: Cause, read: Read) -> News {
@@ -146,11 +157,17 @@ impl Reloader {
             self.ask_due = Instant::now() + ASKING_SHARE * self.asked.elapsed();
         }
         match read {
-            Ok(Some(now)) => self.succeeded(cause, now),
+            Ok(Some(now)) => {
+                // What is being found out meanwhile is of what was read before.
+                self.others = None;
+                self.succeeded(cause, now)
+            }
             Ok(None) => News::default(),
             Err(Unread { errors, watched }) => {
                 // A file that is included for the first time may be the one that is wrong, and put right next.
-                self.seen = self.current.watched().now().and(watched);
+                if let Some(watched) = watched {
+                    self.seen = self.seen.clone().and(watched);
+                }
                 if matches!(cause, Cause::PoolsFile | Cause::Configuration) {
                     self.suspected = Some((cause, errors));
                     return News::default();
@@ -176,13 +193,12 @@ impl Reloader {
             self.suspected = None;
             self.seen = now.watched().clone();
         }
-        let before_problems = std::mem::replace(&mut self.problems, now.problems.clone());
-        was_wrong |= self.problems != before_problems;
-        if !self.problems.is_empty() && self.problems != before_problems {
-            self.failures += 1;
-        }
+        was_wrong |= self.current.problems != now.problems;
         let before = std::mem::replace(&mut self.current, Arc::new(now));
         let now = &self.current;
+        if now.may_be_older() {
+            self.balancers_due = Instant::now();
+        }
         let mut change = PoolsChanged::between(cause, &before.pools, &now.pools);
         change.selection = !before.arguments.pools.selects_the_same(&now.arguments.pools);
         if cause == Cause::Reload {
@@ -194,10 +210,37 @@ impl Reloader {
             (before.pools != now.pools).then(|| Take::Declarations(now.pools.clone()))
         };
         let tell = cause == Cause::Reload || was_wrong || !change.is_empty();
-        change.errors.clone_from(&self.problems);
+        change.warnings.clone_from(&now.problems);
         change.failures = self.failures;
         News { take, change: tell.then_some(change) }
     }
+}
+
+/// Looks whether files have changed since they were `seen`, and reads them if so; with what they are now. `None`: they have
+/// not.
+fn look(seen: &Watched, current: &Declarations) -> Looked {
+    let now = seen.now();
+    if now.is_as(seen) {
+        return None;
+    }
+    let cause = if now.differs_at_most_at(seen, current.pools_file()) {
+        Cause::PoolsFile
+    } else {
+        Cause::Configuration
+    };
+    Some((cause, Some(now), current.read_files_again().map(Some)))
+}
+
+/// What a job gives; never, without one.
+async fn finished<T>(job: Option<&mut JoinHandle<T>>) -> Result<T, JoinError> {
+    match job {
+        Some(job) => job.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn broken(panic: &JoinError) -> Unread {
+    vec![format!("internal error: {panic}")].into()
 }
 
 #[cfg(test)]

@@ -40,7 +40,10 @@ impl Watched {
             }
         }
         let since = began.checked_sub(STEP).unwrap_or(SystemTime::UNIX_EPOCH);
-        watched.unsettled = watched.stamps.values().flatten().any(|stamp| stamp.changed_at() >= since);
+        // What lies ahead was written before the clock was set back.
+        let lately = since..=SystemTime::now();
+        watched.unsettled =
+            watched.stamps.values().flatten().any(|stamp| lately.contains(&stamp.changed_at()));
         watched
     }
 
