@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracer::discovery::discover;
 use tracer::input::Place;
-use tracer::pools::{MemberAddress, Method, Role, WrittenMember, WrittenPool, WrittenPools};
+use tracer::pools::{Backups, MemberAddress, Method, Role, WrittenMember, WrittenPool, WrittenPools};
 use tracer::runtime::{ServerState, apply, open, server_states};
 
 /// No answer depends on how busy the machine is.
@@ -79,6 +79,7 @@ fn written(block: Block) -> WrittenPools {
         method: Method::RoundRobin,
         at: at.clone(),
         members: (1..=4).map(member).collect(),
+        backups: Backups::First,
         health_check_interval: None,
         vouched: false,
         doubt: None,

@@ -32,7 +32,7 @@ pub fn audit(origins: &[Audited<'_>], names: Option<&Names>) -> Vec<Problem> {
     for origin in origins {
         // Pools of two balancers may well share members.
         problems.extend(cross_rules::all(&origin.pools.pools));
-        let limits = |established| pool_rules::limits(&origin.pools.pools, established);
+        let limits = |established| pool_rules::limits(&origin.pools.pools, established, names);
         problems.extend(origin.established.into_iter().flat_map(limits));
     }
     let vouched = vouched(&pools);

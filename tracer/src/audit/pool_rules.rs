@@ -2,12 +2,12 @@
 
 use crate::imports::Problem;
 use crate::input::Place;
-use crate::pools::{MemberAddress, Method, Names, Role, Uses, WrittenMember, WrittenPool};
+use crate::pools::{
+    MemberAddress, Method, Names, OutOfLine, Role, Uses, WrittenMember, WrittenPool, far_below, out_of_line,
+};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// A weight is out of line when it is this many times the median of the others, or this small a part of it.
-const OUT_OF_LINE: f64 = 3.0;
 /// With fewer members than this, hashing leaves large steps when one goes.
 const FEW_TO_HASH: usize = 4;
 
@@ -47,54 +47,22 @@ fn called(member: &WrittenMember) -> String {
 }
 
 fn weights_out_of_line(pool: &WrittenPool) -> Vec<Problem> {
-    if pool.vouched {
-        return Vec::new();
-    }
-    let members: Vec<&WrittenMember> = active(pool).collect();
-    let weights: Vec<f64> = members.iter().map(|member| member.weight).collect();
-    let large = out_of_line(&weights, |weight, others| weight >= OUT_OF_LINE * others);
-    // Where one is far above, all the others are far below it: named once.
-    let found = if large.is_empty() && weights.len() > 2 {
-        out_of_line(&weights, |weight, others| weight * OUT_OF_LINE <= others)
-    } else {
-        large
-    };
-    let problem = |(index, others): (usize, f64)| {
-        let member = members[index];
+    let typed = pool.typed();
+    let found =
+        if out_of_line(&typed).is_empty() && !pool.vouched { far_below(&typed) } else { pool.out_of_line() };
+    let alone = typed.iter().filter(|weight| **weight > 0.0).count() == 2;
+    let problem = |one: OutOfLine| {
+        let member = &pool.members[one.index];
         let (name, weight) = (called(member), member.weight);
-        let rest = if members.len() == 2 { "the other has" } else { "the others have about" };
+        let rest = if alone { "the other has" } else { "the others have about" };
         Problem::warning(
             "weight-out-of-line",
             member.at.clone(),
-            format!("{name} has weight {weight} in pool {}, where {rest} {others}", pool.name),
+            format!("{name} has weight {weight} in pool {}, where {rest} {}", pool.name, one.others),
         )
         .hint("correct the weight, or write \"# tracer: intended\" on this line")
     };
-    found.into_iter().filter(|(index, _)| !members[*index].vouched).map(problem).collect()
-}
-
-/// The weights for which `is_out` of their own and the median of the others, with that median. None when half of them or
-/// more are: two groups are somebody's intention.
-fn out_of_line(weights: &[f64], is_out: impl Fn(f64, f64) -> bool) -> Vec<(usize, f64)> {
-    let mut sorted = weights.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let out: Vec<(usize, f64)> = weights
-        .iter()
-        .enumerate()
-        .filter_map(|(index, &weight)| {
-            let others = median_without(&sorted, weight)?;
-            is_out(weight, others).then_some((index, others))
-        })
-        .collect();
-    if 2 * out.len() >= weights.len() && weights.len() > 2 { Vec::new() } else { out }
-}
-
-/// The median of a sorted list without one of its elements.
-fn median_without(sorted: &[f64], element: f64) -> Option<f64> {
-    let place = sorted.partition_point(|&weight| weight < element);
-    let rest = sorted.len().checked_sub(1).filter(|&rest| rest > 0)?;
-    let at = |index: usize| sorted[if index < place { index } else { index + 1 }];
-    Some(f64::midpoint(at((rest - 1) / 2), at(rest / 2)))
+    found.into_iter().filter(|one| !pool.members[one.index].vouched).map(problem).collect()
 }
 
 fn nothing_gets_traffic(pool: &WrittenPool) -> Vec<Problem> {
@@ -172,7 +140,7 @@ fn backup_never_used(pool: &WrittenPool) -> Vec<Problem> {
         let (why, hint) = if backup.weight <= 0.0 {
             ("its weight is 0", "give it a weight")
         } else if never_down {
-            ("the active servers have no check, so that they never count as down", "add \"check\" to them")
+            ("the active servers have no check, so that they never count as down", how_to_check(pool))
         } else {
             return None;
         };
@@ -180,6 +148,14 @@ fn backup_never_used(pool: &WrittenPool) -> Vec<Problem> {
         Some(Problem::warning("unusable-backup", backup.at.clone(), message).hint(hint))
     };
     backups.iter().filter_map(problem).collect()
+}
+
+fn how_to_check(pool: &WrittenPool) -> &'static str {
+    match pool.balancer.as_deref() {
+        Some("haproxy") => "add \"check\" to its server lines",
+        Some("envoy") => "add `health_checks` or `outlier_detection` to the cluster",
+        _ => "have them checked",
+    }
 }
 
 fn few_to_hash(pool: &WrittenPool) -> Vec<Problem> {
@@ -201,7 +177,7 @@ fn unchecked_servers(pool: &WrittenPool) -> Vec<Problem> {
     let unchecked: Vec<&WrittenMember> = known().filter(|member| member.checked == Some(false)).collect();
     let all = known().count();
     let Some(first) = unchecked.first() else { return Vec::new() };
-    let hint = "add \"check\", so that a server that is down gets nothing";
+    let hint = format!("{}, so that a server that is down gets nothing", how_to_check(pool));
     if unchecked.len() == all {
         let message = format!("no server of pool {} has a health check", pool.name);
         return vec![Problem::note("unchecked-servers", pool.at.clone(), message).hint(hint)];
@@ -218,12 +194,22 @@ fn unchecked_servers(pool: &WrittenPool) -> Vec<Problem> {
 }
 
 /// Limits that the connections of this moment come near.
-pub(super) fn limits(pools: &[WrittenPool], established: &BTreeMap<SocketAddr, u64>) -> Vec<Problem> {
+pub(super) fn limits(
+    pools: &[WrittenPool],
+    established: &BTreeMap<SocketAddr, u64>,
+    names: Option<&Names>,
+) -> Vec<Problem> {
+    let members = || pools.iter().flat_map(|pool| &pool.members);
+    let mut listed: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+    for address in members().flat_map(|member| addresses(member, names)) {
+        *listed.entry(address).or_default() += 1;
+    }
+    // Whose connections they are cannot be told where an address is listed twice.
+    let now =
+        |address: &SocketAddr| established.get(address).copied().filter(|_| listed.get(address) == Some(&1));
     let problem = |member: &WrittenMember| {
-        let (Some(most), MemberAddress::Ip(address)) = (member.max_connections, &member.address) else {
-            return None;
-        };
-        let now = *established.get(address)?;
+        let most = member.max_connections?;
+        let now = addresses(member, names).iter().filter_map(now).max()?;
         let is_near = now.saturating_mul(100) >= most.saturating_mul(LIMIT_NEAR_PERCENT);
         let message = format!("{} has {now} connections now, and its limit is {most}", called(member));
         is_near.then(|| {
@@ -231,7 +217,18 @@ pub(super) fn limits(pools: &[WrittenPool], established: &BTreeMap<SocketAddr, u
                 .hint("raise the limit: what it cannot take goes to the others, or waits")
         })
     };
-    pools.iter().flat_map(|pool| &pool.members).filter_map(problem).collect()
+    members().filter_map(problem).collect()
+}
+
+/// Where a member is, as far as that is known; a limit is for each of a name's addresses.
+fn addresses(member: &WrittenMember, names: Option<&Names>) -> Vec<SocketAddr> {
+    match &member.address {
+        MemberAddress::Ip(address) => vec![*address],
+        MemberAddress::Host { name, port } => {
+            let known = names.into_iter().flat_map(|names| names.addresses(name));
+            known.map(|ip| SocketAddr::new(ip, *port)).collect()
+        }
+    }
 }
 
 fn unresolved(pool: &WrittenPool, names: &Names) -> Vec<Problem> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pools::{Method, Role, WrittenMember, parse_address};
+use crate::pools::{Backups, Method, Role, WrittenMember, parse_address};
 use proptest::prelude::*;
 
 fn place(line: usize) -> Place {
@@ -19,6 +19,7 @@ fn pool(name: &str, members: Vec<WrittenMember>) -> WrittenPool {
         method: Method::RoundRobin,
         at: place(100),
         members,
+        backups: Backups::All,
         health_check_interval: None,
         vouched: false,
         doubt: None,
@@ -48,7 +49,8 @@ fn a_weight_out_of_line_is_told_once() {
         (&[1.0, 3.0], &["warning weight-out-of-line:2"]),
         (&[1.0, 2.0], &[]),
         (&[5.0, 5.0, 5.0], &[]),
-        (&[1.0, 1.0, 10.0, 10.0], &[]),
+        (&[50.0, 5.0, 5.0, 50.0], &["warning weight-out-of-line:1", "warning weight-out-of-line:4"]),
+        (&[50.0, 50.0, 5.0, 5.0, 50.0], &["warning weight-out-of-line:3", "warning weight-out-of-line:4"]),
         (&[7.0], &["note single-member:100"]),
         (&[1.0, 100.0, 0.0], &["warning weight-out-of-line:2", "note drained-member:3"]),
     ] {
@@ -64,6 +66,9 @@ fn who_vouches_is_not_asked_again() {
     let mut all = weights(&[5.0, 5.0, 50.0]);
     all.vouched = true;
     assert_eq!(found(&[all]), [""; 0], "on the pool's line");
+    let mut another = weights(&[5.0, 5.0, 50.0, 5.0, 40.0]);
+    another.members[2].vouched = true;
+    assert_eq!(found(&[another]), ["warning weight-out-of-line:5"], "for itself alone");
     let mut drained = weights(&[5.0, 5.0, 0.0]);
     drained.members[2].vouched = true;
     assert_eq!(found(&[drained]), [""; 0]);
@@ -149,6 +154,41 @@ fn a_limit_that_traffic_comes_near_is_told() {
     let problems = audit(&[Audited { pools: &pools, established: Some(&established) }], None);
     let codes: Vec<_> = problems.iter().map(|problem| (problem.code, problem.at.line)).collect();
     assert_eq!(codes, [("limit-near", 2)]);
+}
+
+#[test]
+fn a_limit_is_compared_with_what_is_surely_its_own() {
+    let limited = |address: &str, line| WrittenMember {
+        max_connections: Some(100),
+        ..WrittenMember::new(parse_address(address).unwrap(), 1.0, place(line))
+    };
+    let one = pool("one", vec![limited("10.0.0.1:80", 1), limited("app.example:80", 2)]);
+    let other = pool("two", vec![member(1, 1.0), member(3, 1.0)]);
+    let pools = WrittenPools { pools: vec![one, other] };
+    let established = [("10.0.0.1:80", 99), ("10.0.0.7:80", 10), ("10.0.0.8:80", 90)];
+    let established = established.map(|(address, count)| (address.parse().unwrap(), count)).into();
+    let near = |names: Option<&Names>| -> Vec<usize> {
+        let audited = Audited { pools: &pools, established: Some(&established) };
+        let problems = audit(&[audited], names).into_iter().filter(|problem| problem.code == "limit-near");
+        problems.map(|problem| problem.at.line).collect()
+    };
+    assert_eq!(near(None), [0; 0], "in two pools, and a name that nobody resolved");
+    let mut names = Names::default();
+    let known = ["10.0.0.7", "10.0.0.8"].map(|ip| ip.parse().unwrap());
+    names.take([("app.example".to_owned(), Ok(known.into_iter().collect()))].into());
+    assert_eq!(near(Some(&names)), [2]);
+}
+
+#[test]
+fn a_hint_is_in_the_words_of_the_balancer() {
+    for (balancer, word) in [("haproxy", "\"check\""), ("envoy", "health_checks"), ("nginx", "have them")] {
+        let mut pool = weights(&[1.0, 1.0]);
+        pool.members.iter_mut().for_each(|member| member.checked = Some(false));
+        pool.balancer = Some(balancer.into());
+        let pools = WrittenPools { pools: vec![pool] };
+        let problems = audit(&[of(&pools)], None);
+        assert!(problems[0].hint.as_ref().unwrap().contains(word), "{problems:?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Declared weights that are followed and look like a typing error. Pure arithmetic: no traffic is looked at.
 
-/// A weight is out of line from so many times the median of the others on: twice is a larger machine, ten times a digit
-/// too many.
-const OUT_OF_LINE: f64 = 3.0;
+use crate::pools::out_of_line;
 
 /// Weights that one does not expect.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,34 +15,20 @@ pub(super) struct Uneven {
     pub(super) more: usize,
 }
 
-/// Whether a member's weight, or its share, is at least three times the median of the others'; who has none does not
-/// count.
+/// Whether members' weights, or their shares, are out of line.
 pub(super) fn uneven(weights: &[f64]) -> Option<Uneven> {
-    let mut sorted: Vec<f64> = weights.iter().copied().filter(|weight| *weight > 0.0).collect();
-    sorted.sort_by(f64::total_cmp);
-    // A third of 0.3 is not quite 0.1 to a machine.
-    let out = |place: usize| {
-        let ratio = sorted[place] / median_without(&sorted, place)?;
-        (ratio >= OUT_OF_LINE * (1.0 - 1e-9)).then_some(ratio)
-    };
-    // The larger a weight is, the smaller is the median of the others: those out of line are the last.
-    let count = (0..sorted.len()).rev().take_while(|&place| out(place).is_some()).count();
-    let last = sorted.len().checked_sub(1)?;
-    let (ratio, largest) = (out(last)?, sorted[last]);
-    let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+    let out = out_of_line(weights);
+    let largest =
+        out.iter().copied().reduce(|a, b| if weights[b.index] > weights[a.index] { b } else { a })?;
+    let others = weights.iter().enumerate().filter(|(index, _)| *index != largest.index);
+    let others = || others.clone().map(|(_, weight)| *weight).filter(|weight| *weight > 0.0);
+    let (least, most) = (others().fold(f64::INFINITY, f64::min), others().fold(0.0, f64::max));
     Some(Uneven {
-        member: weights.iter().position(|weight| *weight == largest)?,
-        ratio,
-        others_are_equal: last > 0 && near(sorted[0], sorted[last - 1]),
-        more: count.saturating_sub(1),
+        member: largest.index,
+        ratio: largest.ratio,
+        others_are_equal: most - least <= 1e-9 * most,
+        more: out.len() - 1,
     })
-}
-
-/// The median of all but the one at `place`; `None` when there is no other.
-fn median_without(sorted: &[f64], place: usize) -> Option<f64> {
-    let others = sorted.len().checked_sub(1).filter(|others| *others > 0)?;
-    let other = |index: usize| sorted[if index < place { index } else { index + 1 }];
-    Some(f64::midpoint(other((others - 1) / 2), other(others / 2)))
 }
 
 #[cfg(test)]

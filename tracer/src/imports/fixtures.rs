@@ -1,7 +1,7 @@
 //! What the tests of every importer share: fixtures, and how what is found in them is written down.
 
 use super::{Directive, Effect, Imported, Problem, Unreadable};
-use crate::pools::{Family, Role, Uses};
+use crate::pools::{Backups, Family, Role, Uses};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,6 +100,9 @@ fn pools(imported: &Imported) -> String {
         if pool.vouched {
             text.push_str(" vouched");
         }
+        if pool.backups == Backups::First && pool.members.iter().any(|member| member.role == Role::Backup) {
+            text.push_str(" first backup");
+        }
         if let Some(doubt) = &pool.doubt {
             write!(text, " doubt: {doubt}").unwrap();
         }
@@ -113,6 +116,12 @@ fn pools(imported: &Imported) -> String {
                 Role::Active => {}
                 Role::Backup => text.push_str(" backup"),
                 Role::Down => text.push_str(" down"),
+            }
+            if member.spare {
+                text.push_str(" backup");
+            }
+            if member.computed {
+                text.push_str(" computed");
             }
             if member.uses != Uses::Every {
                 write!(text, " uses {:?}", member.uses).unwrap();

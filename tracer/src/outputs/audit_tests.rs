@@ -1,7 +1,7 @@
 use super::*;
 use crate::input::Place;
 use crate::outputs::audit_json;
-use crate::pools::{Method, WrittenPools, parse_address};
+use crate::pools::{Backups, Method, WrittenPools, parse_address};
 
 const TEXT: &str =
     "upstream app {\n    server 10.0.0.1:80 weight=5;\n\tserver 10.0.0.2:80 weight=50; # \u{1b}[31m\n}\n";
@@ -22,6 +22,7 @@ fn report() -> AuditReport {
             member(2, 50.0),
             WrittenMember { role: Role::Backup, max_connections: Some(9), ..member(3, 1.0) },
         ],
+        backups: Backups::All,
         health_check_interval: None,
         vouched: false,
         doubt: None,

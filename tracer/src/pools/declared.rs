@@ -23,7 +23,7 @@ pub struct DeclaredPool {
     pub members: Vec<DeclaredMember>,
     /// The balancer sends an HTTP health check to each member at this interval.
     pub health_check_interval: Option<Duration>,
-    /// Somebody vouches for its weights, however uneven they are.
+    /// Its weights are meant, however uneven they are: somebody vouches for each that is out of line, or none is as written.
     pub vouched: bool,
     /// Why the shares of its members are not known, to complete "not judged: …".
     pub doubt: Option<String>,

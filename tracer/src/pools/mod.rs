@@ -22,6 +22,7 @@ mod regularity;
 mod sample;
 mod sorted;
 mod strangers;
+mod uneven;
 mod unmatched;
 mod written;
 
@@ -36,4 +37,5 @@ pub use pools_file::parse_pools_file;
 pub use sample::{
     Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
 };
-pub use written::{Family, Resolved, Role, Uses, WrittenMember, WrittenPool, WrittenPools};
+pub use uneven::{OutOfLine, far_below, out_of_line};
+pub use written::{Backups, Family, Resolved, Role, Uses, WrittenMember, WrittenPool, WrittenPools};

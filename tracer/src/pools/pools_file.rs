@@ -2,7 +2,7 @@
 
 use super::Method;
 use super::address::{MemberAddress, parse_address};
-use super::written::{Role, WrittenMember, WrittenPool, WrittenPools};
+use super::written::{Backups, Role, WrittenMember, WrittenPool, WrittenPools};
 use crate::input::{InputError, Place, Position, Positions, toml_problem, utf8};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -137,6 +137,7 @@ impl Reader<'_> {
             method: pool.method,
             at,
             members,
+            backups: Backups::All,
             health_check_interval,
             vouched: true,
             doubt: None,

@@ -53,7 +53,8 @@ pub struct PoolIdentity {
     pub expected_source: ExpectedSource,
     /// How the balancer chooses.
     pub method: Method,
-    /// Its weights are meant, however uneven they are: somebody vouches for them, or nobody declared any.
+    /// Its weights are meant, however uneven they are: somebody vouches for them, nobody declared any, or
+    /// nothing that is written looks like a typing error.
     pub vouched: bool,
     /// False where its declaration was found and nobody named the file: that it is idle is nothing to tell.
     pub asked: bool,

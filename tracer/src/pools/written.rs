@@ -4,6 +4,7 @@ use super::Method;
 use super::address::{MemberAddress, canonical};
 use super::declared::{DeclaredMember, DeclaredPool, Former};
 use super::names::Names;
+use super::uneven::{OutOfLine, out_of_line};
 use crate::input::Place;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ pub struct WrittenPool {
     pub at: Place,
     /// Its members, in the order of the text.
     pub members: Vec<WrittenMember>,
+    /// Which of its backups have their turn when no active member can get anything.
+    pub backups: Backups,
     /// The balancer sends an HTTP health check to each member at this interval; `None`: none, or none that looks like
     /// a request.
     pub health_check_interval: Option<Duration>,
@@ -35,11 +38,37 @@ pub struct WrittenPool {
 impl WrittenPool {
     /// What each member should get, relative to the others and in their order: its weight when it is its turn, else
     /// nothing. Backups have their turn when no active member can get anything.
+    // Decided here and not where a configuration is read: what is enabled at run time changes whose turn it is.
     #[must_use]
     pub fn due(&self) -> Vec<f64> {
-        let serves = |member: &WrittenMember| member.role == Role::Active && member.weight > 0.0;
-        let turn = if self.members.iter().any(serves) { Role::Active } else { Role::Backup };
-        self.members.iter().map(|member| if member.role == turn { member.weight } else { 0.0 }).collect()
+        let serves = |member: &WrittenMember, role| member.role == role && member.weight > 0.0;
+        let active = self.members.iter().any(|member| serves(member, Role::Active));
+        let turn = if active { Role::Active } else { Role::Backup };
+        let only = match self.backups {
+            Backups::First if !active => self.members.iter().position(|member| serves(member, turn)),
+            Backups::All | Backups::First => None,
+        };
+        let has_turn = |index: usize, member: &WrittenMember| {
+            member.role == turn && only.is_none_or(|only| only == index)
+        };
+        let members = self.members.iter().enumerate();
+        members.map(|(index, member)| if has_turn(index, member) { member.weight } else { 0.0 }).collect()
+    }
+
+    /// The weights among which a typing error is looked for: of those whose turn it is, as written, in the order of the
+    /// members; 0 where somebody computed it.
+    #[must_use]
+    pub fn typed(&self) -> Vec<f64> {
+        let due = self.due().into_iter().zip(&self.members);
+        due.map(|(due, member)| if member.computed { 0.0 } else { due }).collect()
+    }
+
+    /// The members whose weights look like a typing error, and that nobody vouches for.
+    #[must_use]
+    pub fn out_of_line(&self) -> Vec<OutOfLine> {
+        let mut found = if self.vouched { Vec::new() } else { out_of_line(&self.typed()) };
+        found.retain(|one| !self.members[one.index].vouched);
+        found
     }
 }
 
@@ -52,8 +81,12 @@ pub struct WrittenMember {
     pub address: MemberAddress,
     /// The weight as written, or the balancer's own when none is.
     pub weight: f64,
+    /// Its weight is not what is written, but was computed from that: no typing error can be seen in it.
+    pub computed: bool,
     /// What it is for.
     pub role: Role,
+    /// A member that is down is a backup once it is enabled at run time.
+    pub spare: bool,
     /// Where it is declared.
     pub at: Place,
     /// Somebody vouches for its weight: `# tracer: intended` on its line.
@@ -76,7 +109,9 @@ impl WrittenMember {
             name: None,
             address,
             weight,
+            computed: false,
             role: Role::Active,
+            spare: false,
             at,
             vouched: false,
             uses: Uses::Every,
@@ -97,6 +132,16 @@ pub enum Role {
     Backup,
     /// Gets nothing: marked down, disabled, in maintenance, or drained.
     Down,
+}
+
+/// Which backups of a pool get something when it is their turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backups {
+    /// All, by weight.
+    #[default]
+    All,
+    /// The first that can get anything (HAProxy without `option allbackups`).
+    First,
 }
 
 /// Which of a host name's addresses a balancer spreads over.
@@ -209,7 +254,10 @@ fn resolve(
                 if addresses.is_empty() {
                     doubt.get_or_insert_with(|| format!("the host name {name} does not resolve"));
                 }
-                if member.uses == Uses::One && addresses.len() > 1 {
+                // Of a template's servers, too, the first alone.
+                let first_alone =
+                    written.backups == Backups::First && member.role == Role::Backup && due > 0.0;
+                if (member.uses == Uses::One || first_alone) && addresses.len() > 1 {
                     doubt.get_or_insert_with(|| {
                         format!("{name} has {} addresses and the balancer uses one of them", addresses.len())
                     });
@@ -244,11 +292,88 @@ fn resolve(
         source: written.at.line(),
         members,
         health_check_interval: written.health_check_interval,
-        vouched: written.vouched || written.members.iter().any(|member| member.vouched),
+        vouched: written.out_of_line().is_empty(),
         doubt,
         remark: None,
         asked,
         former,
     };
     pool.normalised()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pools::parse_address;
+
+    fn pool(weights: &[f64]) -> WrittenPool {
+        let member = |(number, &weight): (usize, &f64)| {
+            let address = parse_address(&format!("10.0.0.{number}:80")).unwrap();
+            WrittenMember::new(address, weight, Place::of_file("app.conf"))
+        };
+        WrittenPool {
+            name: "app".into(),
+            balancer: None,
+            method: Method::RoundRobin,
+            at: Place::of_file("app.conf"),
+            members: (1..).zip(weights).map(member).collect(),
+            backups: Backups::All,
+            health_check_interval: None,
+            vouched: false,
+            doubt: None,
+        }
+    }
+
+    fn vouched(pool: WrittenPool) -> bool {
+        let pools = WrittenPools { pools: vec![pool] };
+        pools.resolve(&Names::default(), true).pools[0].vouched
+    }
+
+    #[test]
+    fn who_is_vouched_for_does_not_vouch_for_another() {
+        let mut odd = pool(&[5.0, 50.0, 5.0, 40.0, 5.0]);
+        odd.members[1].vouched = true;
+        assert!(!vouched(odd.clone()));
+        odd.members[0].vouched = true;
+        assert!(!vouched(odd.clone()), "one that is in line");
+        odd.members[3].vouched = true;
+        assert!(vouched(odd));
+        assert!(vouched(WrittenPool { vouched: true, ..pool(&[5.0, 50.0, 5.0]) }), "all at once");
+    }
+
+    #[test]
+    fn weights_that_nobody_wrote_are_no_typing_error() {
+        let mut computed = pool(&[12.5, 50.0, 12.5]);
+        assert!(!vouched(computed.clone()));
+        computed.members.iter_mut().for_each(|member| member.computed = true);
+        assert!(vouched(computed));
+        let mut twice = pool(&[1.0; 5]);
+        for same in 1..3 {
+            twice.members[same].address = twice.members[0].address.clone();
+        }
+        assert!(vouched(twice), "5 lines with weight 1, three of them for one address");
+    }
+
+    #[test]
+    fn those_whose_turn_it_is_not_are_not_compared() {
+        let mut spare = pool(&[5.0, 5.0, 50.0]);
+        spare.members[2].role = Role::Backup;
+        assert!(vouched(spare.clone()));
+        assert_eq!(spare.due(), [5.0, 5.0, 0.0]);
+        spare.members.iter_mut().for_each(|member| member.role = Role::Backup);
+        assert_eq!(spare.due(), [5.0, 5.0, 50.0]);
+        assert!(!vouched(spare.clone()));
+        spare.backups = Backups::First;
+        assert_eq!(spare.due(), [5.0, 0.0, 0.0]);
+        assert!(vouched(spare));
+    }
+
+    #[test]
+    fn the_first_backup_is_one_that_can_get_anything() {
+        let mut pool = WrittenPool { backups: Backups::First, ..pool(&[0.0, 2.0, 3.0]) };
+        pool.members.iter_mut().for_each(|member| member.role = Role::Backup);
+        assert_eq!(pool.due(), [0.0, 2.0, 0.0]);
+        pool.members[1].role = Role::Down;
+        assert_eq!(pool.due(), [0.0, 0.0, 3.0]);
+    }
 }

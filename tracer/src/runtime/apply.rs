@@ -66,10 +66,11 @@ impl Running<'_> {
         }
         if state.out && member.role != Role::Down {
             self.differences.push(format!("{pool}/{}: is drained or in maintenance", state.server));
+            member.spare = member.role == Role::Backup;
             member.role = Role::Down;
         } else if !state.out && member.role == Role::Down {
             self.differences.push(format!("{pool}/{}: is enabled, written `disabled`", state.server));
-            member.role = Role::Active;
+            member.role = if member.spare { Role::Backup } else { Role::Active };
         }
         if let Some(address) = state.address {
             if let MemberAddress::Ip(written) = member.address
@@ -148,7 +149,7 @@ fn is_numbered(server: &str, template: &str) -> bool {
 mod tests {
     use super::*;
     use crate::input::Place;
-    use crate::pools::{Method, parse_address};
+    use crate::pools::{Backups, Method, parse_address};
 
     fn member(name: &str, address: &str) -> WrittenMember {
         let at = Place { file: "haproxy.cfg".into(), line: 7, column: 0 };
@@ -166,6 +167,7 @@ mod tests {
             method: Method::RoundRobin,
             at: Place::of_file("haproxy.cfg"),
             members,
+            backups: Backups::First,
             health_check_interval: None,
             vouched: false,
             doubt: None,
@@ -227,6 +229,47 @@ mod tests {
                 "app/s3: is enabled, written `disabled`"
             ]
         );
+    }
+
+    fn backup(number: usize) -> WrittenMember {
+        let role = Role::Backup;
+        WrittenMember { role, ..member(&format!("b{number}"), &format!("10.0.1.{number}:80")) }
+    }
+
+    #[test]
+    fn backups_that_are_idle_stay_backups() {
+        let mut states: Vec<ServerState> = (1..4)
+            .map(|number| state(&format!("b{number}"), &format!("10.0.1.{number}:80"), 1, false))
+            .collect();
+        let mut pools = pools((1..4).map(backup).collect());
+        assert_eq!(apply(&mut pools, &states), [""; 0]);
+        assert_eq!(pools.pools[0].due(), [1.0, 0.0, 0.0], "the first alone");
+        states[0].out = true;
+        assert_eq!(apply(&mut pools, &states), ["app/b1: is drained or in maintenance"]);
+        assert_eq!(pools.pools[0].due(), [0.0, 1.0, 0.0], "the next");
+        pools.pools[0].backups = Backups::All;
+        assert_eq!(pools.pools[0].due(), [0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_disabled_backup_that_is_enabled_is_a_backup() {
+        let disabled = WrittenMember { role: Role::Down, spare: true, ..backup(1) };
+        let mut pools = pools(vec![member("s1", "10.0.0.1:80"), disabled]);
+        let states = [state("s1", "10.0.0.1:80", 1, false), state("b1", "10.0.1.1:80", 1, false)];
+        assert_eq!(apply(&mut pools, &states), ["app/b1: is enabled, written `disabled`"]);
+        assert_eq!(shown(&pools), ["s1 10.0.0.1:80 1 Active", "b1 10.0.1.1:80 1 Backup"]);
+    }
+
+    #[test]
+    fn where_all_active_are_drained_the_first_backup_gets_everything() {
+        let mut pools = pools(vec![member("s1", "10.0.0.1:80"), backup(1), backup(2)]);
+        let states = [
+            state("s1", "10.0.0.1:80", 1, true),
+            state("b1", "10.0.1.1:80", 1, false),
+            state("b2", "10.0.1.2:80", 1, false),
+        ];
+        apply(&mut pools, &states);
+        assert_eq!(pools.pools[0].due(), [0.0, 1.0, 0.0]);
     }
 
     #[test]

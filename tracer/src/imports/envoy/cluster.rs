@@ -7,7 +7,7 @@ use super::spread::{Rules, spread};
 use super::values::{Findings, field, items, type_url, within};
 use crate::imports::Problem;
 use crate::input::Position;
-use crate::pools::{Family, MemberAddress, Role, Uses, WrittenMember, WrittenPool};
+use crate::pools::{Backups, Family, MemberAddress, Role, Uses, WrittenMember, WrittenPool};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -116,6 +116,7 @@ pub(super) fn read(
         method: policy.method,
         at: findings.place(at),
         members: members(name, at, fields, &localities, discovery, &rules, findings),
+        backups: Backups::All,
         health_check_interval: check_interval,
         vouched: findings.is_vouched(at),
         doubt,
@@ -281,6 +282,8 @@ fn members(
         findings.add(Problem::warning("priority-spills", place, message).hint("mend them, or take them out"));
     }
     let has_checks = !items(field(fields, "health_checks")).is_empty();
+    // What fails is taken out by this too, so that none need to be checked.
+    let ejects = field(fields, "outlier_detection").is_some();
     let member = |((endpoint, alone), (weight, role)): ((&Endpoint, bool), (f64, Role))| {
         let is_name = matches!(endpoint.address, MemberAddress::Host { .. });
         let (uses, family) = match discovery {
@@ -296,7 +299,11 @@ fn members(
             vouched: endpoint.vouched,
             uses,
             family,
-            checked: Some(has_checks && endpoint.check != Check::Never),
+            checked: match has_checks && endpoint.check != Check::Never {
+                false if ejects => None,
+                checks => Some(checks),
+            },
+            computed: spread.computed && role == Role::Active,
             ..WrittenMember::new(endpoint.address.clone(), weight, endpoint.at.clone())
         }
     };

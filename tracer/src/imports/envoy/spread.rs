@@ -41,6 +41,8 @@ impl Rules {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Spread {
     pub(super) members: Vec<(f64, Role)>,
+    /// Weights are not those that are written on the endpoints.
+    pub(super) computed: bool,
     /// Several priorities get a part.
     pub(super) spills: bool,
     /// Too few are healthy: those that are not get their share all the same.
@@ -87,7 +89,8 @@ pub(super) fn spread(localities: &[Locality], rules: &Rules) -> Spread {
         panicking.contains(&locality.priority)
             && locality.endpoints.iter().any(|endpoint| endpoint.health != Health::Good)
     });
-    Spread { members, spills: rooms.len() > 1, panics }
+    let computed = rooms.len() > 1 || rooms.iter().any(|room| room.localities.is_some());
+    Spread { members, computed, spills: rooms.len() > 1, panics }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "32 bits")]

@@ -2,9 +2,9 @@
 
 use super::proxy::{Kind, Proxy, References};
 use super::report::Report;
-use super::server::{Server, Settings};
+use super::server::Server;
 use crate::imports::Problem;
-use crate::pools::{MemberAddress, Method, Role, WrittenMember, WrittenPool};
+use crate::pools::{Backups, MemberAddress, Method, Role, WrittenMember, WrittenPool};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -49,12 +49,9 @@ fn pool(proxy: Proxy, report: &mut Report) -> Option<WrittenPool> {
     let doubt = doubt.or_else(|| proxy.servers.iter().find_map(|server| server.settings.doubt()));
     let doubt = doubt.or_else(|| uneven_ring(&proxy, report));
     let interval = proxy.servers.iter().filter_map(|server| interval(&proxy, server)).min();
-    let only_backup = only_backup(&proxy);
-    let member =
-        |(index, server): (usize, &Server)| member(server, only_backup.is_some_and(|only| only != index));
-    let members = proxy.servers.iter().enumerate().map(member).collect();
     Some(WrittenPool {
-        members,
+        members: proxy.servers.iter().map(member).collect(),
+        backups: if common.all_backups { Backups::All } else { Backups::First },
         method: if sticks { Method::Hash } else { common.balance.method },
         name: proxy.name,
         balancer: Some("haproxy".into()),
@@ -85,32 +82,21 @@ fn uneven_ring(proxy: &Proxy, report: &mut Report) -> Option<&'static str> {
     Some("its servers are few points of a ring, and shares stray from such small weights")
 }
 
-/// The only backup that gets traffic, where the backups have their turn and not all of them share it.
-fn only_backup(proxy: &Proxy) -> Option<usize> {
-    let gets = |settings: &Settings| settings.weight > 0 && !settings.disabled;
-    if proxy.common.all_backups
-        || proxy.servers.iter().any(|server| gets(&server.settings) && !server.settings.backup)
-    {
-        return None;
-    }
-    proxy.servers.iter().position(|server| gets(&server.settings))
-}
-
-fn member(server: &Server, idle_backup: bool) -> WrittenMember {
+fn member(server: &Server) -> WrittenMember {
     let settings = &server.settings;
     let role = match (settings.disabled, settings.backup) {
         (true, _) => Role::Down,
-        (_, true) if idle_backup => Role::Down,
         (_, true) => Role::Backup,
         _ => Role::Active,
     };
     WrittenMember {
         name: Some(server.name.clone()),
         role,
+        spare: settings.backup && settings.disabled,
         vouched: server.vouched,
         uses: server.uses,
         max_connections: settings.max_connections,
-        checked: Some(settings.checks || settings.tracks),
+        checked: Some(settings.checks || settings.tracks || settings.agent),
         ..WrittenMember::new(server.address.clone(), settings.weight.into(), server.at.clone())
     }
 }

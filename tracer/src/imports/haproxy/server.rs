@@ -44,7 +44,7 @@ pub(super) struct Settings {
     pub(super) checked_elsewhere: bool,
     pub(super) has_cookie: bool,
     pub(super) resolves: bool,
-    agent: bool,
+    pub(super) agent: bool,
     doubt: Option<&'static str>,
 }
 

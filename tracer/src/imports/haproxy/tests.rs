@@ -236,8 +236,7 @@ proptest! {
                     (_, true) => Role::Backup,
                     _ => Role::Active,
                 };
-                // Where backups have their turn, all but the first are down.
-                prop_assert!(member.role == role || role == Role::Backup && member.role == Role::Down);
+                prop_assert_eq!((member.role, member.spare), (role, *disabled && *backup));
             }
         }
     }

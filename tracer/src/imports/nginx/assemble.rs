@@ -3,7 +3,7 @@
 use super::found::{Certainty, Found, Half, Reference, Upstream};
 use super::target::address;
 use crate::imports::Problem;
-use crate::pools::{MemberAddress, Method, Uses, WrittenMember, WrittenPool, WrittenPools};
+use crate::pools::{Backups, MemberAddress, Method, Uses, WrittenMember, WrittenPool, WrittenPools};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -155,6 +155,7 @@ fn of_upstream(found: &Found, upstream: &Upstream, name: String, check: Option<D
             vouched: found.vouches(lines),
             uses: if upstream.consistent && name { Uses::Divided } else { Uses::Every },
             checked: check.map(|_| true),
+            max_connections: limit(found, upstream, member),
             ..member.clone()
         }
     };
@@ -164,10 +165,17 @@ fn of_upstream(found: &Found, upstream: &Upstream, name: String, check: Option<D
         method: if upstream.sticky { Method::Hash } else { upstream.method },
         at: upstream.lines.at.clone(),
         members: upstream.members.iter().map(member).collect(),
+        backups: Backups::All,
         health_check_interval: check,
         vouched: found.vouches(&upstream.lines),
         doubt: upstream.doubt.clone(),
     }
+}
+
+/// The most connections of all workers together; `None` too where it is not known how many workers there are.
+fn limit(found: &Found, upstream: &Upstream, member: &WrittenMember) -> Option<u64> {
+    let counted_by = if upstream.zone { Some(1) } else { found.workers };
+    Some(member.max_connections?.saturating_mul(counted_by?.max(1)))
 }
 
 /// What is passed to an address or name goes round all of its addresses.
@@ -178,6 +186,7 @@ fn of_address(name: String, member: WrittenMember) -> WrittenPool {
         method: Method::RoundRobin,
         at: member.at.clone(),
         members: vec![member],
+        backups: Backups::All,
         health_check_interval: None,
         vouched: false,
         doubt: None,
