@@ -87,10 +87,10 @@ fn drained(pool: &WrittenPool) -> Vec<Problem> {
         .iter()
         .filter(|member| member.role == Role::Down || (member.role == Role::Active && member.weight <= 0.0));
     let problem = |member: &WrittenMember| {
-        let why = if member.role == Role::Down { "is marked down" } else { "has weight 0" };
+        let why = if member.role == Role::Down { "is down, disabled or drained" } else { "has weight 0" };
         let message = format!("{} {why} and gets no traffic of pool {}", called(member), pool.name);
         Problem::note("drained-member", member.at.clone(), message)
-            .hint("remove the line once it is gone for good")
+            .hint("bring it back, or remove it once it is gone for good")
     };
     out.map(problem).collect()
 }

@@ -21,7 +21,10 @@ pub fn render(event: &Event) -> String {
             let was = if assessment.verdict == Verdict::InsufficientEvidence { "no longer" } else { "was" };
             let before = previous.map_or(String::new(), |previous| format!(" ({was} {previous})"));
             let verdict = assessment.verdict.as_str().to_uppercase();
-            format!("{name}: {verdict}{before}: {}", assessment.summary)
+            // Such as that the configuration may not be what runs.
+            let note = sample.note.as_ref().filter(|_| assessment.verdict.is_finding());
+            let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+            format!("{name}: {verdict}{before}: {}{note}", assessment.summary)
         }
         What::PoolsChanged(change) => changed(change),
         What::Uncounted { total, .. } => uncounted(total).unwrap_or_default(),

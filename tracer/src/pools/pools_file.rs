@@ -61,6 +61,8 @@ fn explain(message: String) -> String {
         ("expected f64", "expected a number such as 2 or 0.5"),
         ("expected a boolean", "expected true or false"),
         ("expected a sequence", "expected a list in [ ]"),
+        ("expected struct Member", "expected { address = \"ip:port\" }"),
+        ("expected struct Pool", "expected [[pool]] with a name and members"),
         ("unknown field", "unknown key"),
         ("unknown variant", "unknown method"),
     ]

@@ -89,8 +89,9 @@ impl Declarations {
 
     /// Asks running balancers for their present state; `None`: it is as it was.
     pub(super) fn ask_again(mut self) -> Option<Self> {
-        let news = self.origins.iter_mut().fold(false, |news, origin| origin.ask() || news);
-        if !news {
+        // Every one is asked, whatever the one before said.
+        let news: Vec<bool> = self.origins.iter_mut().map(Origin::ask).collect();
+        if !news.contains(&true) {
             return None;
         }
         look_up(&mut self.names, host_names(&self.origins), false);

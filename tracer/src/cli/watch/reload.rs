@@ -193,7 +193,9 @@ impl Reloader {
             self.suspected = None;
             self.seen = now.watched().clone();
         }
-        was_wrong |= self.current.problems != now.problems;
+        // What stands is not told again and again.
+        let others = self.current.problems != now.problems;
+        was_wrong |= others;
         let before = std::mem::replace(&mut self.current, Arc::new(now));
         let now = &self.current;
         if now.may_be_older() {
@@ -210,7 +212,9 @@ impl Reloader {
             (before.pools != now.pools).then(|| Take::Declarations(now.pools.clone()))
         };
         let tell = cause == Cause::Reload || was_wrong || !change.is_empty();
-        change.warnings.clone_from(&now.problems);
+        if others || cause == Cause::Reload {
+            change.warnings.clone_from(&now.problems);
+        }
         change.failures = self.failures;
         News { take, change: tell.then_some(change) }
     }

@@ -1,5 +1,6 @@
 //! What is written, before anything of it is put together.
 
+use super::table;
 use crate::imports::Problem;
 use crate::input::Place;
 use crate::pools::{Method, WrittenMember};
@@ -12,6 +13,16 @@ use std::time::Duration;
 pub(super) enum Half {
     Http,
     Stream,
+}
+
+impl Half {
+    /// Where the words of its blocks stand in the table.
+    pub(super) const fn contexts(self) -> &'static [&'static str] {
+        match self {
+            Self::Http => &[table::BELOW, table::HTTP, table::ANYWHERE],
+            Self::Stream => &[table::BELOW, table::STREAM, table::ANYWHERE],
+        }
+    }
 }
 
 /// Everything that was found.

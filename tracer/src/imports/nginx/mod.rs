@@ -21,6 +21,7 @@
 //! here.
 
 mod assemble;
+mod elsewhere;
 mod found;
 mod lexer;
 mod lua;

@@ -1,7 +1,7 @@
 //! Directives that pass something on: to an upstream, an address, a name, or whatever a variable has.
 
 use super::found::{Certainty, Found, Half, HealthCheck, Reference};
-use super::table::{BELOW, HTTP, STREAM, look_up};
+use super::table::look_up;
 use super::target::{self, Target};
 use super::upstream::health_check;
 use super::walk::Statement;
@@ -37,8 +37,7 @@ pub(super) fn directive(
     statement: &Statement<'_>,
 ) -> Result<(), Problem> {
     let name = statement.word(0);
-    let contexts = [BELOW, if half == Half::Http { HTTP } else { STREAM }];
-    let Some(row) = look_up(name, &contexts) else {
+    let Some(row) = look_up(name, half.contexts()) else {
         if name.ends_with(b"_pass") {
             unknown(found, half, block, statement);
         }

@@ -1,11 +1,13 @@
 //! From file to file and block to block.
 
+use super::elsewhere::Elsewhere;
 use super::found::{Found, Half, Lines};
 use super::lexer::{Fault, Item, Lexer, Spot, Word};
 use super::table::{self, look_up};
 use super::{pass, time, upstream};
 use crate::imports::{Problem, Reading};
 use crate::input::Place;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -84,13 +86,25 @@ pub(super) struct Walk<'w, 's> {
     blocks: usize,
     /// `http` and `stream`, once they have been there.
     halves: [bool; 2],
+    elsewhere: Elsewhere,
+    /// Words that were told as unknown.
+    told: HashSet<Vec<u8>>,
 }
 
 impl<'w, 's> Walk<'w, 's> {
     pub(super) fn new(reading: &'w mut Reading<'s>, found: &'w mut Found, main: &Path) -> Self {
         let prefix = main.parent().map(Path::to_owned).unwrap_or_default();
         found.workers = Some(1);
-        Self { reading, found, prefix, open: Vec::new(), blocks: 0, halves: [false; 2] }
+        Self {
+            reading,
+            found,
+            prefix,
+            open: Vec::new(),
+            blocks: 0,
+            halves: [false; 2],
+            elsewhere: Elsewhere::new(),
+            told: HashSet::new(),
+        }
     }
 
     /// Reads the main file and all that it includes.
@@ -174,9 +188,13 @@ impl<'w, 's> Walk<'w, 's> {
                 self.found.workers = time::number(statement.word(1));
                 Ok(())
             }
-            (Block::Main, name) => misplaced(name, statement),
+            (Block::Main, name) => {
+                self.tell_unknown(&[table::MAIN], statement);
+                misplaced(name, statement)
+            }
             (Block::Below(half, number), _) => {
                 complete(statement)?;
+                self.tell_unknown(half.contexts(), statement);
                 pass::directive(self.found, half, number, statement)
             }
         }
@@ -192,7 +210,10 @@ impl<'w, 's> Walk<'w, 's> {
             }
             (Block::Main, b"http") => self.half(Half::Http, statement),
             (Block::Main, b"stream") => self.half(Half::Stream, statement),
-            (Block::Main, name) => misplaced(name, statement).map(|()| Block::Other),
+            (Block::Main, name) => {
+                self.tell_unknown(&[table::MAIN], statement);
+                misplaced(name, statement).map(|()| Block::Other)
+            }
             (Block::Other, _) => Ok(Block::Other),
             (Block::Upstream(_), _) => {
                 let message = "a block stands inside an upstream, which has none";
@@ -205,10 +226,25 @@ impl<'w, 's> Walk<'w, 's> {
             (Block::Below(..), name) if PARAMETERS.contains(&name) => Ok(Block::Parameters),
             (Block::Below(half, _), _) => {
                 complete(statement)?;
+                self.tell_unknown(half.contexts(), statement);
                 self.blocks += 1;
                 Ok(Block::Below(half, self.blocks))
             }
         }
+    }
+
+    /// Says once of a word that is not known that it is not. One that ends in `_pass` is told where it is read.
+    fn tell_unknown(&mut self, contexts: &[&str], statement: &Statement<'_>) {
+        const MOST: usize = 100;
+        let name = statement.word(0);
+        let known = look_up(name, contexts).is_some() || self.elsewhere.has(name) || name.ends_with(b"_pass");
+        if known || self.told.len() >= MOST || !self.told.insert(name.to_vec()) {
+            return;
+        }
+        let message = "this directive is not known: neither nginx nor a common module has it";
+        self.found.problems.push(Problem::note("unknown-directive", statement.at(), message).hint(
+            "check its spelling; if it decides who gets traffic, say what is expected in a pools file",
+        ));
     }
 
     fn half(&mut self, half: Half, statement: &Statement<'_>) -> Result<Block, Problem> {
