@@ -1,6 +1,6 @@
 //! What is written, before anything of it is put together.
 
-use crate::imports::Problem;
+use crate::imports::Problems;
 use crate::input::Place;
 use crate::pools::{Method, WrittenMember};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -30,7 +30,7 @@ pub(super) struct Found {
     pub(super) any_upstream: [bool; 2],
     /// `worker_processes`, `None` for `auto`.
     pub(super) workers: Option<u64>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Problems,
 }
 
 /// An `upstream` block.
