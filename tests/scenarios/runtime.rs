@@ -16,7 +16,8 @@ use tracer::runtime::{ServerState, apply, open, server_states};
 /// No answer depends on how busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn start(block: Block) -> Server {
+/// `options`: of HAProxy; `global`: a line of its section.
+fn start_with(block: Block, options: &'static [&'static str], global: &str) -> Server {
     let (listens, port) = (block.balancer(1), block.port());
     let host = block.backend(4).ip();
     let servers: String =
@@ -27,14 +28,21 @@ fn start(block: Block) -> Server {
         listens,
         |directory| {
             format!(
-                "global\n  nbthread 1\n  stats socket {}/stats level admin\ndefaults\n  mode http\n  timeout connect 1s\n  \
+                "global\n  {global}\n  nbthread 1\n  stats socket {}/stats level admin\ndefaults\n  mode http\n  timeout connect 1s\n  \
                  timeout client 9s\n  timeout server 9s\nlisten app\n  bind {listens}\n  balance roundrobin\n{servers}  \
                  server s4 {host}:{port} disabled\n  server-template t 1-2 nowhere.invalid:{port} init-addr none\n",
                 directory.display()
             )
         },
-        |file| ["-db", "-f", file.to_str().unwrap()].map(ToOwned::to_owned).to_vec(),
+        |file| {
+            let named = ["-f", file.to_str().unwrap()];
+            options.iter().chain(&named).map(|&option| option.to_owned()).collect()
+        },
     )
+}
+
+fn start(block: Block) -> Server {
+    start_with(block, &["-db"], "")
 }
 
 /// The socket beside the configuration that was found.
@@ -44,13 +52,19 @@ fn socket_of(server: &Server) -> PathBuf {
     });
     let socket = found.files[0].with_file_name("stats");
     // As the balancer itself sees it, and by hand: the same socket.
-    let through = server_states(found.surroundings().socket(&socket).unwrap(), PATIENCE).unwrap();
+    let held = found.surroundings().socket(&socket).unwrap();
+    let through = server_states(held, PATIENCE, |user| found.can_listen_as(user)).unwrap();
     assert_eq!(through, states(&socket));
     socket
 }
 
+/// A HAProxy that gave up root's rights listens as root all the same.
+fn is_root(user: u32) -> bool {
+    user == 0
+}
+
 fn states(socket: &Path) -> Vec<ServerState> {
-    server_states(open(socket).unwrap(), PATIENCE).unwrap()
+    server_states(open(socket).unwrap(), PATIENCE, is_root).unwrap()
 }
 
 #[track_caller]
@@ -129,6 +143,18 @@ fn drains_weights_and_servers_are_those_of_the_running_haproxy() {
     let mut pools = written(block);
     apply(&mut pools, &states(&socket));
     assert_eq!(pools.pools[0].members[0].role, Role::Active);
+}
+
+#[test]
+fn haproxy_that_gave_up_roots_rights_listens_as_root() {
+    require_root();
+    let server = start_with(Block::new(), &["-W", "-db"], "uid 65534");
+    let socket = socket_of(&server);
+    assert_eq!(states(&socket).len(), 6);
+    let refused = server_states(open(&socket).unwrap(), PATIENCE, |user| user == 65534).unwrap_err();
+    assert!(refused.contains("by user 0"), "{refused}");
+    let found = discover().found.into_iter().find(|found| found.pid == server.pid()).unwrap();
+    assert!(found.can_listen_as(0) && found.can_listen_as(65534) && !found.can_listen_as(1000));
 }
 
 #[test]

@@ -9,7 +9,7 @@
 mod cross_rules;
 mod pool_rules;
 
-use crate::imports::{Problem, Severity};
+use crate::imports::{Problem, Problems, Severity};
 use crate::input::Place;
 use crate::pools::{Names, WrittenPool, WrittenPools};
 use std::collections::{BTreeMap, HashSet};
@@ -24,7 +24,7 @@ pub struct Audited<'a> {
     pub established: Option<&'a BTreeMap<SocketAddr, u64>>,
 }
 
-/// Every problem of pools, by severity and then by place. `names`: what the resolver says; `None`: nobody asked it.
+/// The problems of pools, by severity and then by place, the first [`crate::imports::MOST_PROBLEMS`]. `names`: what the resolver says; `None`: nobody asked it.
 #[must_use]
 pub fn audit(origins: &[Audited<'_>], names: Option<&Names>) -> Vec<Problem> {
     let pools: Vec<&WrittenPool> = origins.iter().flat_map(|origin| &origin.pools.pools).collect();
@@ -39,7 +39,7 @@ pub fn audit(origins: &[Audited<'_>], names: Option<&Names>) -> Vec<Problem> {
     problems
         .retain(|problem| problem.severity == Severity::Error || !vouched.contains(&line_of(&problem.at)));
     problems.sort_by(|a, b| (a.severity, &a.at, a.code).cmp(&(b.severity, &b.at, b.code)));
-    problems
+    problems.into_iter().collect::<Problems>().finish()
 }
 
 /// The lines that somebody vouches for. A pools file as a whole vouches for weights, but not for each of its lines.

@@ -42,6 +42,22 @@ fn found(pools: &[WrittenPool]) -> Vec<String> {
 }
 
 #[test]
+fn problems_are_bounded_and_errors_come_first() {
+    let lonely = |number: usize| {
+        let mut one = weights(&[1.0]);
+        one.name = format!("app{number}");
+        one.at.line = number;
+        one
+    };
+    let mut pools: Vec<_> = (0..3_000).map(lonely).collect();
+    let all = found(&pools);
+    assert_eq!(all.len(), 1_001);
+    assert!(all[1_000].starts_with("note more-problems"), "{}", all[1_000]);
+    pools.push(weights(&[0.0, 0.0]));
+    assert!(found(&pools)[0].starts_with("error"), "{}", found(&pools)[0]);
+}
+
+#[test]
 fn a_weight_out_of_line_is_told_once() {
     for (given, expected) in [
         (&[5.0, 5.0, 50.0, 5.0][..], &["warning weight-out-of-line:3"][..]),

@@ -9,6 +9,7 @@ use crate::pools::{
     DeclaredPool, MemberAddress, Names, WrittenPools, combine, parse_pools_file, system_resolver,
 };
 use crate::runtime::{self, ServerState};
+use nix::unistd::geteuid;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -97,7 +98,11 @@ impl Origin {
             Some(running) => running.surroundings.socket(path),
             None => runtime::open(path),
         };
-        let answer = socket.and_then(|socket| runtime::server_states(socket, runtime::PATIENCE));
+        let is_believed = |user| match &self.running {
+            Some(running) => running.found.can_listen_as(user),
+            None => user == 0 || user == geteuid().as_raw(),
+        };
+        let answer = socket.and_then(|socket| runtime::server_states(socket, runtime::PATIENCE, is_believed));
         let (states, problem) = match answer {
             Ok(states) => (states, None),
             Err(problem) => {
@@ -153,15 +158,15 @@ impl Origin {
         }
     }
 
-    /// What has to be looked at to see whether it changes: the files that were named and read, and the directories that
-    /// were listed.
+    /// What has to be looked at to see whether it changes: the files that were named, read, or could not be read, and the
+    /// directories that were listed.
     pub(super) fn watched(&self) -> impl Iterator<Item = &Path> {
-        let directories = match &self.outcome {
-            Ok(imported) => &imported.directories,
-            Err(unreadable) => &unreadable.directories,
+        let (directories, missing) = match &self.outcome {
+            Ok(imported) => (&imported.directories, &imported.missing),
+            Err(unreadable) => (&unreadable.directories, &unreadable.missing),
         };
         let read = self.files().iter().map(|file| &file.path);
-        self.named.iter().chain(read).chain(directories).map(PathBuf::as_path)
+        self.named.iter().chain(read).chain(missing).chain(directories).map(PathBuf::as_path)
     }
 
     /// Why it could not be read, a line for each problem; empty when it could.
@@ -184,7 +189,7 @@ fn pools_file(path: &Path) -> Result<Imported, Unreadable> {
         Ok(pools) => Ok(Imported { pools, files, ..Imported::default() }),
         Err(errors) => {
             let problems = errors.into_iter().map(problem).collect();
-            Err(Unreadable { problems, files, directories: Vec::new() })
+            Err(Unreadable { problems, files, ..Unreadable::default() })
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Arguments {
     pub(super) directory: Option<PathBuf>,
     /// Part of the configuration is on the command line itself, where nobody reads it.
     pub(super) inline: bool,
+    /// It checks or tells something, or signals a balancer, and ends: it is none itself.
+    pub(super) brief: bool,
 }
 
 /// What a process is to its balancer.
@@ -35,8 +37,18 @@ pub(super) enum Part {
 }
 
 /// What makes a command line unusable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ambiguous;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unusable {
+    /// It can be read in two ways.
+    #[error("names its configuration in a way that can be read as two different files")]
+    Ambiguous,
+    /// An option whose meaning, and whose value, is not known.
+    #[error("has an option on its command line that is not known")]
+    UnknownOption,
+    /// Nobody wrote it.
+    #[error("has a command line without end")]
+    Endless,
+}
 
 /// What a process of nginx calls itself; one that has not said yet is everything in one process.
 pub(super) fn nginx_part(cmdline: &[u8]) -> Part {
@@ -53,11 +65,11 @@ pub(super) fn nginx_part(cmdline: &[u8]) -> Part {
 }
 
 /// Reads the text of `/proc/PID/cmdline`.
-pub(super) fn read(kind: Kind, cmdline: &[u8]) -> Result<Arguments, Ambiguous> {
+pub(super) fn read(kind: Kind, cmdline: &[u8]) -> Result<Arguments, Unusable> {
     match kind {
         Kind::Nginx => match title(cmdline) {
             Some(title) => nginx_title(title),
-            None => Ok(nginx(&split(cmdline))),
+            None => nginx(&split(cmdline)),
         },
         Kind::Haproxy => Ok(haproxy(&split(cmdline))),
         Kind::Envoy => Ok(envoy(&split(cmdline))),
@@ -87,7 +99,7 @@ fn title(cmdline: &[u8]) -> Option<&[u8]> {
 }
 
 /// `master process nginx -c FILE`; Angie: `master process v1.8.1 #2 [angie -c FILE]`.
-fn nginx_title(title: &[u8]) -> Result<Arguments, Ambiguous> {
+fn nginx_title(title: &[u8]) -> Result<Arguments, Unusable> {
     const WORDS: usize = "master process ".len();
     let rest = title.get(WORDS..).unwrap_or_default();
     let bracket = rest.starts_with(b"v").then(|| rest.iter().position(|&byte| byte == b'[')).flatten();
@@ -99,7 +111,7 @@ fn nginx_title(title: &[u8]) -> Result<Arguments, Ambiguous> {
         None => rest,
     };
     let arguments = regroup(joined)?;
-    Ok(nginx(&arguments.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+    nginx(&arguments.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 /// Options of nginx that have a value, behind them or as the next argument.
@@ -107,7 +119,7 @@ const NGINX_VALUED: &[u8] = b"pcgse";
 
 /// Finds the arguments again that nginx has joined by spaces. nginx refuses an argument that is no option, so that one
 /// belongs to the value before it; what could be both is ambiguous.
-fn regroup(joined: &[u8]) -> Result<Vec<Vec<u8>>, Ambiguous> {
+fn regroup(joined: &[u8]) -> Result<Vec<Vec<u8>>, Unusable> {
     let mut arguments: Vec<Vec<u8>> = Vec::new();
     let mut files = [0_u32; 2];
     // Whether the next word is a value, and whether the last argument is one.
@@ -124,18 +136,18 @@ fn regroup(joined: &[u8]) -> Result<Vec<Vec<u8>>, Ambiguous> {
             }
             // `-conf/x` may as well be the end of a name with a space before it.
             if option.attached && arguments.len() > 1 {
-                return Err(Ambiguous);
+                return Err(Unusable::Ambiguous);
             }
             wants_value = option.letter.is_some() && !option.attached;
             is_value = option.attached;
             arguments.push(word.to_vec());
         } else {
-            let last = arguments.last_mut().filter(|_| is_value).ok_or(Ambiguous)?;
+            let last = arguments.last_mut().filter(|_| is_value).ok_or(Unusable::Ambiguous)?;
             last.push(b' ');
             last.extend_from_slice(word);
         }
     }
-    if files.iter().any(|&count| count > 1) { Err(Ambiguous) } else { Ok(arguments) }
+    if files.iter().any(|&count| count > 1) { Err(Unusable::Ambiguous) } else { Ok(arguments) }
 }
 
 struct NginxOption {
@@ -160,15 +172,21 @@ fn flags(letters: &[u8]) -> bool {
     letters.iter().all(|letter| b"?hvVtTq".contains(letter))
 }
 
-fn nginx(arguments: &[&[u8]]) -> Arguments {
+fn nginx(arguments: &[&[u8]]) -> Result<Arguments, Unusable> {
     let mut found = Arguments::default();
     let mut rest = arguments.iter().skip(1);
-    while let Some(argument) = rest.next() {
+    // A dash alone is an option without letters to nginx.
+    while let Some(argument) = rest.by_ref().find(|argument| **argument != b"-") {
+        let option = nginx_option(argument).ok_or(Unusable::UnknownOption)?;
         let letters = argument.strip_prefix(b"-").unwrap_or_default();
-        let Some(at) = letters.iter().position(|letter| NGINX_VALUED.contains(letter)) else { continue };
+        let at = option.letter.and_then(|letter| letters.iter().position(|&one| one == letter));
+        let before = letters.get(..at.unwrap_or(letters.len())).unwrap_or_default();
+        // All but `-q`, and signals.
+        found.brief |= before.iter().any(|&letter| letter != b'q') || option.letter == Some(b's');
+        let Some(at) = at else { continue };
         let attached = letters.get(at + 1..).filter(|value| !value.is_empty());
         let Some(value) = attached.or_else(|| rest.next().copied()) else { break };
-        match letters.get(at) {
+        match option.letter {
             Some(b'c') => found.files = vec![path(value)],
             Some(b'p') => found.prefix = Some(path(value)),
             // Only what includes something or opens a block can say anything of pools.
@@ -176,7 +194,7 @@ fn nginx(arguments: &[&[u8]]) -> Arguments {
             _ => {}
         }
     }
-    found
+    Ok(found)
 }
 
 fn haproxy(arguments: &[&[u8]]) -> Arguments {
@@ -190,6 +208,8 @@ fn haproxy(arguments: &[&[u8]]) -> Arguments {
         match argument.strip_prefix(b"-").and_then(|option| option.first()) {
             Some(b'f') => found.files.extend(rest.next().map(path)),
             Some(b'C') => found.directory = rest.next().map(path),
+            // Checks the configuration or a condition; tells its version or its options.
+            Some(b'c' | b'v' | b'h') => found.brief = true,
             Some(b'p' | b'n' | b'N' | b'm' | b'L' | b'x') => drop(rest.next()),
             Some(b'S') => drop(rest.next_if(|next| !next.starts_with(b"-"))),
             // Numbers of processes (-sf, -st) follow others; they begin with no dash and are skipped.
@@ -217,6 +237,11 @@ fn envoy(arguments: &[&[u8]]) -> Arguments {
                     rest.next();
                 }
             }
+            Some(b"--mode") => {
+                let mode = value.or_else(|| rest.next());
+                found.brief |= matches!(mode, Some(b"validate" | b"init_only"));
+            }
+            Some(b"--version" | b"--hot-restart-version" | b"--help" | b"-h") => found.brief = true,
             // Everything behind it is ignored.
             Some(b"--" | b"--ignore_rest") => break,
             _ => {}
@@ -266,7 +291,7 @@ mod tests {
             "nginx: master process nginx -q lost -c /a",
             "nginx: master process nginx -p /a -q b -p /c",
         ] {
-            assert_eq!(read(Kind::Nginx, title.as_bytes()), Err(Ambiguous), "{title}");
+            assert_eq!(read(Kind::Nginx, title.as_bytes()), Err(Unusable::Ambiguous), "{title}");
         }
     }
 
@@ -329,6 +354,38 @@ mod tests {
         }
         let inline = read(Kind::Envoy, b"envoy\0--config-yaml\0-c\0-c\0/a\0").unwrap();
         assert_eq!((inline.inline, inline.files), (true, vec!["/a".into()]));
+    }
+
+    #[test]
+    fn what_ends_at_once_is_no_balancer() {
+        let brief = |kind, text: &str| read(kind, text.replace(' ', "\0").as_bytes()).unwrap().brief;
+        for text in ["-t", "-T -c /a", "-c /a -t", "-qtc /a", "-v", "-V", "-h", "-?", "-s reload", "-sreload"]
+        {
+            assert!(brief(Kind::Nginx, &format!("nginx {text}")), "{text}");
+        }
+        for text in ["", " -q", " -c /a", " -c -t", " -p /srv -e /log", " -g -t", " - -q"] {
+            assert!(!brief(Kind::Nginx, &format!("nginx{text}")), "{text}");
+        }
+        for text in ["-c -f a", "-f a -c", "-Ws -f a -c -q", "-v", "-vv", "-cc 1"] {
+            assert!(brief(Kind::Haproxy, &format!("haproxy {text}")), "{text}");
+        }
+        for text in ["-V -f a", "-C /srv -f a", "-f -c", "-W -S -f a", "-f a -- -c"] {
+            assert!(!brief(Kind::Haproxy, &format!("haproxy {text}")), "{text}");
+        }
+        for text in ["--mode validate -c a", "--mode=validate", "-c a --mode init_only", "--version"] {
+            assert!(brief(Kind::Envoy, &format!("envoy {text}")), "{text}");
+        }
+        for text in ["--mode serve -c a", "-c --version", "-c a -- --mode validate"] {
+            assert!(!brief(Kind::Envoy, &format!("envoy {text}")), "{text}");
+        }
+        assert!(!read(Kind::Nginx, b"nginx: master process nginx").unwrap().brief);
+    }
+
+    #[test]
+    fn an_option_that_is_not_known_is_not_guessed() {
+        for cmdline in ["nginx\0-xc\0/a\0", "nginx\0--config\0/a\0", "nginx\0-c\0/a\0lost\0", "nginx\0-k\0"] {
+            assert_eq!(read(Kind::Nginx, cmdline.as_bytes()), Err(Unusable::UnknownOption), "{cmdline}");
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@ use crate::imports::{Severity, Surroundings as _};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -89,6 +90,30 @@ fn another_users_process_is_skipped_with_a_note() {
 }
 
 #[test]
+fn however_many_are_not_believed_it_is_one_note() {
+    let crowd: Vec<_> = (0..4).map(|_| Impostor::start("tengine", TITLE, |_| {}, Some(65534))).collect();
+    let roots = Impostor::start("tengine", "nginx: master process nginx -c /a.conf", |_| {}, None);
+    let discovery = discover();
+    assert!(roots.found(&discovery).is_some());
+    let mut problems: Vec<_> = crowd.iter().flat_map(|one| one.problems(&discovery)).collect();
+    let problem = problems.pop().unwrap();
+    assert_eq!(problems, []);
+    assert_eq!((problem.code, problem.severity), ("balancer-not-root", Severity::Note));
+    assert!(problem.message.ends_with("(and 3 more like it)"), "{problem}");
+}
+
+#[test]
+fn nothing_is_held_open_of_those_that_are_not_believed() {
+    let crowd = Impostor::start("freenginx", TITLE, |_| {}, Some(65534));
+    let seen = Candidates::among(&[crowd.child.id()]);
+    assert!(seen.believed.is_empty() && seen.problems().len() == 1);
+    let directory = format!("/proc/{}", crowd.child.id());
+    let held =
+        fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    assert_eq!(held.filter(|path| path.starts_with(&directory)).count(), 0);
+}
+
+#[test]
 fn what_others_can_have_written_is_not_believed() {
     let owned = |path: &Path| chown(path, Some(65534), None).unwrap();
     let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
@@ -151,12 +176,4 @@ fn a_worker_belongs_to_its_master_and_is_no_balancer() {
     let discovery = discover();
     assert!(worker.found(&discovery).is_none());
     assert_eq!(worker.problems(&discovery), []);
-}
-
-#[test]
-fn generations_are_told_apart_by_what_they_say_and_by_their_age() {
-    assert_eq!(generations(&[]), (None, 0));
-    assert_eq!(generations(&[(0, true)]), (None, 1));
-    assert_eq!(generations(&[(0, false), (90, false)]), (Some(90), 0));
-    assert_eq!(generations(&[(0, false), (900, false), (1_000, true)]), (Some(900), 2));
 }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod candidate;
 mod established;
 mod finding;
 mod kind;

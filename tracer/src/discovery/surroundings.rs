@@ -1,7 +1,7 @@
 //! A running balancer's files, as it sees them itself, and its environment.
 
 use super::process::Process;
-use crate::imports::Surroundings;
+use crate::imports::{MOST_NAMES, Surroundings, too_many_names};
 use crate::input::Stamp;
 use crate::input::{MAX_BYTES, explain, refuse_other_than_file};
 use nix::errno::Errno;
@@ -16,8 +16,6 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Names in one directory.
-const MOST_NAMES: usize = 65_536;
 /// The kernel gives a process no more than this for arguments and environment together.
 const MOST_ENVIRONMENT: u64 = 8 * 1024 * 1024;
 /// A lookup that races with a rename anywhere on the system is to be made again.
@@ -126,10 +124,7 @@ impl Surroundings for ProcessSurroundings {
         let held = held?;
         let names = std::fs::read_dir(own_path(&held))?.take(MOST_NAMES + 1);
         let names = names.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-        if names.len() > MOST_NAMES {
-            return Err(io::Error::other(format!("holds more than {MOST_NAMES} files")));
-        }
-        Ok(names)
+        if names.len() > MOST_NAMES { Err(too_many_names()) } else { Ok(names) }
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {

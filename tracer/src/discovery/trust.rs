@@ -12,6 +12,16 @@ pub(super) enum Mistrust {
     Executable(&'static str, &'static str),
 }
 
+impl Mistrust {
+    /// What is wrong, whoever's process it is.
+    pub(super) const fn what(self) -> &'static str {
+        match self {
+            Self::User(_) => "is not root's",
+            Self::Executable(what, _) => what,
+        }
+    }
+}
+
 /// Whether a process is root's in every respect, and runs what only root can have written.
 pub(super) fn mistrust(identity: &Identity) -> Option<Mistrust> {
     if let Some(&user) = identity.uids.iter().find(|&&uid| uid != 0) {

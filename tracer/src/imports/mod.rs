@@ -15,6 +15,7 @@ mod corpus_tests;
 mod directive;
 #[cfg(test)]
 mod fixtures;
+mod pattern;
 mod problem;
 mod reading;
 mod surroundings;
@@ -24,9 +25,9 @@ pub mod haproxy;
 pub mod nginx;
 
 pub use directive::{Directive, Effect};
-pub use problem::{Problem, Severity};
+pub use problem::{MOST_PROBLEMS, Problem, Problems, Severity};
 pub use reading::{Reading, SourceFile};
-pub use surroundings::{HostSurroundings, Surroundings};
+pub use surroundings::{HostSurroundings, MOST_NAMES, Surroundings, too_many_names};
 
 use crate::pools::WrittenPools;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub struct Imported {
     pub files: Vec<SourceFile>,
     /// Directories that were listed: a file that comes or goes there changes the configuration.
     pub directories: Vec<PathBuf>,
+    /// Files that could not be read: one that comes changes the configuration.
+    pub missing: Vec<PathBuf>,
     /// Where the running balancer can be asked for its present state: HAProxy's `stats socket`.
     pub runtime: Option<PathBuf>,
 }
@@ -55,6 +58,8 @@ pub struct Unreadable {
     pub files: Vec<SourceFile>,
     /// Directories that were listed.
     pub directories: Vec<PathBuf>,
+    /// Files that could not be read: one that comes, or can be read, may mend it.
+    pub missing: Vec<PathBuf>,
 }
 
 /// The comment that vouches for the weights on its line.

@@ -1,17 +1,18 @@
 //! Reading the files of one configuration, within limits.
 
-use super::surroundings::Surroundings;
-use glob::{MatchOptions, Pattern};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
+use super::pattern::{has_wildcard, matches, parse};
+use super::surroundings::{MOST_NAMES, Surroundings};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// Files of one configuration, and their bytes together: far beyond what anybody has, and a bound for who lies.
 const MOST_FILES: usize = 4_096;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// Names that a pattern is compared with.
-const MOST_NAMES: usize = 65_536;
+/// How often a name is compared with a pattern: a second's work.
+const MOST_COMPARED: usize = 1_000_000;
 
 /// A file that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +30,29 @@ pub struct Reading<'a> {
     pub files: Vec<SourceFile>,
     /// Directories that were listed so far.
     pub directories: Vec<PathBuf>,
+    /// Files that could not be read so far.
+    pub missing: Vec<PathBuf>,
     bytes: usize,
+    /// Names in what was listed, and how often one was compared with a pattern.
     names: usize,
+    compared: usize,
+    /// What patterns were compared with: thousands of them may name the same directory.
+    listings: HashMap<PathBuf, Arc<[OsString]>>,
 }
-
-/// As glob(3) without flags: a star does not match a dot at the beginning.
-const AS_GLOB: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 impl<'a> Reading<'a> {
     /// Nothing is read yet.
     pub fn new(surroundings: &'a mut dyn Surroundings) -> Self {
-        Self { surroundings, files: Vec::new(), directories: Vec::new(), bytes: 0, names: 0 }
+        Self {
+            surroundings,
+            files: Vec::new(),
+            directories: Vec::new(),
+            missing: Vec::new(),
+            bytes: 0,
+            names: 0,
+            compared: 0,
+            listings: HashMap::new(),
+        }
     }
 
     /// The bytes of a file.
@@ -51,7 +63,11 @@ impl<'a> Reading<'a> {
         if self.files.len() >= MOST_FILES {
             return Err(format!("is one file too many: a configuration has at most {MOST_FILES}"));
         }
-        let bytes: Arc<[u8]> = self.surroundings.read(path)?.into();
+        let read = self.surroundings.read(path);
+        if read.is_err() && self.missing.len() < MOST_FILES {
+            self.missing.push(path.to_owned());
+        }
+        let bytes: Arc<[u8]> = read?.into();
         self.bytes += bytes.len();
         if self.bytes > MOST_BYTES {
             return Err(format!(
@@ -79,35 +95,61 @@ impl<'a> Reading<'a> {
                 found.iter_mut().for_each(|path| path.push(name));
                 continue;
             }
-            let pattern = name.to_str().and_then(|name| Pattern::new(name).ok());
-            let pattern = pattern.ok_or("is no pattern: check its brackets")?;
+            let pattern = name.to_str().and_then(parse).ok_or("is no pattern: check its brackets")?;
             let mut next = Vec::new();
             for directory in found {
-                // As glob(3): what cannot be listed matches nothing.
-                let mut names = self.list(&directory).unwrap_or_default();
-                names.retain(|name| pattern.matches_with(&name.to_string_lossy(), AS_GLOB));
-                self.names += names.len();
-                if self.names > MOST_NAMES {
-                    return Err(format!("matches more than {MOST_NAMES} files: narrow the pattern"));
+                let names = self.listing(&directory)?;
+                self.compared += names.len();
+                if self.compared > MOST_COMPARED {
+                    return Err(format!(
+                        "is one pattern too many: they are compared with more than {MOST_COMPARED} names; move what \
+                         they name to smaller directories"
+                    ));
                 }
-                next.extend(names.into_iter().map(|name| directory.join(name)));
+                let matching = names.iter().filter(|name| matches(&pattern, name));
+                next.extend(matching.map(|name| directory.join(name)));
             }
             found = next;
         }
         Ok(found)
     }
 
+    /// The names in a directory, sorted; listed once, since patterns are many.
+    fn listing(&mut self, directory: &Path) -> Result<Arc<[OsString]>, String> {
+        if let Some(known) = self.listings.get(directory) {
+            return Ok(Arc::clone(known));
+        }
+        let names: Arc<[OsString]> = match self.list(directory) {
+            Ok(names) => names.into(),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(error.to_string()),
+            // As glob(3): what cannot be listed matches nothing.
+            Err(_) => Arc::default(),
+        };
+        self.names += names.len();
+        if self.names > MOST_NAMES {
+            return Err(format!(
+                "is in directories of more than {MOST_NAMES} files together: move the right ones elsewhere"
+            ));
+        }
+        if self.listings.len() < MOST_FILES {
+            self.listings.insert(directory.to_owned(), Arc::clone(&names));
+        }
+        Ok(names)
+    }
+
     /// The names in a directory, sorted by their bytes.
     ///
     /// # Errors
     /// As the operating system says.
-    pub fn list(&mut self, directory: &Path) -> std::io::Result<Vec<std::ffi::OsString>> {
+    pub fn list(&mut self, directory: &Path) -> io::Result<Vec<OsString>> {
         let listed = if directory == Path::new("") { Path::new(".") } else { directory };
         let names = self.surroundings.list(listed);
         if !self.directories.iter().any(|known| known == listed) && self.directories.len() < MOST_FILES {
             self.directories.push(listed.to_owned());
         }
         let mut names = names?;
+        // It could not be read as a file because it is none.
+        self.missing.retain(|path| path != listed);
         names.sort_unstable();
         Ok(names)
     }
@@ -118,20 +160,15 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn has_wildcard(name: &OsStr) -> bool {
-    name.as_bytes().iter().any(|byte| b"*?[".contains(byte))
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use std::ffi::OsString;
-    use std::io;
 
     /// Files that are nowhere.
     #[derive(Clone, Debug, Default)]
     pub(in crate::imports) struct Invented {
+        pub(in crate::imports) listed: usize,
         pub(in crate::imports) files: BTreeMap<PathBuf, Vec<u8>>,
         pub(in crate::imports) variables: BTreeMap<String, String>,
     }
@@ -149,6 +186,7 @@ pub(super) mod tests {
         }
 
         fn list(&mut self, directory: &Path) -> io::Result<Vec<OsString>> {
+            self.listed += 1;
             let below = self.files.keys().filter_map(|path| path.strip_prefix(directory).ok());
             let mut names: Vec<OsString> =
                 below.filter_map(|path| Some(path.components().next()?.as_os_str().to_owned())).collect();
@@ -183,6 +221,58 @@ pub(super) mod tests {
         assert_eq!(globbed("/etc/nginx/sites/[!o]*/y.conf"), ["/etc/nginx/sites/two/y.conf"]);
         assert_eq!(globbed("/nowhere/*.conf"), [""; 0], "what is not there matches nothing");
         assert_eq!(globbed("/nowhere/plain.conf"), ["/nowhere/plain.conf"], "and a plain name is itself");
+    }
+
+    #[test]
+    fn a_pattern_that_is_odd_is_what_glob_takes_it_for() {
+        assert_eq!(globbed("/etc/nginx/conf.d/a**.conf"), ["/etc/nginx/conf.d/a.conf"]);
+        assert_eq!(globbed("/etc/nginx/conf.d/***.bak"), ["/etc/nginx/conf.d/a.conf.bak"]);
+        assert_eq!(globbed("/etc/nginx/conf.d/[a.conf"), [""; 0]);
+        let mut files = Invented::default().file("/d/[a.conf", "").file("/d/a.conf", "");
+        let found = Reading::new(&mut files).glob(Path::new("/d/[*.conf")).unwrap();
+        assert_eq!(found, [Path::new("/d/[a.conf")]);
+    }
+
+    #[test]
+    fn names_are_listed_once_and_compared_so_often() {
+        let mut files = Invented::default();
+        for number in 0..1_000 {
+            files = files.file(&format!("/d/{number}.conf"), "");
+        }
+        let mut reading = Reading::new(&mut files);
+        for _ in 0..MOST_COMPARED / 1_000 {
+            assert_eq!(reading.glob(Path::new("/d/*.nomatch")).unwrap(), [""; 0].map(PathBuf::from));
+        }
+        assert!(reading.glob(Path::new("/d/*.nomatch")).unwrap_err().contains("one pattern too many"));
+        assert_eq!(files.listed, 1);
+    }
+
+    #[test]
+    fn a_directory_without_end_is_refused_rather_than_taken_for_empty() {
+        struct Endless;
+        impl Surroundings for Endless {
+            fn read(&mut self, _: &Path) -> Result<Vec<u8>, String> {
+                Err("no such file".into())
+            }
+            fn list(&mut self, _: &Path) -> io::Result<Vec<OsString>> {
+                Err(crate::imports::too_many_names())
+            }
+            fn variable(&mut self, _: &str) -> Option<String> {
+                None
+            }
+        }
+        let refused = Reading::new(&mut Endless).glob(Path::new("/d/*")).unwrap_err();
+        assert!(refused.contains("more than 65536 files"), "{refused}");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_told() {
+        let mut files = Invented::default().file("/d/a.conf", "");
+        let mut reading = Reading::new(&mut files);
+        let _ = reading.read(Path::new("/d/b.conf"));
+        let _ = reading.read(Path::new("/d"));
+        reading.list(Path::new("/d")).unwrap();
+        assert_eq!(reading.missing, [Path::new("/d/b.conf")]);
     }
 
     #[test]

@@ -5,6 +5,16 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
+/// Names in one directory: far beyond what anybody has, and a bound for who lies.
+pub const MOST_NAMES: usize = 65_536;
+
+/// A directory holds more names than [`MOST_NAMES`].
+#[must_use]
+pub fn too_many_names() -> io::Error {
+    let message = format!("is in a directory of more than {MOST_NAMES} files: move the right ones elsewhere");
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
+}
+
 /// Where a configuration is read: this host's files, those a running balancer sees, or a test's.
 pub trait Surroundings {
     /// The bytes of a file. Paths are as the balancer would open them.
@@ -16,7 +26,7 @@ pub trait Surroundings {
     /// The names in a directory, in any order.
     ///
     /// # Errors
-    /// As the operating system says.
+    /// As the operating system says; [`io::ErrorKind::FileTooLarge`] for more than [`MOST_NAMES`].
     fn list(&mut self, directory: &Path) -> io::Result<Vec<OsString>>;
 
     /// An environment variable of the balancer. Only those that the configuration refers to are asked for.
@@ -33,7 +43,9 @@ impl Surroundings for HostSurroundings {
     }
 
     fn list(&mut self, directory: &Path) -> io::Result<Vec<OsString>> {
-        std::fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
+        let names = std::fs::read_dir(directory)?.take(MOST_NAMES + 1);
+        let names = names.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+        if names.len() > MOST_NAMES { Err(too_many_names()) } else { Ok(names) }
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {

@@ -4,7 +4,8 @@ use super::ServerState;
 use super::parse::parse;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -29,22 +30,35 @@ pub fn open(path: &Path) -> Result<OwnedFd, String> {
 }
 
 /// The servers of the HAProxy behind a socket that is held ([`open`],
-/// [`crate::discovery::ProcessSurroundings::socket`]).
+/// [`crate::discovery::ProcessSurroundings::socket`]). `is_believed`: whether what this user listens on can be it, since
+/// anybody may listen where HAProxy's socket was, or is to be; what anybody else says is not even read.
 ///
 /// # Errors
 /// Why not, and the remedy, to stand behind its name.
-pub fn server_states(held: impl AsFd, patience: Duration) -> Result<Vec<ServerState>, String> {
+pub fn server_states(
+    held: impl AsFd,
+    patience: Duration,
+    is_believed: impl FnOnce(u32) -> bool,
+) -> Result<Vec<ServerState>, String> {
     let kind = fstat(&held).map_err(|error| explain(&error.into()))?.st_mode;
     if SFlag::from_bits_truncate(kind) & SFlag::S_IFMT != SFlag::S_IFSOCK {
         return Err("is no socket: name HAProxy's `stats socket`".into());
     }
     let until = Instant::now() + patience;
-    let answer = ask(held, until).map_err(|error| explain(&error))?;
+    let stream = dial(held, until).map_err(|error| explain(&error))?;
+    // Of who began to listen, which a HAProxy that root started does as root.
+    let listener = getsockopt(&stream, PeerCredentials).map_err(|error| explain(&error.into()))?.uid();
+    if !is_believed(listener) {
+        return Err(format!(
+            "is listened on by user {listener}, who is not believed: check that it is HAProxy's `stats socket`, and that \
+             its directory is root's"
+        ));
+    }
+    let answer = ask(stream, until).map_err(|error| explain(&error))?;
     parse(&String::from_utf8_lossy(&answer))
 }
 
-fn ask(held: impl AsFd, until: Instant) -> io::Result<Vec<u8>> {
-    let mut stream = dial(held, until)?;
+fn ask(mut stream: UnixStream, until: Instant) -> io::Result<Vec<u8>> {
     stream.set_write_timeout(Some(left(until)?))?;
     stream.write_all(b"show servers state\n")?;
     let mut answer = Vec::new();
@@ -125,7 +139,7 @@ mod tests {
         std::fs::rename(&short, deep.join("s")).unwrap();
         thread::scope(|scope| {
             scope.spawn(move || respond(listener.accept().unwrap().0));
-            server_states(open(&deep.join("s")).unwrap(), patience)
+            server_states(open(&deep.join("s")).unwrap(), patience, |_| true)
         })
     }
 
@@ -150,7 +164,7 @@ mod tests {
         let path = directory.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
         let waiting = thread::spawn(move || silent(listener.accept().unwrap().0).is_err());
-        assert!(server_states(open(&path).unwrap(), SOON).unwrap_err().contains("in time"));
+        assert!(server_states(open(&path).unwrap(), SOON, |_| true).unwrap_err().contains("in time"));
         drop(sender);
         assert!(waiting.join().unwrap(), "ends with the sender");
     }
@@ -167,7 +181,20 @@ mod tests {
             queued.push(stream);
             assert!(queued.len() < 100, "the queue has an end");
         }
-        assert!(server_states(open(&path).unwrap(), SOON).unwrap_err().contains("in time"));
+        assert!(server_states(open(&path).unwrap(), SOON, |_| true).unwrap_err().contains("in time"));
+    }
+
+    #[test]
+    fn who_is_not_believed_is_not_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let own = nix::unistd::geteuid().as_raw();
+        let refused = server_states(open(&path).unwrap(), AGES, |user| user != own).unwrap_err();
+        assert!(refused.contains(&format!("by user {own}, who is not believed")), "{refused}");
+        let mut asked = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut asked).unwrap();
+        assert_eq!(asked, b"");
     }
 
     #[test]
@@ -182,7 +209,11 @@ mod tests {
         let path = directory.path().join("s");
         assert!(open(&path).unwrap_err().contains("no such socket"));
         drop(UnixListener::bind(&path).unwrap());
-        assert!(server_states(open(&path).unwrap(), AGES).unwrap_err().contains("by nobody"));
-        assert!(server_states(open(directory.path()).unwrap(), AGES).unwrap_err().contains("is no socket"));
+        assert!(server_states(open(&path).unwrap(), AGES, |_| true).unwrap_err().contains("by nobody"));
+        assert!(
+            server_states(open(directory.path()).unwrap(), AGES, |_| true)
+                .unwrap_err()
+                .contains("is no socket")
+        );
     }
 }

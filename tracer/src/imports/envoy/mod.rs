@@ -36,11 +36,11 @@ use values::{Findings, field, items};
 pub fn import(bootstrap: &Path, surroundings: &mut dyn Surroundings) -> Result<Imported, Unreadable> {
     let mut reading = Reading::new(surroundings);
     let (pools, problems) = read(bootstrap, &mut reading);
-    let Reading { files, directories, .. } = reading;
+    let Reading { files, directories, missing, .. } = reading;
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(Unreadable { problems, files, directories });
+        return Err(Unreadable { problems, files, directories, missing });
     }
-    Ok(Imported { pools, problems, files, directories, runtime: None })
+    Ok(Imported { pools, problems, files, directories, missing, runtime: None })
 }
 
 fn read(bootstrap: &Path, reading: &mut Reading<'_>) -> (WrittenPools, Vec<Problem>) {

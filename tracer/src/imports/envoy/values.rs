@@ -2,7 +2,7 @@
 
 use super::directives::DIRECTIVES;
 use super::document::{Field, Node, Value};
-use crate::imports::{Directive, Effect, Problem, Severity};
+use crate::imports::{Directive, Effect, Problem, Problems};
 use crate::input::{Place, Position};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,16 +12,10 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Problems of one configuration: more would tell nobody anything.
-const MOST_PROBLEMS: usize = 1_000;
-
 /// What is found on the way through a configuration, and what is needed to say it.
 pub(super) struct Findings {
     file: Arc<str>,
-    pub(super) problems: Vec<Problem>,
-    /// Problems that were not kept, and the worst among them.
-    left_out: usize,
-    worst: Severity,
+    problems: Problems,
     vouched: BTreeSet<usize>,
     known: BTreeMap<&'static str, Vec<&'static Directive>>,
 }
@@ -32,7 +26,7 @@ impl Findings {
         for directive in DIRECTIVES {
             known.entry(directive.context).or_default().push(directive);
         }
-        Self { file, problems: Vec::new(), left_out: 0, worst: Severity::Note, vouched, known }
+        Self { file, problems: Problems::default(), vouched, known }
     }
 
     pub(super) fn place(&self, at: Position) -> Place {
@@ -45,24 +39,12 @@ impl Findings {
     }
 
     pub(super) fn add(&mut self, problem: Problem) {
-        // One place is left for the sentence that some are missing.
-        if self.problems.len() + 1 < MOST_PROBLEMS {
-            self.problems.push(problem);
-        } else {
-            self.left_out += 1;
-            self.worst = self.worst.min(problem.severity);
-        }
+        self.problems.push(problem);
     }
 
     /// Says how many problems were left out, and gives them.
-    pub(super) fn finish(mut self) -> Vec<Problem> {
-        if self.left_out > 0 {
-            let place = Place::of_file(&self.file);
-            let message = format!("{} more problems are not shown: mend these first", self.left_out);
-            let problem = Problem::error("too-many-problems", place, message);
-            self.problems.push(Problem { severity: self.worst, ..problem });
-        }
-        self.problems
+    pub(super) fn finish(self) -> Vec<Problem> {
+        self.problems.finish()
     }
 
     pub(super) fn error(&mut self, code: &'static str, at: Position, message: impl Into<String>) {

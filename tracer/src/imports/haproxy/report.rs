@@ -1,12 +1,9 @@
 //! Problems as they are found, and where.
 
 use super::words::Word;
-use crate::imports::Problem;
+use crate::imports::{Problem, Problems};
 use crate::input::Place;
 use std::sync::Arc;
-
-/// More than anybody reads, and a bound for who has us read nonsense.
-const MOST: usize = 1_000;
 
 /// The line that is read.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +34,9 @@ impl Spot<'_> {
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    problems: Vec<Problem>,
+    problems: Problems,
     /// How often HAProxy would refuse the text.
     pub(super) errors: usize,
-    omitted: usize,
 }
 
 impl Report {
@@ -52,19 +48,11 @@ impl Report {
 
     /// Takes in one more.
     pub(super) fn push(&mut self, problem: Problem) {
-        if self.problems.len() < MOST {
-            self.problems.push(problem);
-        } else {
-            self.omitted += 1;
-        }
+        self.problems.push(problem);
     }
 
     /// All of them, and how many there is no place for.
-    pub(super) fn finish(mut self) -> Vec<Problem> {
-        if let (1.., Some(last)) = (self.omitted, self.problems.last()) {
-            let message = format!("{} more problems are not listed: these come first", self.omitted);
-            self.problems.push(Problem::note("more-problems", last.at.clone(), message));
-        }
-        self.problems
+    pub(super) fn finish(self) -> Vec<Problem> {
+        self.problems.finish()
     }
 }

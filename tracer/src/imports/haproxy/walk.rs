@@ -11,7 +11,7 @@ use super::server::Context;
 use super::tables::{MACRO, SECTION, find};
 use super::truth::Truth;
 use super::words::Line;
-use crate::imports::{Imported, Problem, Reading, SourceFile, Unreadable, is_vouching};
+use crate::imports::{Imported, Problem, Reading, Unreadable, is_vouching};
 use crate::input::Place;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -318,9 +318,9 @@ impl<'a> Walk<'a> {
 
     /// What all files say together.
     pub(super) fn finish(mut self) -> Result<Imported, Unreadable> {
-        let (files, directories): (Vec<SourceFile>, _) = (self.reading.files, self.reading.directories);
+        let Reading { files, directories, missing, .. } = self.reading;
         if self.report.errors > 0 {
-            return Err(Unreadable { problems: self.report.finish(), files, directories });
+            return Err(Unreadable { problems: self.report.finish(), files, directories, missing });
         }
         let pools = pools(self.proxies, &self.references, &mut self.report);
         Ok(Imported {
@@ -328,6 +328,7 @@ impl<'a> Walk<'a> {
             problems: self.report.finish(),
             files,
             directories,
+            missing,
             runtime: self.global.socket,
         })
     }

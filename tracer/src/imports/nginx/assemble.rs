@@ -2,7 +2,7 @@
 
 use super::found::{Certainty, Found, Half, Reference, Upstream};
 use super::target::address;
-use crate::imports::Problem;
+use crate::imports::{Problem, Problems};
 use crate::pools::{Backups, MemberAddress, Method, Uses, WrittenMember, WrittenPool, WrittenPools};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// When nginx refuses something that is passed to.
-pub(super) fn pools(found: &Found, problems: &mut Vec<Problem>) -> Result<WrittenPools, Problem> {
+pub(super) fn pools(found: &Found, problems: &mut Problems) -> Result<WrittenPools, Problem> {
     let mut targets = Targets { used: vec![false; found.upstreams.len()], ..Targets::default() };
     for reference in &found.references {
         targets.take(found, reference, problems)?;
@@ -52,12 +52,7 @@ struct Targets {
 }
 
 impl Targets {
-    fn take(
-        &mut self,
-        found: &Found,
-        reference: &Reference,
-        problems: &mut Vec<Problem>,
-    ) -> Result<(), Problem> {
+    fn take(&mut self, found: &Found, reference: &Reference, problems: &mut Problems) -> Result<(), Problem> {
         let Reference { half, host, port, certainty, at, block, .. } = reference;
         let key = (*half, host.clone());
         let upstream = found.by_name.get(&key).copied();
@@ -128,7 +123,7 @@ fn checks(found: &Found, targets: &Targets) -> HashMap<usize, Duration> {
 }
 
 /// What is worth knowing of an upstream as a whole.
-fn note(found: &Found, upstream: &Upstream, used: bool, problems: &mut Vec<Problem>) {
+fn note(found: &Found, upstream: &Upstream, used: bool, problems: &mut Problems) {
     let name = &upstream.name;
     if !used && !found.any_upstream[upstream.half as usize] {
         let message = format!("nothing passes to upstream {name:?}");

@@ -1,7 +1,7 @@
 //! What is written, before anything of it is put together.
 
 use super::table;
-use crate::imports::Problem;
+use crate::imports::Problems;
 use crate::input::Place;
 use crate::pools::{Method, WrittenMember};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -41,7 +41,7 @@ pub(super) struct Found {
     pub(super) any_upstream: [bool; 2],
     /// `worker_processes`, `None` for `auto`.
     pub(super) workers: Option<u64>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Problems,
 }
 
 /// An `upstream` block.

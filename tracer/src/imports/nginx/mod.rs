@@ -52,12 +52,14 @@ pub fn import(main: &Path, surroundings: &mut dyn Surroundings) -> Result<Import
     let read = Walk::new(&mut reading, &mut found, main).main(main);
     let mut problems = std::mem::take(&mut found.problems);
     let pools = read.and_then(|()| assemble::pools(&found, &mut problems));
-    let Reading { files, directories, .. } = reading;
+    let Reading { files, directories, missing, .. } = reading;
     match pools {
-        Ok(pools) => Ok(Imported { pools, problems, files, directories, runtime: None }),
+        Ok(pools) => {
+            Ok(Imported { pools, problems: problems.finish(), files, directories, missing, runtime: None })
+        }
         Err(error) => {
             problems.push(error);
-            Err(Unreadable { problems, files, directories })
+            Err(Unreadable { problems: problems.finish(), files, directories, missing })
         }
     }
 }

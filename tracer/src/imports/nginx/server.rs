@@ -5,7 +5,7 @@ use super::table::{SERVER, look_up};
 use super::target::{self, Target};
 use super::time::{duration, number};
 use super::walk::Statement;
-use crate::imports::{Effect, Problem};
+use crate::imports::{Effect, Problem, Problems};
 use crate::input::Place;
 use crate::pools::{MemberAddress, Role, WrittenMember};
 
@@ -22,7 +22,7 @@ struct Parameters {
 /// Adds the server to its upstream.
 pub(super) fn read(
     upstream: &mut Upstream,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
     statement: &Statement<'_>,
 ) -> Result<(), Problem> {
     let parameters = parameters(upstream, statement)?;
@@ -74,7 +74,7 @@ pub(super) fn read(
 /// Members that the DNS names, with their ports and weights.
 fn by_service(
     upstream: &mut Upstream,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
     resolve: bool,
     has_port: bool,
     at: Place,

@@ -2,7 +2,7 @@
 
 use super::{DIRECTIVES, import};
 use crate::imports::reading::tests::Invented;
-use crate::imports::{HostSurroundings, Imported, Unreadable, fixtures};
+use crate::imports::{HostSurroundings, Imported, Severity, Unreadable, fixtures};
 use crate::pools::{MemberAddress, Role};
 use proptest::prelude::*;
 use std::fmt::Write as _;
@@ -22,6 +22,22 @@ fn refused(text: impl Into<Vec<u8>>) -> String {
 #[test]
 fn what_is_found_is_what_is_expected() {
     fixtures::compare("nginx", |case| import(&case.join("nginx.conf"), &mut HostSurroundings));
+}
+
+#[test]
+fn problems_are_bounded_and_no_error_is_lost() {
+    let passes = "proxy_pass http://$x;\n".repeat(100_000);
+    let found = read(format!("http {{ server {{ location / {{\n{passes}}} }} }}")).unwrap().problems;
+    assert_eq!(found.len(), 1_001);
+    assert!(found[1_000].message.starts_with("99000 more problems"), "{}", found[1_000]);
+    let refused = read(format!("http {{ server {{ location / {{\n{passes}")).err().unwrap().problems;
+    assert_eq!(refused.iter().filter(|problem| problem.severity == Severity::Error).count(), 1);
+}
+
+#[test]
+fn a_file_that_could_not_be_read_is_told() {
+    let unreadable = read("http { include b.conf; }").err().unwrap();
+    assert_eq!(unreadable.missing, [Path::new("b.conf")]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::server;
 use super::table::{HTTP_UPSTREAM, UPSTREAM, look_up};
 use super::time::duration;
 use super::walk::Statement;
-use crate::imports::{Effect, Problem};
+use crate::imports::{Effect, Problem, Problems};
 use crate::pools::Method;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ pub(super) fn directive(found: &mut Found, index: usize, statement: &Statement<'
 
 fn unknown(
     upstream: &mut Upstream,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
     statement: &Statement<'_>,
 ) -> Result<(), Problem> {
     if let Some(row) = look_up(statement.word(0), &[HTTP_UPSTREAM]) {
@@ -108,7 +108,7 @@ fn unknown(
 
 fn understood(
     upstream: &mut Upstream,
-    problems: &mut Vec<Problem>,
+    problems: &mut Problems,
     name: &'static str,
     statement: &Statement<'_>,
 ) -> Result<(), Problem> {
