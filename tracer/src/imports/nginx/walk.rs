@@ -3,7 +3,7 @@
 use super::found::{Found, Half, Lines};
 use super::lexer::{Fault, Item, Lexer, Spot, Word};
 use super::table::{self, look_up};
-use super::{pass, time, upstream};
+use super::{pass, resolver, time, upstream};
 use crate::imports::{Problem, Reading};
 use crate::input::Place;
 use std::ffi::OsStr;
@@ -175,8 +175,12 @@ impl<'w, 's> Walk<'w, 's> {
                 Ok(())
             }
             (Block::Main, name) => misplaced(name, statement),
-            (Block::Below(half, number), _) => {
+            (Block::Below(half, number), name) => {
                 complete(statement)?;
+                // Upstreams resolve with that of the whole half, wherever it stands in it.
+                if number == 0 && name == b"resolver" {
+                    self.found.families[half as usize] = resolver::family(statement)?;
+                }
                 pass::directive(self.found, half, number, statement)
             }
         }
