@@ -8,12 +8,14 @@ use super::filter::Filter;
 use super::health_checks::{Arrivals, HealthChecks, Role};
 use super::limits::{Limit, reached};
 use super::matching::{Assignment, Through, assign};
+use super::shared::left_out;
 use super::sorted::{Counted, Traffic, sort};
 use super::unmatched::unmatched;
 use super::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 use crate::collect::{Counters, Sample};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// What sorts samples into pools. It remembers which backends have been members, what balancers are called, and which
@@ -216,12 +218,14 @@ impl Pools {
             notes.push("not judged: every member is drained or a backup".into());
         }
         if let Some(through) = through {
+            let mut shared = Vec::new();
             for (backend, pools) in &through.shared {
                 if let Some(place) = members.get_mut(backend) {
                     *place = Place::Shared { counted_here: pools.first() == Some(&index) };
-                    notes.push(self.shared_note(*backend, index, pools));
+                    shared.push((*backend, pools));
                 }
             }
+            notes.extend(self.shared_note(index, &shared));
             let own = members.values().filter(|place| place.has_share()).count();
             if !through.shared.is_empty() && own < 2 {
                 judged = false;
@@ -297,14 +301,25 @@ impl Pools {
         }
     }
 
-    fn shared_note(&self, backend: SocketAddr, index: usize, pools: &[usize]) -> String {
-        let others: Vec<String> = pools
-            .iter()
-            .filter(|&&other| other != index)
-            .filter_map(|&other| self.declared.get(other))
-            .map(|other| format!("{:?}", other.name))
+    /// A note on the members of a pool that others have too, each with all the pools that have it.
+    fn shared_note(&self, index: usize, shared: &[(SocketAddr, &Rc<[usize]>)]) -> Option<String> {
+        if shared.is_empty() {
+            return None;
+        }
+        let mut has_some = vec![false; self.declared.len()];
+        // Most members have the list of the one before.
+        for (_, pools) in shared.chunk_by(|one, next| Rc::ptr_eq(one.1, next.1)).filter_map(<[_]>::first) {
+            for &pool in pools.iter() {
+                has_some[pool] = true;
+            }
+        }
+        let others = self.declared.iter().zip(has_some).enumerate();
+        let others: Vec<&str> = others
+            .filter(|&(other, (_, has))| has && other != index)
+            .map(|(_, (pool, _))| pool.name.as_str())
             .collect();
-        format!("{backend} is left out: pool {} of the same balancer has it too", others.join(", "))
+        let members: Vec<SocketAddr> = shared.iter().map(|&(backend, _)| backend).collect();
+        Some(left_out(&members, &others))
     }
 
     fn discovered_parts<'a>(

@@ -283,6 +283,20 @@ fn shared_members_decide_nothing_and_are_counted_once() {
 }
 
 #[test]
+fn thousands_of_pools_over_the_same_members_say_little() {
+    let haproxy = balancer("haproxy", "haproxy", None);
+    let members: Vec<String> = (1..=10).map(|host| format!("10.0.0.{host}:80")).collect();
+    let weights: Vec<(&str, f64)> = members.iter().map(|member| (member.as_str(), 1.0)).collect();
+    let declared = (0..2_000).map(|index| pool(&format!("app{index}"), None, &weights)).collect();
+    let backends = members.iter().map(|member| seen(&haproxy, member, 5)).collect();
+    let found = Pools::new(declared, Filter::default()).group(&sample(backends));
+    let notes: Vec<&str> = found.iter().filter_map(|pool| pool.note.as_deref()).collect();
+    assert_eq!(notes.len(), 2_000);
+    assert!(notes[0].contains("10.0.0.3:80 and 7 more are left out: pools \"app1\""), "{}", notes[0]);
+    assert!(notes.iter().map(|note| note.len()).sum::<usize>() < 2_000 * 300);
+}
+
+#[test]
 fn a_filter_hides_what_it_does_not_select() {
     let pools = vec![
         pool("app", Some("nginx"), &[("10.0.0.1:80", 1.0), ("10.0.1.1:80", 1.0)]),

@@ -7,6 +7,7 @@ use super::sorted::Traffic;
 use super::strangers::are_a_pool;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 /// Ports on which a balancer also talks to the outside on its own account (OCSP responders, certificate authorities).
 const WEB_PORTS: [u16; 2] = [80, 443];
@@ -41,7 +42,7 @@ pub(super) struct Through {
     /// As strangers, but several pools have members on the port.
     pub(super) homeless: Vec<SocketAddr>,
     /// Members that are in other pools of the balancer too: which (all of them, this one included).
-    pub(super) shared: BTreeMap<SocketAddr, Vec<usize>>,
+    pub(super) shared: BTreeMap<SocketAddr, Rc<[usize]>>,
 }
 
 impl Assignment {
@@ -185,10 +186,14 @@ fn sort_backends(
             through.strangers.extend(strangers);
         }
     }
+    // Thousands of pools may have the same members: each list of pools is there once.
+    let mut lists: BTreeSet<Rc<[usize]>> = BTreeSet::new();
     for (backend, pools) in pools_of.into_iter().filter(|(_, pools)| pools.len() > 1) {
-        for index in &pools {
+        let pools = lists.get(pools.as_slice()).cloned().unwrap_or_else(|| pools.into());
+        lists.insert(Rc::clone(&pools));
+        for index in pools.iter() {
             if let Some(through) = through.get_mut(index) {
-                through.shared.insert(backend, pools.clone());
+                through.shared.insert(backend, Rc::clone(&pools));
             }
         }
     }

@@ -20,6 +20,7 @@ mod names;
 mod pools_file;
 mod regularity;
 mod sample;
+mod shared;
 mod sorted;
 mod strangers;
 mod uneven;

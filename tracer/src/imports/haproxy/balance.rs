@@ -12,14 +12,19 @@ pub(super) struct Balance {
     pub(super) method: Method,
     /// Why shares cannot be known with it.
     pub(super) doubt: Option<&'static str>,
-    /// It draws points of a ring.
+    /// It draws points of a ring. With two draws the least loaded of two is taken, which evens out how the points lie
+    /// only as far as there are many connections at once: servers without any are equally loaded, and the last that
+    /// is drawn is taken.
     pub(super) draws: bool,
+    /// There is such a line.
+    pub(super) written: bool,
 }
 
 impl Default for Balance {
-    /// Without `balance`: in turn up to HAProxy 3.2, at random from 3.3 on. Shares go by weight in both.
+    /// Without `balance`: in turn up to HAProxy 3.2, `random(2)` from 3.3 on, whose shares stray from small weights. The
+    /// text does not tell which HAProxy reads it; most have no reason to doubt it.
     fn default() -> Self {
-        Self { method: Method::RoundRobin, doubt: None, draws: false }
+        Self { method: Method::RoundRobin, doubt: None, draws: false, written: false }
     }
 }
 
@@ -61,6 +66,6 @@ impl Balance {
         if !needed {
             return Err("it lacks what is to be hashed: name it");
         }
-        Ok(Self { method, doubt, draws: name == "random" })
+        Ok(Self { method, doubt, draws: name == "random", written: true })
     }
 }

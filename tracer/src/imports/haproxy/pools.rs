@@ -6,6 +6,7 @@ use super::server::Server;
 use crate::imports::Problem;
 use crate::pools::{Backups, MemberAddress, Method, Role, WrittenMember, WrittenPool};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// From this weight on a server's part of a ring is within some percent of what it should be.
@@ -29,7 +30,36 @@ pub(super) fn pools(proxies: Vec<Proxy>, references: &References, report: &mut R
         }
     }
     let pools = proxies.into_iter().filter(|proxy| matches!(proxy.kind, Kind::Backend | Kind::Listen));
-    pools.filter_map(|proxy| pool(proxy, report)).collect()
+    let mut implicit = HashSet::new();
+    pools
+        .filter_map(|proxy| {
+            note_implicit(&proxy, &mut implicit, report);
+            pool(proxy, report)
+        })
+        .collect()
+}
+
+/// One note for each file, however many of its pools leave the balance to the version.
+fn note_implicit(proxy: &Proxy, noted: &mut HashSet<Arc<str>>, report: &mut Report) {
+    let common = &proxy.common;
+    let foreseen = common.balance.written || common.disabled || common.doubt.is_some();
+    if foreseen || !has_light_servers(proxy) || !noted.insert(Arc::clone(&proxy.at.file)) {
+        return;
+    }
+    let message = format!(
+        "{} has no `balance`: its servers take turns up to HAProxy 3.2, from 3.3 on they are drawn at random, and shares \
+         stray from small weights",
+        proxy.name
+    );
+    let note = Problem::note("implicit-balance", proxy.at.clone(), message);
+    report.push(note.hint("write `balance roundrobin` into defaults"));
+}
+
+/// Whether several servers get something, and one of them has few points on a ring.
+fn has_light_servers(proxy: &Proxy) -> bool {
+    let gets = |server: &&Server| server.settings.weight > 0 && !server.settings.disabled;
+    let several = proxy.servers.iter().filter(gets).nth(1).is_some();
+    several && proxy.servers.iter().filter(gets).any(|server| server.settings.weight < EVEN)
 }
 
 fn pool(proxy: Proxy, report: &mut Report) -> Option<WrittenPool> {
@@ -67,10 +97,7 @@ fn pool(proxy: Proxy, report: &mut Report) -> Option<WrittenPool> {
 fn uneven_ring(proxy: &Proxy, report: &mut Report) -> Option<&'static str> {
     let common = &proxy.common;
     let is_ring = common.balance.draws || common.consistent && common.balance.method == Method::Hash;
-    let gets = |server: &&Server| server.settings.weight > 0 && !server.settings.disabled;
-    let several = proxy.servers.iter().filter(gets).nth(1).is_some();
-    if !is_ring || !several || proxy.servers.iter().filter(gets).all(|server| server.settings.weight >= EVEN)
-    {
+    if !is_ring || !has_light_servers(proxy) {
         return None;
     }
     let name = &proxy.name;
@@ -95,6 +122,7 @@ fn member(server: &Server) -> WrittenMember {
         spare: settings.backup && settings.disabled,
         vouched: server.vouched,
         uses: server.uses,
+        family: server.family,
         max_connections: settings.max_connections,
         checked: Some(settings.checks || settings.tracks || settings.agent),
         ..WrittenMember::new(server.address.clone(), settings.weight.into(), server.at.clone())

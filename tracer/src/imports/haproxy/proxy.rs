@@ -9,7 +9,7 @@ use super::tables::{OPTION, PROXY, find};
 use super::words::{Line, Word};
 use crate::imports::{Directive, Effect, Problem, is_vouching};
 use crate::input::Place;
-use crate::pools::{MemberAddress, Uses};
+use crate::pools::{Family, MemberAddress, Uses};
 use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 
@@ -236,6 +236,8 @@ impl Proxy {
             name,
             address: address.clone(),
             uses,
+            // What the host's resolver says at the start, HAProxy takes in the order that it has.
+            family: if is_host && settings.resolves { settings.prefers } else { Family::Any },
             settings,
             at: at.clone(),
             vouched,

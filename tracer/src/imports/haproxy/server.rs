@@ -6,7 +6,7 @@ use super::tables::{SERVER, WITHOUT_VALUE, find};
 use super::words::{Line, Word};
 use crate::imports::{Effect, Problem};
 use crate::input::Place;
-use crate::pools::{MemberAddress, Uses};
+use crate::pools::{Family, MemberAddress, Uses};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub(super) struct Settings {
     pub(super) checked_elsewhere: bool,
     pub(super) has_cookie: bool,
     pub(super) resolves: bool,
+    /// Which addresses it asks resolvers for: those of the other kind only where there is none.
+    pub(super) prefers: Family,
     pub(super) agent: bool,
     doubt: Option<&'static str>,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             checked_elsewhere: false,
             has_cookie: false,
             resolves: false,
+            prefers: Family::V6First,
             agent: false,
             doubt: None,
         }
@@ -78,6 +81,7 @@ pub(super) struct Server {
     pub(super) name: String,
     pub(super) address: MemberAddress,
     pub(super) uses: Uses,
+    pub(super) family: Family,
     pub(super) settings: Settings,
     pub(super) at: Place,
     pub(super) vouched: bool,
@@ -197,6 +201,11 @@ impl Settings {
             "track" => self.tracks = true,
             "cookie" => self.has_cookie = true,
             "resolvers" => self.resolves = true,
+            "resolve-prefer" => match value.text.as_str() {
+                "ipv4" => self.prefers = Family::V4First,
+                "ipv6" => self.prefers = Family::V6First,
+                _ => context.refuse_value(value, "resolve-prefer takes ipv4 or ipv6"),
+            },
             "healthcheck" => self.checked_elsewhere = true,
             _ => {}
         }

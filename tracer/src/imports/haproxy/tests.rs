@@ -215,7 +215,7 @@ proptest! {
     fn generated_backends_are_found_again(backends in backends()) {
         let mut text = String::new();
         for (index, (name, servers)) in backends.iter().enumerate() {
-            writeln!(text, "backend {name}{index}").unwrap();
+            writeln!(text, "backend {name}{index}\n\tbalance roundrobin").unwrap();
             for (number, (weight, disabled, backup)) in servers.iter().enumerate() {
                 let disabled = if *disabled { " disabled" } else { "" };
                 let backup = if *backup { " backup" } else { "" };

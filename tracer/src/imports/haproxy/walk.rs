@@ -138,10 +138,18 @@ impl<'a> Walk<'a> {
         if let Some(empty) = line.words.iter().position(|word| word.text.is_empty()) {
             let message = "this word is empty: HAProxy ignores the rest of the line, or refuses it since 3.3";
             let problem = Problem::warning("empty-word", spot.of(line.words.get(empty)), message);
-            self.report.push(
-                problem.hint("put a default behind the variable, or write it as a list: \"${NAME[*]}\""),
-            );
+            self.report.push(problem.hint(
+                "put a default behind the variable; at the end of a line, write it as a list: \"${NAME[*]}\"",
+            ));
             line.words.truncate(empty);
+        }
+        if let Some(list) = line.empty_list.filter(|list| list.before < line.words.len()) {
+            let message = "this list is empty, or has a space at an end: HAProxy before 3.0 ignores the rest of the line, later ones do not";
+            let problem = Problem::warning("empty-list", spot.at(list.at), message);
+            self.report.push(
+                problem.hint("put it at the end of the line, with no space at either end of its value"),
+            );
+            line.unknown = true;
         }
         self.words(line, spot, in_force, open);
         Continue(())

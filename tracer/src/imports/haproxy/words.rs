@@ -20,8 +20,19 @@ pub(super) struct Line<'a> {
     pub(super) words: Vec<Word>,
     /// What is behind the `#`.
     pub(super) comment: Option<&'a [u8]>,
+    /// The first empty word that comes of a variable taken as a list.
+    pub(super) empty_list: Option<EmptyList>,
     /// A variable is in it whose value only HAProxy knows.
     pub(super) unknown: bool,
+}
+
+/// A list that is empty, or begins or ends with a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EmptyList {
+    /// Where its variable begins, in bytes of the line.
+    pub(super) at: usize,
+    /// How many words stand before it.
+    pub(super) before: usize,
 }
 
 /// Why a line cannot be read.
@@ -54,6 +65,7 @@ impl<'a> Line<'a> {
             is_word: true,
             word: Vec::new(),
             inside: false,
+            list: None,
             start: 0,
             read: Self::default(),
         };
@@ -72,6 +84,8 @@ struct Reader<'a> {
     word: Vec<u8>,
     /// Whether a word has begun, which an empty one in quotes has too.
     inside: bool,
+    /// Where the list begins in which a word could begin, before it does.
+    list: Option<usize>,
     start: usize,
     read: Line<'a>,
 }
@@ -137,7 +151,12 @@ impl Reader<'_> {
     }
 
     fn end_word(&mut self) -> Result<(), Fault> {
+        let list = self.list.take();
         if !self.inside {
+            if let Some(at) = list {
+                let before = self.read.words.len();
+                self.read.empty_list.get_or_insert(EmptyList { at, before });
+            }
             return Ok(());
         }
         self.inside = false;
@@ -223,6 +242,9 @@ impl Reader<'_> {
 
     fn take(&mut self, value: Value, is_list: bool, dollar: usize) -> Result<(), Fault> {
         self.is_word &= !is_list;
+        if is_list {
+            self.list = Some(dollar);
+        }
         let text = match value {
             Value::Set(text) => text,
             Value::Unset if is_list => return Ok(()),
@@ -237,13 +259,17 @@ impl Reader<'_> {
             self.word.extend_from_slice(text.as_bytes());
             return Ok(());
         }
+        let mut spaced = false;
         for byte in text.bytes() {
-            if byte.is_ascii_whitespace() || byte == 0x0b {
-                self.end_word()?;
-            } else {
+            let is_space = byte.is_ascii_whitespace() || byte == 0x0b;
+            if !is_space {
                 self.begin(dollar);
                 self.word.push(byte);
+            } else if !spaced {
+                self.end_word()?;
+                self.list = Some(dollar);
             }
+            spaced = is_space;
         }
         Ok(())
     }
@@ -257,6 +283,7 @@ mod tests {
         Ok(match name {
             "A" => Value::Set("one  two".into()),
             "E" => Value::Set("".into()),
+            "S" => Value::Set(" one ".into()),
             "HAPROXY_X" => Value::Unknown,
             _ => Value::Unset,
         })
@@ -294,6 +321,21 @@ mod tests {
         assert_eq!(words(r#""x${A[*]}y""#), ["xone", "twoy"]);
         assert!(Line::read(b"\"$HAPROXY_X\"", &mut variable).unwrap().unknown);
         assert!(!Line::read(b"'$HAPROXY_X'", &mut variable).unwrap().unknown);
+    }
+
+    #[test]
+    fn an_empty_word_of_a_list_is_found() {
+        let empty = |line: &str| {
+            let list = Line::read(line.as_bytes(), &mut variable).unwrap().empty_list;
+            list.map(|EmptyList { at, before }| (at, before))
+        };
+        assert_eq!(empty(r#"a "${N[*]}" b "${E[*]}""#), Some((3, 1)));
+        assert_eq!(empty(r#"a b "${E[*]}""#), Some((5, 2)));
+        assert_eq!(empty(r#"a "${S[*]}""#), Some((3, 1)), "HAProxy 2.6 reads an empty word before the space");
+        assert_eq!(empty(r#"a "x${S[*]}""#), Some((4, 3)), "and behind it");
+        assert_eq!(empty(r#"a "${A[*]}" b"#), None);
+        assert_eq!(empty(r#"a "x${N[*]}" "${N[*]}y" "${N[*]}"z "${N[*]}${A[*]}" "$N""#), None);
+        assert_eq!(words(r#"a "${S[*]}" b"#), ["a", "one", "b"]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What was found → pools.
 
-use super::found::{Certainty, Found, Half, Reference, Upstream};
+use super::found::{Certainty, Found, Half, Member, Reference, Upstream};
 use super::target::address;
 use crate::imports::{Problem, Problems};
-use crate::pools::{Backups, MemberAddress, Method, Uses, WrittenMember, WrittenPool, WrittenPools};
+use crate::pools::{Backups, Family, MemberAddress, Method, Uses, WrittenMember, WrittenPool, WrittenPools};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -132,11 +132,11 @@ fn note(found: &Found, upstream: &Upstream, used: bool, problems: &mut Problems)
                 .hint("take it away if nothing should"),
         );
     }
-    let limited = upstream.members.iter().find(|(member, _)| member.max_connections.is_some());
-    if let (Some((member, _)), false, true) = (limited, upstream.zone, found.workers != Some(1)) {
+    let limited = upstream.members.iter().find(|member| member.written.max_connections.is_some());
+    if let (Some(member), false, true) = (limited, upstream.zone, found.workers != Some(1)) {
         let message = format!("`max_conns` counts in each worker apart, since upstream {name:?} has no zone");
         problems.push(
-            Problem::note("max-conns-per-worker", member.at.clone(), message)
+            Problem::note("max-conns-per-worker", member.written.at.clone(), message)
                 .hint("add `zone NAME SIZE;` if it is meant for all workers together"),
         );
     }
@@ -144,14 +144,18 @@ fn note(found: &Found, upstream: &Upstream, used: bool, problems: &mut Problems)
 
 fn of_upstream(found: &Found, upstream: &Upstream, name: String, check: Option<Duration>) -> WrittenPool {
     let check = check.or(upstream.check);
-    let member = |(member, lines): &(WrittenMember, _)| {
-        let name = matches!(member.address, MemberAddress::Host { .. });
+    let family = upstream.family.unwrap_or(found.families[upstream.half as usize]);
+    let member = |member: &Member| {
+        let Member { written, lines, resolves } = member;
+        let name = matches!(written.address, MemberAddress::Host { .. });
         WrittenMember {
             vouched: found.vouches(lines),
+            // Without `resolve` the host's resolver is asked, once.
+            family: if *resolves { family } else { Family::Any },
             uses: if upstream.consistent && name { Uses::Divided } else { Uses::Every },
             checked: check.map(|_| true),
-            max_connections: limit(found, upstream, member),
-            ..member.clone()
+            max_connections: limit(found, upstream, written),
+            ..written.clone()
         }
     };
     WrittenPool {

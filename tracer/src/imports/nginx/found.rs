@@ -3,7 +3,7 @@
 use super::table;
 use crate::imports::Problems;
 use crate::input::Place;
-use crate::pools::{Method, WrittenMember};
+use crate::pools::{Family, Method, WrittenMember};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(super) struct Found {
     pub(super) vouched: BTreeSet<(Arc<str>, usize)>,
     /// Something is passed to a variable, which may be the name of any upstream of that half.
     pub(super) any_upstream: [bool; 2],
+    /// Which addresses the resolver asks for that stands in `http` or `stream` itself.
+    pub(super) families: [Family; 2],
     /// `worker_processes`, `None` for `auto`.
     pub(super) workers: Option<u64>,
     pub(super) problems: Problems,
@@ -63,15 +65,26 @@ pub(super) struct Upstream {
     pub(super) zone: bool,
     /// `state`: its servers are in another file.
     pub(super) elsewhere: bool,
-    pub(super) members: Vec<(WrittenMember, Lines)>,
+    pub(super) members: Vec<Member>,
     /// Servers that are no backups, those without an address included.
     pub(super) active: usize,
     /// A server has to be in shared memory, because its name is resolved at run time.
     pub(super) resolves: Option<Place>,
+    /// Which addresses its own resolver asks for; `None`: it has none of its own.
+    pub(super) family: Option<Family>,
     /// Servers on sockets of the file system.
     pub(super) unix: usize,
     pub(super) doubt: Option<String>,
     pub(super) check: Option<Duration>,
+}
+
+/// A server of an upstream.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) written: WrittenMember,
+    pub(super) lines: Lines,
+    /// Its name is resolved at run time, by nginx's own resolver.
+    pub(super) resolves: bool,
 }
 
 /// Where a directive is, from its first line to its last.

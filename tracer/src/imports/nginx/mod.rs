@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What decides nothing about who gets what is skipped without a word: everything outside `upstream` but the directives
-//! that pass to somebody, `health_check` and `worker_processes`. Requests that others cause (`mirror`, `auth_request`,
+//! that pass to somebody, `resolver`, `health_check` and `worker_processes`. Requests that others cause (`mirror`, `auth_request`,
 //! `error_page`) pass through a `location` of their own, and are spread as its other requests are; retries
 //! (`proxy_next_upstream`) only follow failures, which are counted as such; `split_clients`, `map` and `set` only make
 //! variables, and whatever is passed to a variable is a note. Inside `upstream` every word is in [`DIRECTIVES`] or a note.
@@ -26,6 +26,7 @@ mod found;
 mod lexer;
 mod lua;
 mod pass;
+mod resolver;
 mod server;
 mod table;
 mod target;

@@ -1,6 +1,6 @@
 //! The line `server` of an upstream.
 
-use super::found::{Half, Upstream};
+use super::found::{Half, Member, Upstream};
 use super::table::{SERVER, look_up};
 use super::target::{self, Target};
 use super::time::{duration, number};
@@ -52,7 +52,8 @@ pub(super) fn read(
     let default = (upstream.half == Half::Http).then_some(80);
     let port = port.or(default).ok_or_else(|| wrong("has no port"))?;
     let address = target::address(host, port).map_err(wrong)?;
-    if parameters.resolve && matches!(address, MemberAddress::Host { .. }) {
+    let resolves = parameters.resolve && matches!(address, MemberAddress::Host { .. });
+    if resolves {
         upstream.resolves.get_or_insert(at);
     }
     #[expect(clippy::cast_precision_loss, reason = "no weight that anybody writes is beyond 2^53")]
@@ -62,12 +63,12 @@ pub(super) fn read(
         Parameters { backup: true, .. } => Role::Backup,
         _ => Role::Active,
     };
-    let member = WrittenMember {
+    let written = WrittenMember {
         role,
         max_connections: parameters.max_connections,
         ..WrittenMember::new(address, weight, statement.at())
     };
-    upstream.members.push((member, statement.lines.clone()));
+    upstream.members.push(Member { written, lines: statement.lines.clone(), resolves });
     Ok(())
 }
 

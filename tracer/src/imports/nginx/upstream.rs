@@ -1,10 +1,10 @@
 //! What stands inside `upstream`.
 
 use super::found::{Found, Half, Upstream};
-use super::server;
 use super::table::{HTTP_UPSTREAM, UPSTREAM, look_up};
 use super::time::duration;
 use super::walk::Statement;
+use super::{resolver, server};
 use crate::imports::{Effect, Problem, Problems};
 use crate::pools::Method;
 use std::time::Duration;
@@ -38,6 +38,7 @@ pub(super) fn opened(found: &mut Found, half: Half, statement: &Statement<'_>) -
         members: Vec::new(),
         active: 0,
         resolves: None,
+        family: None,
         unix: 0,
         doubt: None,
         check: None,
@@ -165,6 +166,7 @@ fn understood(
             )?;
             choose(if two { Method::LeastConnections } else { Method::Random }, true);
         }
+        "resolver" => upstream.family = Some(resolver::family(statement)?),
         "sticky" => upstream.sticky = true,
         "check" => upstream.check = check(statement),
         _ => {}

@@ -4,7 +4,7 @@ use super::elsewhere::Elsewhere;
 use super::found::{Found, Half, Lines};
 use super::lexer::{Fault, Item, Lexer, Spot, Word};
 use super::table::{self, look_up};
-use super::{pass, time, upstream};
+use super::{pass, resolver, time, upstream};
 use crate::imports::{Problem, Reading};
 use crate::input::Place;
 use std::collections::HashSet;
@@ -192,9 +192,13 @@ impl<'w, 's> Walk<'w, 's> {
                 self.tell_unknown(&[table::MAIN], statement);
                 misplaced(name, statement)
             }
-            (Block::Below(half, number), _) => {
+            (Block::Below(half, number), name) => {
                 complete(statement)?;
                 self.tell_unknown(half.contexts(), statement);
+                // Upstreams resolve with that of the whole half, wherever it stands in it.
+                if number == 0 && name == b"resolver" {
+                    self.found.families[half as usize] = resolver::family(statement)?;
+                }
                 pass::directive(self.found, half, number, statement)
             }
         }

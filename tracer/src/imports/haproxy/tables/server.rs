@@ -116,7 +116,11 @@ pub(in crate::imports::haproxy) const SERVER: &[Directive] = &[
     word("renegotiate", TLS, "words-server"),
     word("resolve-net", ADDRESS, "words-server"),
     word("resolve-opts", ADDRESS, "words-server"),
-    word("resolve-prefer", ADDRESS, "words-server"),
+    word(
+        "resolve-prefer",
+        Understood("which kind of address a name's server has, with resolvers: IPv6 without"),
+        "names",
+    ),
     word("resolvers", Understood("a template's servers share the addresses of the name"), "names"),
     word("rise", CHECKING, "words-server"),
     word("send-proxy", Understood("checks have payload"), "checks"),
