@@ -216,6 +216,8 @@ fn haproxy(arguments: &[&[u8]]) -> Arguments {
             _ => {}
         }
     }
+    // It does not serve without: another program of that name.
+    found.brief |= found.files.is_empty();
     found
 }
 

@@ -158,16 +158,11 @@ fn what_cannot_be_said_is_a_problem_with_a_remedy() {
 }
 
 #[test]
-fn haproxy_without_a_file_has_the_distributions() {
+fn what_is_called_haproxy_and_names_no_file_serves_nobody() {
     let haproxy = Impostor::start("haproxy", "haproxy", |_| {}, None);
     let discovery = discover();
-    let found = haproxy.found(&discovery).unwrap();
-    assert_eq!(found.files, [Path::new("/etc/haproxy/haproxy.cfg")]);
-    assert_eq!(found.read_at(), Some(found.started));
-    assert_eq!(
-        discover().found.iter().find(|one| one.pid == found.pid).unwrap().generation,
-        found.generation
-    );
+    assert!(haproxy.found(&discovery).is_none());
+    assert_eq!(haproxy.problems(&discovery), []);
 }
 
 #[test]

@@ -52,9 +52,6 @@ impl Built {
     }
 }
 
-/// HAProxy's configuration as distributions start it.
-const HAPROXY_USUAL: &str = "/etc/haproxy/haproxy.cfg";
-
 /// The files, as paths in the balancer's own root.
 ///
 /// # Errors
@@ -67,14 +64,13 @@ pub(super) fn place(
 ) -> Result<Vec<PathBuf>, &'static str> {
     match kind {
         Kind::Nginx => place_nginx(arguments, built, working_directory).map(|file| vec![file]),
-        Kind::Haproxy if arguments.files.is_empty() => Ok(vec![HAPROXY_USUAL.into()]),
+        Kind::Haproxy | Kind::Envoy if arguments.files.is_empty() => Err("names no configuration file"),
         Kind::Haproxy => {
             // A relative -C was gone to when it started: that is the working directory.
             let moved = arguments.directory.as_deref().filter(|directory| directory.is_absolute());
             let base = moved.or(working_directory);
             arguments.files.iter().map(|file| join(base, file)).collect()
         }
-        Kind::Envoy if arguments.files.is_empty() => Err("names no configuration file"),
         Kind::Envoy => arguments.files.iter().map(|file| join(working_directory, file)).collect(),
     }
 }
@@ -165,7 +161,7 @@ mod tests {
         };
         let at = |kind, arguments: &Arguments| place(kind, arguments, None, Some(Path::new("/work")));
         let paths = |paths: &[&str]| Ok(paths.iter().map(PathBuf::from).collect::<Vec<_>>());
-        assert_eq!(at(Kind::Haproxy, &named(&[], None)), paths(&["/etc/haproxy/haproxy.cfg"]));
+        assert!(at(Kind::Haproxy, &named(&[], None)).is_err());
         assert_eq!(at(Kind::Haproxy, &named(&["a", "/b"], None)), paths(&["/work/a", "/b"]));
         assert_eq!(at(Kind::Haproxy, &named(&["a"], Some("/srv"))), paths(&["/srv/a"]));
         assert_eq!(at(Kind::Haproxy, &named(&["a"], Some("srv"))), paths(&["/work/a"]));

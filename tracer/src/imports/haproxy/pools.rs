@@ -29,6 +29,7 @@ pub(super) fn pools(proxies: Vec<Proxy>, references: &References, report: &mut R
             report.push(note.hint("remove it, or name it in a use_backend or default_backend"));
         }
     }
+    unknown_backends(&proxies, report);
     let pools = proxies.into_iter().filter(|proxy| matches!(proxy.kind, Kind::Backend | Kind::Listen));
     let mut implicit = HashSet::new();
     pools
@@ -37,6 +38,28 @@ pub(super) fn pools(proxies: Vec<Proxy>, references: &References, report: &mut R
             pool(proxy, report)
         })
         .collect()
+}
+
+/// HAProxy does not start with these.
+fn unknown_backends(proxies: &[Proxy], report: &mut Report) {
+    let backends = proxies.iter().filter(|proxy| matches!(proxy.kind, Kind::Backend | Kind::Listen));
+    let known: HashSet<&str> = backends.map(|proxy| proxy.name.as_str()).collect();
+    // By where it is: any number of sections may have one of any length, of their `defaults`.
+    let mut looked_up: HashMap<*const u8, bool> = HashMap::new();
+    for proxy in proxies.iter().filter(|proxy| matches!(proxy.kind, Kind::Frontend | Kind::Listen)) {
+        let Some(wanted) = &proxy.common.default_backend else { continue };
+        let is_known = *looked_up
+            .entry(wanted.as_ptr())
+            // A format is only known for each request.
+            .or_insert_with(|| known.contains(&**wanted) || wanted.contains('%'));
+        if !is_known && !proxy.common.disabled {
+            let message = format!("{} has a default_backend that no section declares", proxy.name);
+            report.push(
+                Problem::error("unknown-backend", proxy.at.clone(), message)
+                    .hint("correct its name, or name the file with the backend too"),
+            );
+        }
+    }
 }
 
 /// One note for each file, however many of its pools leave the balance to the version.
