@@ -37,9 +37,11 @@ use crate::{machine::Machine, setup};
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Programs of this machine that the tests start.
-const PROGRAMS: &[&str] = &["sh", "ip", "nginx", "haproxy", "bpftool", "setpriv"];
+const PROGRAMS: &[&str] = &["sh", "ip", "nginx", "haproxy", "bpftool", "setpriv", "env", "unshare", "mount"];
 /// What nginx loads to balance TCP.
 const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+/// nginx's configuration as the distribution has it.
+const NGINX_CONFIGURATION: &str = "/etc/nginx/nginx.conf";
 
 /// What is asked for.
 #[derive(clap::Args)]
@@ -175,6 +177,8 @@ fn image(machine: &Machine, built: &Built, kernel: &Kernel, steps: &[Step]) -> R
         image.program(machine, &file)?;
     }
     image.program(machine, Path::new(NGINX_STREAM))?;
+    // One that a scenario mounts another over.
+    image.file(Path::new(NGINX_CONFIGURATION), Path::new(NGINX_CONFIGURATION));
     // Where the loader finds libraries that are in no standard folder.
     image.file(Path::new("/etc/ld.so.cache"), Path::new("/etc/ld.so.cache"));
     Ok(image)
