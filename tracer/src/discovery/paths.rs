@@ -115,7 +115,7 @@ mod tests {
             prefix: prefix.map(PathBuf::from),
             ..Arguments::default()
         };
-        let placed = place(Kind::Nginx, &arguments, built, Some(Path::new("/work")))?;
+        let placed = place(Kind::Nginx, &arguments, built, Some(Path::new("/here")))?;
         assert_eq!(placed.len(), 1);
         Ok(placed[0].display().to_string())
     }
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(of(None, None, &plain), "/usr/local/nginx/conf/nginx.conf");
         assert_eq!(of(None, Some("/srv/"), &plain), "/srv/conf/nginx.conf");
         assert_eq!(of(Some("a.conf"), None, &debian), "/usr/share/nginx/a.conf");
-        assert_eq!(of(Some("a.conf"), Some("."), &debian), "/work/./a.conf");
+        assert_eq!(of(Some("a.conf"), Some("."), &debian), "/here/./a.conf");
         assert_eq!(of(Some("/a.conf"), Some("x"), &debian), "/a.conf");
         assert_eq!(nginx(None, None, Some(&Built::usual("angie"))).unwrap(), "/etc/angie/angie.conf");
         assert!(
@@ -159,13 +159,13 @@ mod tests {
             directory: directory.map(PathBuf::from),
             ..Arguments::default()
         };
-        let at = |kind, arguments: &Arguments| place(kind, arguments, None, Some(Path::new("/work")));
+        let at = |kind, arguments: &Arguments| place(kind, arguments, None, Some(Path::new("/here")));
         let paths = |paths: &[&str]| Ok(paths.iter().map(PathBuf::from).collect::<Vec<_>>());
         assert!(at(Kind::Haproxy, &named(&[], None)).is_err());
-        assert_eq!(at(Kind::Haproxy, &named(&["a", "/b"], None)), paths(&["/work/a", "/b"]));
+        assert_eq!(at(Kind::Haproxy, &named(&["a", "/b"], None)), paths(&["/here/a", "/b"]));
         assert_eq!(at(Kind::Haproxy, &named(&["a"], Some("/srv"))), paths(&["/srv/a"]));
-        assert_eq!(at(Kind::Haproxy, &named(&["a"], Some("srv"))), paths(&["/work/a"]));
-        assert_eq!(at(Kind::Envoy, &named(&["a.yaml"], None)), paths(&["/work/a.yaml"]));
+        assert_eq!(at(Kind::Haproxy, &named(&["a"], Some("srv"))), paths(&["/here/a"]));
+        assert_eq!(at(Kind::Envoy, &named(&["a.yaml"], None)), paths(&["/here/a.yaml"]));
         assert!(at(Kind::Envoy, &named(&[], None)).is_err());
         assert!(place(Kind::Envoy, &named(&["a.yaml"], None), None, None).is_err());
     }
