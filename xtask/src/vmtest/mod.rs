@@ -34,7 +34,7 @@ use self::{
 use crate::{machine::Machine, setup};
 
 /// How long a guest may take, boot and tests together.
-const LIMIT: Duration = Duration::from_secs(20 * 60);
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Programs of this machine that the tests start.
 const PROGRAMS: &[&str] = &["sh", "ip", "nginx", "haproxy", "bpftool", "setpriv", "env", "unshare", "mount"];

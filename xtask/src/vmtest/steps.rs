@@ -19,7 +19,7 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     ),
     (
         "scenarios::million::a_million_connections_are_counted_to_the_last",
-        "more connections than an emulated processor opens in the guest's 20 minutes; other scenarios compare the same \
+        "more connections than an emulated processor opens in the guest's half hour; other scenarios compare the same \
          counts on fewer",
     ),
     (
