@@ -5,6 +5,7 @@ use super::expected::{Origin, host_names, look_up};
 use super::options::Files;
 use super::running;
 use crate::audit::{Audited, audit};
+use crate::discovery::discover;
 use crate::imports::{Problem, Severity};
 use crate::outputs::{AuditReport, AuditedOrigin, Reader, audit_json, audit_text};
 use crate::pools::Names;
@@ -31,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut found_problems = Vec::new();
     let mut origins = Origin::read(&arguments.files);
     if !arguments.files.are_named() {
-        (origins, found_problems) = running::read(running::look(), &[]);
+        (origins, found_problems) = running::read(discover(), &[]);
         for origin in &mut origins {
             origin.ask();
         }

@@ -20,11 +20,6 @@ pub(super) struct Running {
 /// What makes a balancer another one, or one that has read its configuration again.
 pub(super) type Identity = (u32, u64, Vec<PathBuf>);
 
-/// The balancers that run now.
-pub(super) fn look() -> Discovery {
-    discover()
-}
-
 /// What tells whether anything about the running balancers has changed.
 pub(super) fn identities(found: &[Found]) -> Vec<Identity> {
     found.iter().map(|found| (found.pid, found.generation, found.files.clone())).collect()
@@ -45,7 +40,7 @@ pub(super) fn read(discovery: Discovery, before: &[Origin]) -> (Vec<Origin>, Vec
 
 /// The configurations of the balancers that run now, those that can be read. Says which, and why not the others.
 pub(super) fn found() -> Vec<Origin> {
-    let (mut origins, problems) = read(look(), &[]);
+    let (mut origins, problems) = read(discover(), &[]);
     for problem in &problems {
         say(&format!("{}: {problem}", problem.severity));
     }

@@ -6,6 +6,7 @@ use super::super::options::lines;
 use super::super::running::{self, Identity};
 use super::Arguments;
 use super::watched::Watched;
+use crate::discovery::discover;
 use crate::imports::Problem;
 use crate::input::read_file;
 use crate::pools::{DeclaredPool, Names, Pools};
@@ -104,7 +105,7 @@ impl Declarations {
     /// # Errors
     /// A line for each problem.
     pub(super) fn look_again(&self) -> Result<Option<Self>, Unread> {
-        let discovery = running::look();
+        let discovery = discover();
         let same = running::identities(&discovery.found) == self.running;
         if same { Ok(None) } else { self.read_files_again().map(Some) }
     }
@@ -125,7 +126,7 @@ impl Declarations {
         };
         let mut found_problems = Vec::new();
         if declarations.arguments.auto && !declarations.arguments.pools.files.are_named() {
-            let discovery = running::look();
+            let discovery = discover();
             declarations.running = running::identities(&discovery.found);
             let (found, problems) = running::read(discovery, before);
             origins.extend(found);
