@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use crate::collect::Counters;
     use crate::detect::Assessment;
-    use crate::pools::{MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
+    use crate::pools::{Exchanges, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 
     fn pool(verdict: Option<Verdict>, expected_source: ExpectedSource) -> Judged {
         let assessment = verdict.map(|verdict| Assessment {
@@ -264,6 +264,8 @@ mod tests {
             delta: Counters::default(),
             total: Counters { attempts, ..Counters::default() },
             stock: None,
+            exchanges: Exchanges::default(),
+            total_exchanges: Exchanges::default(),
             recorded: Recorded::default(),
             origin: Origin::Unknown,
         });

@@ -17,6 +17,10 @@ pub enum Verdict {
     UnexpectedBackend,
     /// Shares differ from the expected ones.
     Skewed,
+    /// All members answer far more slowly than they used to.
+    PoolSlow,
+    /// One or few members answer far more slowly than the rest.
+    BackendSlow,
     /// Traffic follows the declared weights, and one of these is so far from the others that a typing error is likely,
     /// and nobody vouches for them. Never an alert: the balancer does as it was told.
     UnevenWeights,
@@ -42,6 +46,8 @@ impl Verdict {
             Self::MemberMissing => "member-missing",
             Self::UnexpectedBackend => "unexpected-backend",
             Self::Skewed => "skewed",
+            Self::PoolSlow => "pool-slow",
+            Self::BackendSlow => "backend-slow",
             Self::UnevenWeights => "uneven-weights",
             Self::Balanced => "balanced",
             Self::InsufficientEvidence => "insufficient-evidence",
@@ -69,6 +75,8 @@ pub enum Finding {
     Unexpected,
     /// Fails.
     Failing,
+    /// Answers slowly, or holds its connections for long.
+    Slow,
 }
 
 /// The judgement on a pool after one more interval.

@@ -5,7 +5,7 @@ use super::escape;
 use crate::agent::Judged;
 use crate::collect::{Counters, Failures, Histogram, Stock, Uncounted, each_cause, each_uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
-use crate::pools::{ExpectedSource, MemberSample, PoolSample, Recorded};
+use crate::pools::{Exchanges, ExpectedSource, MemberSample, PoolSample, Recorded};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -150,7 +150,10 @@ pub fn render(report: &CheckReport) -> serde_json::Result<String> {
         pools: report.pools.iter().filter_map(judged).collect(),
         listed: report.pools.iter().filter(|pool| pool.assessment.is_none()).map(listed).collect(),
         unmatched: &report.unmatched,
-        other: report.other.as_ref().map(|other| counts(&other.total, other.stock, &Recorded::default())),
+        other: report
+            .other
+            .as_ref()
+            .map(|other| counts(&other.total, other.stock, &Recorded::default(), &Exchanges::default())),
         uncounted: report.uncounted.into(),
     };
     let mut text = escape::json(&serde_json::to_string(&check)?);
@@ -191,14 +194,13 @@ fn member(sample: &MemberSample, found: &MemberAssessment) -> Member {
         expected_share: found.expected_share.map(share),
         observed_share: found.observed_share.map(share),
         share_interval: found.share_interval.map(|interval| interval.map(share)),
-        counts: counts(&sample.total, sample.stock, &sample.recorded),
+        counts: counts(&sample.total, sample.stock, &sample.recorded, &sample.total_exchanges),
     }
 }
 
-fn counts(total: &Counters, stock: Option<Stock>, recorded: &Recorded) -> Counts {
+fn counts(total: &Counters, stock: Option<Stock>, recorded: &Recorded, exchanges: &Exchanges) -> Counts {
     let known = |counter, count| recorded.known(counter, count);
     let present = |name, count| (!recorded.unmeasured.contains(name)).then_some(count);
-    let exchanges = &recorded.total_exchanges;
     Counts {
         attempts: known("attempts", total.attempts),
         untracked: known("untracked", total.untracked),
@@ -237,7 +239,7 @@ fn listed(pool: &Judged) -> Listed<'_> {
             .iter()
             .map(|member| ListedMember {
                 backend: member.backend.to_string(),
-                counts: counts(&member.total, member.stock, &member.recorded),
+                counts: counts(&member.total, member.stock, &member.recorded, &member.total_exchanges),
             })
             .collect(),
     }

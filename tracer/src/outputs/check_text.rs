@@ -148,6 +148,7 @@ const fn word(finding: Finding) -> &'static str {
         Finding::Missing => "MISSING",
         Finding::Unexpected => "UNEXPECTED",
         Finding::Failing => "FAILING",
+        Finding::Slow => "SLOW",
     }
 }
 

@@ -4,7 +4,9 @@ use crate::chronicle::{Cause, Event, PoolName, PoolsChanged, What};
 use crate::collect::{Counters, Uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
 use crate::outputs::{CheckReport, check_text};
-use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
+use crate::pools::{
+    Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
+};
 use serde_json::{Value, json};
 
 fn skewed(name: &str) -> Judged {
@@ -29,6 +31,8 @@ fn skewed(name: &str) -> Judged {
                 delta: Counters::default(),
                 total,
                 stock: None,
+                exchanges: Exchanges::default(),
+                total_exchanges: Exchanges::default(),
                 recorded: Recorded::default(),
                 origin: Origin::Unknown,
             }],

@@ -11,7 +11,7 @@ use super::matching::{Assignment, Through, assign};
 use super::shared::left_out;
 use super::sorted::{Counted, Traffic, sort};
 use super::unmatched::unmatched;
-use super::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
+use super::{Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 use crate::collect::{Counters, Sample};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -394,6 +394,8 @@ impl Pools {
                     delta,
                     total,
                     stock,
+                    exchanges: Exchanges::default(),
+                    total_exchanges: Exchanges::default(),
                     recorded: if sample.adopted_unknown {
                         Recorded::without("adopted")
                     } else {

@@ -59,6 +59,8 @@ mod tests {
             delta: Counters::default(),
             total: Counters::default(),
             stock: Some(Stock { live, pending, ..Stock::default() }),
+            exchanges: crate::pools::Exchanges::default(),
+            total_exchanges: crate::pools::Exchanges::default(),
             recorded: Recorded::default(),
             origin: Origin::Written("nginx.conf:12".into()),
         }

@@ -102,6 +102,10 @@ pub struct MemberSample {
     pub total: Counters,
     /// Present sockets; `None` when the sweep did not finish.
     pub stock: Option<Stock>,
+    /// Requests and responses of the interval.
+    pub exchanges: Exchanges,
+    /// All that were measured so far.
+    pub total_exchanges: Exchanges,
     /// What is known otherwise because it comes from a recording.
     pub recorded: Recorded,
     /// What its pool's declaration says of it, for sentences.
@@ -131,17 +135,13 @@ impl Origin {
     }
 }
 
-/// What a recording can leave open, or know beyond what the kernel is asked today. Empty where the kernel was read.
+/// What a recording can leave open. Empty where the kernel was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// Counters (failures by their cause) that were not measured in the interval: their value in `delta` means nothing.
     pub unmeasured: BTreeSet<&'static str>,
     /// Counters that have never been measured: their value in `total` means nothing.
     pub never_measured: BTreeSet<&'static str>,
-    /// Requests and responses of the interval.
-    pub exchanges: Exchanges,
-    /// All that were recorded so far.
-    pub total_exchanges: Exchanges,
 }
 
 impl Recorded {
@@ -149,7 +149,7 @@ impl Recorded {
     #[must_use]
     pub fn without(counter: &'static str) -> Self {
         let one = BTreeSet::from([counter]);
-        Self { unmeasured: one.clone(), never_measured: one, ..Self::default() }
+        Self { unmeasured: one.clone(), never_measured: one }
     }
 
     /// A counter's total, by the counter's name; `None` when it has never been measured.

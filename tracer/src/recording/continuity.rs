@@ -4,7 +4,9 @@ use super::{Event, Interval, Recorder, Replay};
 use crate::agent::{Agent, Judged};
 use crate::collect::{Counters, Uncounted};
 use crate::detect::Settings;
-use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Pools, Recorded};
+use crate::pools::{
+    Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Pools, Recorded,
+};
 
 /// A tick that is long, so that hours pass within a test.
 const TICK_SECONDS: f64 = 20.0;
@@ -28,6 +30,8 @@ fn pools(tick: u64) -> Vec<PoolSample> {
             total: delta.clone(),
             delta,
             stock: None,
+            exchanges: Exchanges::default(),
+            total_exchanges: Exchanges::default(),
             recorded: Recorded::default(),
             origin: Origin::Unknown,
         }

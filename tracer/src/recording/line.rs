@@ -124,7 +124,7 @@ macro_rules! member_line {
                 let decisions = member.decisions != member.delta.attempts
                     || member.recorded.unmeasured.contains("attempts");
                 let stock = member.stock;
-                let exchanges = &member.recorded.exchanges;
+                let exchanges = &member.exchanges;
                 let (at, former_name) = match &member.origin {
                     Origin::Unknown => (None, None),
                     Origin::Written(at) => (Some(at.clone()), None),
@@ -182,14 +182,12 @@ macro_rules! member_line {
                     delta,
                     total: Counters::default(),
                     stock,
-                    recorded: Recorded {
-                        unmeasured,
-                        exchanges: Exchanges {
-                            count: self.exchanges.map(|count| count.0),
-                            response_time: self.response_buckets,
-                        },
-                        ..Recorded::default()
+                    exchanges: Exchanges {
+                        count: self.exchanges.map(|count| count.0),
+                        response_time: self.response_buckets,
                     },
+                    total_exchanges: Exchanges::default(),
+                    recorded: Recorded { unmeasured, never_measured: BTreeSet::new() },
                     origin: match (self.former_name, self.at) {
                         (Some(name), _) => Origin::Former(name),
                         (None, Some(at)) => Origin::Written(at),

@@ -37,10 +37,10 @@ impl Sums {
                 });
                 sum.counters += &member.delta;
                 sum.never_measured.retain(|name| recorded.unmeasured.contains(name));
-                sum.exchanges.add(&recorded.exchanges);
+                sum.exchanges.add(&member.exchanges);
                 member.total = sum.counters.clone();
                 recorded.never_measured = sum.never_measured.clone();
-                recorded.total_exchanges = sum.exchanges.clone();
+                member.total_exchanges = sum.exchanges.clone();
                 self.members.insert(key, sum);
             }
         }

@@ -4,7 +4,9 @@ use super::{Event, Interval, LONGEST_LINE, Recorder, RecordingError, Replay};
 use crate::agent::{Agent, Judged};
 use crate::collect::{Counters, Histogram, Stock, Uncounted};
 use crate::detect::Settings;
-use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Pools, Recorded};
+use crate::pools::{
+    Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Pools, Recorded,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -104,6 +106,8 @@ fn member() -> impl Strategy<Value = MemberSample> {
             delta,
             total: Counters::default(),
             stock,
+            exchanges: Exchanges::default(),
+            total_exchanges: Exchanges::default(),
             recorded: Recorded::default(),
             origin,
         },
@@ -266,8 +270,8 @@ fn the_example_of_the_documentation_is_read() {
     assert_eq!((member.weight, member.decisions, member.delta.established), (Some(1.0), 12, 12));
     assert_eq!(member.recorded.known("timed_out", 0), None);
     assert_eq!(member.recorded.known("refused", 0), Some(0));
-    assert_eq!(member.recorded.total_exchanges.count, Some(12));
-    assert_eq!(member.recorded.total_exchanges.response_time.as_ref().unwrap().count(), 12);
+    assert_eq!(member.total_exchanges.count, Some(12));
+    assert_eq!(member.total_exchanges.response_time.as_ref().unwrap().count(), 12);
 }
 
 #[test]

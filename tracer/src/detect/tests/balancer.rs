@@ -2,7 +2,7 @@
 
 use crate::collect::Counters;
 use crate::detect::{Assessment, PoolJudge, Settings, Verdict};
-use crate::pools::{ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample};
+use crate::pools::{Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample};
 use std::net::SocketAddr;
 use tracer_ebpf::histogram::bucket_of;
 
@@ -218,6 +218,8 @@ pub(super) fn member(index: usize, weight: Option<f64>, attempts: u64, fate: Fat
         total: delta.clone(),
         delta,
         stock: None,
+        exchanges: Exchanges::default(),
+        total_exchanges: Exchanges::default(),
         recorded: crate::pools::Recorded::default(),
         origin: Origin::Unknown,
     }
