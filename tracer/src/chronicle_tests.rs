@@ -11,7 +11,7 @@ fn judged(name: &str, balancer: Option<&str>, source: ExpectedSource, verdict: O
         since_start: false,
         evidence: 0.0,
         needed: None,
-        signal: "connections",
+        signal: crate::detect::Signal::Connections,
         members: Vec::new(),
     });
     let pool = PoolIdentity {

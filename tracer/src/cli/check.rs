@@ -219,7 +219,7 @@ fn exit(pools: &[Judged], asked: bool) -> Exit {
 mod tests {
     use super::*;
     use crate::collect::Counters;
-    use crate::detect::Assessment;
+    use crate::detect::{Assessment, Signal};
     use crate::pools::{Exchanges, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 
     fn pool(verdict: Option<Verdict>, expected_source: ExpectedSource) -> Judged {
@@ -231,7 +231,7 @@ mod tests {
             since_start: false,
             evidence: 0.0,
             needed: None,
-            signal: "connections",
+            signal: Signal::Connections,
             members: Vec::new(),
         });
         let pool = PoolIdentity {

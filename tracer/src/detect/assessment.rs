@@ -61,6 +61,29 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What shares are computed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signal {
+    /// New connections.
+    Connections,
+    /// Requests with their responses.
+    Exchanges,
+    /// Present connections.
+    Live,
+}
+
+impl Signal {
+    /// What it is called in a sentence.
+    pub(super) const fn noun(self) -> &'static str {
+        match self {
+            Self::Connections => "new connections",
+            Self::Exchanges => "exchanges",
+            Self::Live => "live connections",
+        }
+    }
+}
+
 /// What is found of one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,8 +121,8 @@ pub struct Assessment {
     pub evidence: f64,
     /// Connections that are missing before more can be said; `None` when enough were seen.
     pub needed: Option<u64>,
-    /// What the shares are shares of; always `connections` so far.
-    pub signal: &'static str,
+    /// What the shares are shares of.
+    pub signal: Signal,
     /// In the order of the sample's members.
     pub members: Vec<MemberAssessment>,
 }

@@ -36,14 +36,17 @@ impl Numbers for f64 {
     }
 }
 
-impl Numbers for [f64; 2] {
-    type Written = [Number; 2];
+impl<const N: usize> Numbers for [f64; N]
+where
+    [Number; N]: Serialize + for<'de> Deserialize<'de>,
+{
+    type Written = [Number; N];
 
-    fn written(&self) -> [Number; 2] {
+    fn written(&self) -> [Number; N] {
         self.map(Number)
     }
 
-    fn read(written: [Number; 2]) -> Self {
+    fn read(written: [Number; N]) -> Self {
         written.map(|number| number.0)
     }
 }

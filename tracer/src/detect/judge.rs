@@ -1,18 +1,17 @@
 //! The judgement on one pool, tick by tick.
 
 use super::Settings;
+use super::absence::{Absence, Surroundings};
 use super::assessment::Assessment;
-use super::bank::Bank;
-use super::diffuse::{self, Diffuse};
-use super::ejection::{Ejection, Tried};
-use super::failing::{Health, Tally};
-use super::history::History;
+use super::health::{Ejection, Health, Tally, Tried};
 use super::lifetime::Lifetime;
-use super::missing::{Absence, Surroundings};
-use super::odds::power;
+use super::live::Live;
+use super::reuse::Reuse;
 use super::roster::{Change, Roster};
-use super::skew::{self, Grounds, Outcome, Skew};
-use super::unexpected::Stray;
+use super::rules;
+use super::spread::{Parts, Spread};
+use super::stray::Stray;
+use super::{Verdict, assessment::Signal};
 use crate::pools::{Method, PoolSample};
 
 /// What is kept of one member.
@@ -27,40 +26,32 @@ pub(super) struct Member {
 
 /// Judges one pool: keeps what must be remembered between its samples.
 ///
-/// Pure: time is an argument, and the same samples give the same assessments. The method is that of detector.md on
-/// the signal "new connections".
+/// Pure: time is an argument, and the same samples give the same assessments. The method is that of detector.md.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct PoolJudge {
     pub(super) settings: Settings,
     pub(super) roster: Roster,
     pub(super) members: Vec<Member>,
     /// New connections of the tick, by member.
-    counts: Vec<f64>,
+    decisions: Vec<f64>,
+    /// Exchanges of the tick, by member.
+    requests: Vec<f64>,
+    /// What the balancer chose each member for in the tick: `decisions`, and `requests` where connections are reused.
+    chosen: Vec<f64>,
     eligible: Vec<bool>,
-    /// Whether the bank has yet to be told who takes part.
+    /// Whether the spreads have yet to be told who takes part.
     unsettled: bool,
-    pub(super) bank: Bank,
-    pub(super) history: History,
-    pub(super) diffuse: Option<Diffuse>,
-    pub(super) skew: Option<Skew>,
+    pub(super) connections: Spread,
+    /// From the first tick on in which exchanges were measured.
+    pub(super) exchanges: Option<Spread>,
+    pub(super) live: Live,
+    pub(super) reuse: Reuse,
     /// The pool as if it were one member, for failures that no member shows alone.
     pub(super) health: Health,
     pub(super) past: Tally,
     pub(super) margin: f64,
-    /// Nats per connection that a member at twice its due would show.
-    #[serde(with = "super::exact")]
-    pub(super) power: f64,
-    /// Connections that speak for "balanced", and the ticks they came in.
-    pub(super) watched: f64,
-    pub(super) watched_ticks: u64,
-    /// Since when they do, seconds.
-    #[serde(with = "super::exact")]
-    pub(super) watched_from_seconds: f64,
     pub(super) was_balanced: bool,
-    /// Connections to members with an expected share, since when, and when the last of them came.
-    pub(super) connections: f64,
     pub(super) began_seconds: f64,
-    pub(super) last_connection_seconds: f64,
     /// End of the first interval with traffic to any member, seconds.
     pub(super) first_traffic_seconds: Option<f64>,
     pub(super) now_seconds: Option<f64>,
@@ -73,24 +64,20 @@ impl PoolJudge {
         Self {
             roster: Roster::default(),
             members: Vec::new(),
-            counts: Vec::new(),
+            decisions: Vec::new(),
+            requests: Vec::new(),
+            chosen: Vec::new(),
             eligible: Vec::new(),
             unsettled: true,
-            bank: Bank::new(&settings),
-            history: History::default(),
-            diffuse: None,
-            skew: None,
+            connections: Spread::new(Signal::Connections, &settings, 0, 0.0),
+            exchanges: None,
+            live: Live::default(),
+            reuse: Reuse::default(),
             health: Health::default(),
             past: Tally::default(),
             margin: settings.margin,
-            power: 0.0,
-            watched: 0.0,
-            watched_ticks: 0,
-            watched_from_seconds: f64::NEG_INFINITY,
             was_balanced: false,
-            connections: 0.0,
             began_seconds: 0.0,
-            last_connection_seconds: 0.0,
             first_traffic_seconds: None,
             now_seconds: None,
             settings,
@@ -101,44 +88,107 @@ impl PoolJudge {
     /// changed in between.
     pub(crate) fn is_whole(&self) -> bool {
         let members = self.roster.len();
-        let named = self.skew.iter().flat_map(|skew| &skew.named);
+        let by_member = [self.decisions.len(), self.requests.len(), self.chosen.len(), self.eligible.len()];
         self.roster.is_whole()
-            && [self.members.len(), self.counts.len(), self.eligible.len()] == [members; 3]
-            && self.history.now().len() == members
-            && self.bank.is_whole(members)
-            && self.skew.iter().all(|skew| skew.base.counts.len() == members)
-            && named.into_iter().all(|named| named.member < members)
+            && self.members.len() == members
+            && by_member == [members; 4]
+            && self.connections.is_whole(members)
+            && self.exchanges.iter().all(|exchanges| exchanges.is_whole(members))
+            && self.live.is_whole(members)
     }
 
     /// Takes in one more interval, which ended at `now_seconds`, and judges the pool. Time must not run backwards;
     /// where it does, it stands still.
     pub fn judge(&mut self, sample: &PoolSample, now_seconds: f64) -> Assessment {
+        self.observe(sample, now_seconds);
+        self.assess(sample)
+    }
+
+    /// Takes in one more interval: everything that [`PoolJudge::judge`] does but for words and figures, which take
+    /// longer than all the rest and may not be wanted.
+    pub fn observe(&mut self, sample: &PoolSample, now_seconds: f64) {
         let (began, now) = self.interval(sample.interval_seconds, now_seconds);
         let method = sample.pool.method;
         if let Some(change) = self.roster.update(sample) {
             self.rearrange(&change, began, now);
         }
-        for (member, count) in self.counts.iter_mut().enumerate() {
-            *count = sample.members[self.roster.place(member)].decisions as f64;
-        }
+        self.count(sample, began);
         self.note_lifetimes(sample, now - began);
-        let disturbed = self.observe(sample, began, now);
+        let disturbed = self.observe_members(sample, began, now);
         self.settle(method, disturbed.then_some(began));
-        self.bank.tick(&self.counts, began, now, &self.settings);
-        self.history.tick(&self.counts, now);
-        self.diffuse = diffuse::judge(
-            self.diffuse,
-            &self.bank,
-            self.roster.shares(),
-            &self.eligible,
-            self.settings.false_alarm_ticks,
-        );
+        let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
+        self.connections.tick(&self.decisions, parts, (began, now), &self.settings);
+        if let Some(exchanges) = &mut self.exchanges {
+            exchanges.tick(&self.requests, parts, (began, now), &self.settings);
+        }
         if self.find_missing(method, now) {
             self.settle(method, Some(now));
         }
-        self.judge_skew(method, now);
-        self.weigh(began, now);
-        self.conclude(sample, now)
+        self.judge_spreads(sample, now);
+    }
+
+    /// Says what stands after the last interval; `sample` is the one that was observed.
+    pub fn assess(&mut self, sample: &PoolSample) -> Assessment {
+        let assessment = rules::conclude(self, sample, self.now_seconds.unwrap_or_default());
+        self.was_balanced = matches!(assessment.verdict, Verdict::Balanced | Verdict::UnevenWeights);
+        assessment
+    }
+
+    /// Whether nothing stands that may be a finding (uneven weights apart, which are no fault of the traffic).
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let found = |member: &Member| {
+            member.health.failing().is_some()
+                || member.absence.missing().is_some()
+                || member.stray.found().is_some()
+        };
+        self.health.failing().is_none()
+            && self.spreads().all(|spread| spread.episode().is_none())
+            && self.live.found().is_none()
+            && !self.members.iter().any(found)
+    }
+
+    /// The spreads that say whom the balancer chooses: of new connections, of exchanges where connections are reused.
+    pub(super) fn spreads(&self) -> impl Iterator<Item = &Spread> {
+        let exchanges = self.exchanges.as_ref().filter(|_| self.reuse.is_seen());
+        let connections = (!self.exchanges_lead()).then_some(&self.connections);
+        exchanges.into_iter().chain(connections)
+    }
+
+    /// The spread that "balanced" is said of.
+    pub(super) fn leading(&self) -> &Spread {
+        self.exchanges.as_ref().filter(|_| self.exchanges_lead()).unwrap_or(&self.connections)
+    }
+
+    /// Whether connections are reused so much that opening one is no choice of a backend any more.
+    fn exchanges_lead(&self) -> bool {
+        self.exchanges.is_some() && self.reuse.leads()
+    }
+
+    /// What each member was chosen for in the tick.
+    fn count(&mut self, sample: &PoolSample, began: f64) {
+        let mut measured = false;
+        for member in 0..self.members.len() {
+            let seen = &sample.members[self.roster.place(member)];
+            let requests = seen.requests();
+            measured |= requests.is_some();
+            self.decisions[member] = seen.decisions as f64;
+            self.requests[member] = requests.unwrap_or(0) as f64;
+        }
+        if measured && self.exchanges.is_none() {
+            let members = self.roster.len();
+            self.exchanges = Some(Spread::new(Signal::Exchanges, &self.settings, members, began));
+            self.unsettled = true;
+        }
+        if measured {
+            let seconds = sample.interval_seconds;
+            self.reuse.tick(self.decisions.iter().sum(), self.requests.iter().sum(), seconds);
+        }
+        let lead = self.exchanges_lead();
+        for ((chosen, decisions), requests) in self.chosen.iter_mut().zip(&self.decisions).zip(&self.requests)
+        {
+            *chosen = if lead { decisions + requests } else { *decisions };
+        }
     }
 
     /// When the interval began and ended, both finite and in order.
@@ -149,9 +199,8 @@ impl PoolJudge {
         let now = before.map_or(now, |before| now.max(before));
         let began = before.map_or(now - seconds, |before| (now - seconds).max(before));
         if before.is_none() {
-            self.watched_from_seconds = began;
             self.began_seconds = began;
-            self.last_connection_seconds = began;
+            self.connections = Spread::new(Signal::Connections, &self.settings, 0, began);
         }
         self.now_seconds = Some(now);
         (began, now)
@@ -175,33 +224,25 @@ impl PoolJudge {
             self.members.push(member);
         }
         let count = self.roster.len();
-        self.counts = vec![0.0; count];
+        for counts in [&mut self.decisions, &mut self.requests, &mut self.chosen] {
+            *counts = vec![0.0; count];
+        }
         self.eligible = vec![false; count];
         self.unsettled = true;
-        self.bank.rearrange(&change.from, &change.kept, change.same_shares);
-        if change.same_shares {
-            self.history.rearrange(&change.from);
-            if let Some(skew) = &mut self.skew {
-                skew.rearrange(&change.from);
-            }
-        } else {
-            self.history.begin(count, began);
-            self.skew = None;
-            self.diffuse = None;
-            self.start_watching(began);
+        self.connections.rearrange(change, began);
+        if let Some(exchanges) = &mut self.exchanges {
+            exchanges.rearrange(change, began);
         }
+        self.live.rearrange(change);
+        self.was_balanced &= change.same_shares;
     }
 
     /// Takes in what every member did; says whether a member's or the pool's standing changed so that what the bank
     /// saw until now does not count any more.
-    fn observe(&mut self, sample: &PoolSample, began: f64, now: f64) -> bool {
+    fn observe_members(&mut self, sample: &PoolSample, began: f64, now: f64) -> bool {
         let shares = self.roster.shares();
         let pool: f64 =
-            self.counts.iter().zip(shares).filter(|(_, s)| **s > 0.0).map(|(count, _)| count).sum();
-        if pool > 0.0 {
-            self.connections += pool;
-            self.last_connection_seconds = now;
-        }
+            self.chosen.iter().zip(shares).filter(|(_, s)| **s > 0.0).map(|(count, _)| count).sum();
         if sample.members.iter().any(|member| member.decisions > 0 || member.delta.attempts > 0) {
             self.first_traffic_seconds.get_or_insert(now);
         }
@@ -209,7 +250,7 @@ impl PoolJudge {
         let mut all = Tally::default();
         for (index, member) in self.members.iter_mut().enumerate() {
             let delta = &sample.members[self.roster.place(index)].delta;
-            let (own, share) = (self.counts[index], shares[index]);
+            let (own, share) = (self.chosen[index], shares[index]);
             // Who is due nothing may be down for good reason: its health checks fail, and nobody need know.
             if share > 0.0 {
                 let tally = Tally::of(delta, &self.settings);
@@ -222,14 +263,14 @@ impl PoolJudge {
                 disturbed |=
                     member.absence.serve(own, tally.succeeded, now, self.settings.missing_clears_seconds);
                 let tried = Tried {
-                    decisions: own,
+                    decisions: self.decisions[index],
                     established: delta.established as f64,
                     failures: tally.failures(),
                     missed: member.absence.pool * share,
                 };
                 member.ejection.tick(tried, now, &self.settings);
             } else {
-                member.stray.tick(own, began, now, &self.settings);
+                member.stray.tick(self.decisions[index], began, now, &self.settings);
             }
         }
         self.health.tick(&all, None, now, &self.settings);
@@ -257,27 +298,33 @@ impl PoolJudge {
         if changed {
             self.margin = self.settings.margin_for(method, self.roster.is_equal());
             let threshold = self.settings.threshold(self.roster.expected() as f64);
-            self.bank.expect(shares, &self.eligible, self.margin, threshold);
-            let sum: f64 =
-                shares.iter().zip(&self.eligible).filter(|(_, e)| **e).map(|(share, _)| share).sum();
-            let taking_part = shares.iter().zip(&self.eligible).filter(|(_, eligible)| **eligible);
-            self.power = power(taking_part.map(|(share, _)| share / sum), self.margin);
+            let parts = Parts { shares, eligible: &self.eligible, margin: self.margin };
+            self.connections.expect(parts, threshold);
+            if let Some(exchanges) = &mut self.exchanges {
+                exchanges.expect(parts, threshold);
+            }
         }
         if let Some(from) = disturbed {
-            self.bank.restart();
-            self.diffuse = None;
-            self.start_watching(from);
+            self.connections.restart(from);
+            if let Some(exchanges) = &mut self.exchanges {
+                exchanges.restart(from);
+            }
+            self.was_balanced = false;
         }
     }
 
     /// Members that get nothing. detector.md §9.
     fn find_missing(&mut self, method: Method, now: f64) -> bool {
+        let leading = match &self.exchanges {
+            Some(exchanges) if self.reuse.leads() => exchanges,
+            _ => &self.connections,
+        };
         let around = Surroundings {
             settings: &self.settings,
             method,
             members: self.roster.expected(),
-            per_second: self.connections / (now - self.began_seconds).max(1.0),
-            learning: self.bank.is_learning(),
+            per_second: leading.per_second(now),
+            learning: leading.bank().is_learning(),
             now_seconds: now,
         };
         let mut found = false;
@@ -287,7 +334,7 @@ impl PoolJudge {
                 continue;
             }
             let absence = &mut member.absence;
-            let dispersion = self.bank.dispersion().over(absence.ticks);
+            let dispersion = leading.bank().dispersion().over(absence.ticks);
             let before = absence.began_seconds - self.settings.ejection_failure_seconds;
             let after_failures = member.ejection.failed_since(before);
             if member.ejection.is_ejected() {
@@ -297,67 +344,29 @@ impl PoolJudge {
                 }
                 continue;
             }
-            let flagged =
-                self.bank.flag(index).is_some_and(|flag| flag.alternative >= super::odds::ABOVE.len());
+            let flagged = leading.gets_too_little(index);
             found |= absence.judge(share, dispersion, flagged, after_failures, &around);
         }
         found
     }
 
-    /// Shares of those who take part.
-    fn judge_skew(&mut self, method: Method, now: f64) {
-        let shares = self.roster.shares().iter().zip(&self.eligible);
-        let quiet = self.skew.is_none() && self.diffuse.is_none() && self.bank.strongest_flagged().is_none();
+    /// Episodes of skew, and the stock of live connections.
+    fn judge_spreads(&mut self, sample: &PoolSample, now: f64) {
+        let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         // Under hashing a failing member's clients go to its neighbour: a consequence.
-        let consequence =
-            method == Method::Hash && self.members.iter().any(|member| member.health.failing().is_some());
-        if quiet || consequence {
-            self.skew = None;
-            return;
-        }
-        let taking_part: Vec<f64> =
-            shares.map(|(share, eligible)| if *eligible { *share } else { 0.0 }).collect();
-        let grounds = Grounds {
-            bank: &self.bank,
-            history: &self.history,
-            shares: &taking_part,
-            diffuse: self.diffuse,
-            margin: self.margin,
-        };
-        self.skew = match skew::judge(self.skew.take(), &grounds) {
-            Outcome::None => None,
-            Outcome::Stands(skew) => Some(skew),
-            Outcome::Ended => {
-                self.bank.restart();
-                self.start_watching(now);
-                None
+        let consequence = sample.pool.method == Method::Hash
+            && self.members.iter().any(|member| member.health.failing().is_some());
+        for spread in std::iter::once(&mut self.connections).chain(&mut self.exchanges) {
+            if consequence {
+                spread.drop_episode();
+            } else if spread.judge_episode(parts, now) {
+                self.was_balanced = false;
             }
-        };
-    }
-
-    /// Connections that speak for "balanced": those of the last day, and not from before the last change.
-    fn weigh(&mut self, began: f64, now: f64) {
-        let taking_part = self.counts.iter().zip(&self.eligible).filter(|(_, eligible)| **eligible);
-        let total: f64 = taking_part.map(|(count, _)| count).sum();
-        self.watched *= (-(now - began) / self.settings.memory_seconds).exp();
-        self.watched += total;
-        self.watched_ticks += u64::from(total > 0.0);
-        let enough = self.enough();
-        if enough.is_finite() {
-            self.watched = self.watched.min(2.0 * enough);
         }
-    }
-
-    /// Connections after which "balanced" can be said: `h φ κ / KL`. detector.md §10.
-    pub(super) fn enough(&self) -> f64 {
-        let dispersion = self.bank.dispersion().over(self.watched_ticks);
-        self.bank.threshold_in_force() * dispersion * self.bank.calibration_of_double() / self.power
-    }
-
-    fn start_watching(&mut self, from: f64) {
-        self.watched = 0.0;
-        self.watched_ticks = 0;
-        self.watched_from_seconds = from;
-        self.was_balanced = false;
+        let stocks = (0..self.members.len()).map(|member| {
+            let seen = &sample.members[self.roster.place(member)];
+            (seen.stock.map(|stock| stock.live as f64), seen.delta.closed as f64)
+        });
+        self.live.tick(stocks, parts, sample.pool.method, sample.interval_seconds, now, &self.settings);
     }
 }

@@ -2,7 +2,8 @@
 //! detector.md §7.
 
 use super::judge::PoolJudge;
-use super::odds::tilt;
+use super::live::Holder;
+use super::spread::{Spread, tilt};
 use super::standing::Window;
 use crate::pools::{Method, PoolSample};
 
@@ -55,16 +56,16 @@ impl PoolJudge {
     /// The slowest member that gets too little under least connections, and how many times longer it holds its
     /// connections, when that explains all of the standing skew: who is named gets less and is slow, or gets more
     /// because another is.
-    pub(super) fn slow_gets_less(&self, method: Method) -> Option<(usize, f64, Window)> {
-        let skew = self.skew.as_ref().filter(|_| method == Method::LeastConnections)?;
+    pub(super) fn slow_gets_less(&self, spread: &Spread, method: Method) -> Option<(usize, f64, Window)> {
+        let episode = spread.episode().filter(|_| method == Method::LeastConnections)?;
         let now_seconds = self.now_seconds?;
-        let window = self.window_from(Some(&skew.base), now_seconds);
+        let window = spread.window_from(Some(&episode.base), self.roster.shares(), now_seconds);
         let slow = |member: usize| {
             let below = tilt(self.roster.shares()[member], 1.0 / self.margin);
             let under = window.observed_of_pool(member).is_some_and(|share| share < below);
             self.slowness(member).filter(|&ratio| under && ratio >= SLOW)
         };
-        if skew.named.iter().any(|named| named.ratio <= 1.0 && slow(named.member).is_none()) {
+        if episode.named.iter().any(|named| named.ratio <= 1.0 && slow(named.member).is_none()) {
             return None;
         }
         let members = (0..self.members.len()).filter(|&member| self.roster.shares()[member] > 0.0);
@@ -72,5 +73,10 @@ impl PoolJudge {
             .filter_map(|member| slow(member).map(|ratio| (member, ratio)))
             .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
         slowest.map(|(member, ratio)| (member, ratio, window))
+    }
+
+    /// Whether a member that holds too many live connections does not simply hold each for longer than the others.
+    pub(super) fn holds_for_no_reason(&self, holder: &Holder) -> bool {
+        self.slowness(holder.member).is_none_or(|ratio| ratio < SLOW)
     }
 }

@@ -1,54 +1,46 @@
 //! The judgement on a pool. Pure: no clock, no I/O, no aya.
 //!
 //! One [`PoolJudge`] per pool takes a [`crate::pools::PoolSample`] per tick and gives an [`Assessment`]. The mathematics
-//! is that of detector.md, on the signal "new connections"; each file names its section:
+//! is that of detector.md; each file names its section:
 //!
 //! | file | question |
 //! |---|---|
-//! | `roster` | who is in the pool, and what is each due? |
-//! | `bank`, `odds` | does a member get more or less than the margin allows? |
-//! | `dispersion`, `calibration` | how much do this pool's counts scatter anyway? |
-//! | `diffuse` | are many members slightly off? |
-//! | `skew`, `attribution` | since when, which ones, and by how much? |
-//! | `missing`, `ejection`, `unexpected`, `failing`, `failures` | the rules beside the bank |
-//! | `history`, `interval` | shares over the time judged |
 //! | `judge` | one tick through all of it |
-//! | `uneven` | are the declared weights themselves likely a typing error? |
+//! | `roster` | who is in the pool, and what is each due? |
+//! | `spread` | does a signal (new connections, exchanges) follow the shares, since when, and who departs? |
+//! | `reuse` | which of the two is it that the balancer distributes? |
+//! | `live` | who holds the connections that do not end? |
+//! | `health` | who fails, and who is left out for it? |
+//! | `absence`, `stray` | who gets nothing, and who gets something and should not? |
 //! | `lifetime` | is it a slow backend that least connections gives less? |
-//! | `doubt` | what speaks against "balanced" before it is sure? |
+//! | `uneven` | are the declared weights themselves likely a typing error? |
+//! | `rules` | one rule a verdict: found, clear, or not enough evidence; and which verdict it is |
+//! | `standing`, `interval` | shares over the time judged |
+//! | `words` | how figures are said |
 //! | `exact` | how is an infinite number written down? |
-//! | `conclusion`, `sentence` | the verdict, and how it is said |
 
 #![forbid(unsafe_code)]
 
+mod absence;
 mod assessment;
-mod attribution;
-mod bank;
-mod calibration;
-mod conclusion;
-mod diffuse;
-mod dispersion;
-mod doubt;
-mod ejection;
 mod exact;
-mod failing;
-mod failures;
-mod history;
+mod health;
 mod interval;
 mod judge;
 mod lifetime;
-mod missing;
-mod odds;
+mod live;
+mod reuse;
 mod roster;
-mod sentence;
+mod rules;
 mod settings;
-mod skew;
+mod spread;
 mod standing;
+mod stray;
 #[cfg(test)]
 mod tests;
 mod uneven;
-mod unexpected;
+mod words;
 
-pub use assessment::{Assessment, Finding, MemberAssessment, Verdict};
+pub use assessment::{Assessment, Finding, MemberAssessment, Signal, Verdict};
 pub use judge::PoolJudge;
 pub use settings::Settings;

@@ -21,6 +21,10 @@ pub struct Settings {
     /// scale has been seen four times, so that it is not guessed when a flag is raised; the study used six, which
     /// misses the target of five seconds for a fresh start. Ticks.
     pub least_ticks_learning: f64,
+    /// Half of what was learned about the height of harmless excursions is forgotten in this time, seconds.
+    /// detector-study.md §4.4.
+    #[serde(with = "super::exact")]
+    pub calibration_half_life_seconds: f64,
     /// Evidence that a flagged member is well again, nats. detector.md §5.
     pub clearing_nats: f64,
     /// A flag stands at least so long, ticks with traffic. detector.md §5.
@@ -68,6 +72,7 @@ impl Default for Settings {
             learning_seconds: 3600.0,
             least_ticks: 3.0,
             least_ticks_learning: 5.0,
+            calibration_half_life_seconds: 604_800.0,
             clearing_nats: 7.0,
             clearing_least_ticks: 30,
             ejection_failure_seconds: 30.0,
@@ -101,6 +106,6 @@ impl Settings {
 
     /// Height at which a flag is raised, nats: `log(ARL · K · 8) − 3`. detector.md §2; the 3 was fitted.
     pub(super) fn threshold(&self, members: f64) -> f64 {
-        ((self.false_alarm_ticks * members.max(1.0) * super::odds::ALTERNATIVES as f64).ln() - 3.0).max(1.0)
+        ((self.false_alarm_ticks * members.max(1.0) * super::spread::ALTERNATIVES as f64).ln() - 3.0).max(1.0)
     }
 }

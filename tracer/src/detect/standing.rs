@@ -1,18 +1,9 @@
-//! What stands after a tick, and the shares over the time judged: what a conclusion is drawn from and worded with.
+//! Counts of members over the time judged, and their shares.
 
-use super::assessment::{Finding, Verdict};
 use super::interval::{NINETY_FIVE, wilson};
 
-/// A verdict that is supported.
-pub(super) struct Standing {
-    pub(super) verdict: Verdict,
-    pub(super) since_seconds: f64,
-    pub(super) nats: f64,
-    /// The members it is about, with what is found of each, the most conspicuous first.
-    pub(super) members: Vec<(usize, Finding)>,
-}
-
 /// Shares over the time judged.
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     pub(super) counts: Vec<f64>,
     pub(super) total: f64,
@@ -24,6 +15,18 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// Of what is present, rather than of what came in some time.
+    pub(super) fn of_stock(counts: &[f64], shares: &[f64]) -> Self {
+        let due = counts.iter().zip(shares).filter(|(_, share)| **share > 0.0);
+        Self {
+            counts: counts.to_vec(),
+            total: counts.iter().sum(),
+            dispersion: 1.0,
+            seconds: 0.0,
+            pool: due.map(|(count, _)| count).sum(),
+        }
+    }
+
     /// Share that a member got.
     pub(super) fn observed(&self, member: usize) -> Option<f64> {
         (self.total > 0.0).then(|| self.counts[member] / self.total)

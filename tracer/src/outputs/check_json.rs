@@ -4,7 +4,7 @@ use super::check::CheckReport;
 use super::escape;
 use crate::agent::Judged;
 use crate::collect::{Counters, Failures, Histogram, Stock, Uncounted, each_cause, each_uncounted};
-use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
+use crate::detect::{Assessment, Finding, MemberAssessment, Signal, Verdict};
 use crate::pools::{Exchanges, ExpectedSource, MemberSample, PoolSample, Recorded};
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ pub(super) struct Pool<'a> {
     balancer: Option<&'a str>,
     source: &'a str,
     verdict: Verdict,
-    signal: &'static str,
+    signal: Signal,
     expected_source: ExpectedSource,
     evidence: f64,
     needed: Option<u64>,

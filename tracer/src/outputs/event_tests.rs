@@ -2,7 +2,7 @@ use super::{check_json, event_json, event_text};
 use crate::agent::Judged;
 use crate::chronicle::{Cause, Event, PoolName, PoolsChanged, What};
 use crate::collect::{Counters, Uncounted};
-use crate::detect::{Assessment, Finding, MemberAssessment, Verdict};
+use crate::detect::{Assessment, Finding, MemberAssessment, Signal, Verdict};
 use crate::outputs::{CheckReport, check_text};
 use crate::pools::{
     Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
@@ -47,7 +47,7 @@ fn skewed(name: &str) -> Judged {
             since_start: false,
             evidence: 41.7,
             needed: None,
-            signal: "connections",
+            signal: Signal::Connections,
             members: vec![MemberAssessment {
                 backend,
                 finding: Some(Finding::Over),

@@ -1,8 +1,7 @@
 //! The reference's own numbers: tests/fixtures/detect/golden/README.md says how they were made.
 
 use crate::detect::Settings;
-use crate::detect::attribution::attribute;
-use crate::detect::bank::{Bank, Event};
+use crate::detect::spread::{Bank, Event, attribute};
 use serde_json::Value;
 
 pub(super) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/detect/golden");
@@ -31,6 +30,7 @@ fn compare(name: &str, vector: &Value) {
     let settings = Settings {
         learning_seconds: vector["learning_seconds"].as_f64().unwrap(),
         least_ticks_learning: 6.0,
+        calibration_half_life_seconds: f64::INFINITY,
         ..Settings::default()
     };
     let weights = numbers(&vector["weights"]);
@@ -62,8 +62,8 @@ fn compare(name: &str, vector: &Value) {
     let fields = ["S", "R", "NX", "NN"].map(|field| rows(&vector[field]));
     for member in 0..members {
         for alternative in 0..fields[0][member].len() {
-            let test = bank.test(member, alternative);
-            let found = [test.height, test.ticks as f64, test.own, test.pool];
+            let (height, run) = bank.test(member, alternative);
+            let found = [height, run.ticks as f64, run.own, run.pool];
             for (found, field) in found.iter().zip(&fields) {
                 near(name, *found, field[member][alternative]);
             }

@@ -1,7 +1,7 @@
 //! What holds for every input.
 
 use super::balancer::{Fate, address, member, sane};
-use crate::detect::bank::Bank;
+use crate::detect::spread::Bank;
 use crate::detect::{Assessment, PoolJudge, Settings};
 use crate::pools::{ExpectedSource, MemberSample, Method, PoolIdentity, PoolSample};
 use proptest::prelude::*;
@@ -173,11 +173,11 @@ proptest! {
             bank.tick(&counts, tick as f64, tick as f64 + 1.0, &settings);
             let moved = counts.iter().sum::<f64>() > 0.0;
             for index in 0..members * 8 {
-                let test = bank.test(index / 8, index % 8);
-                let highest = 3.0 * threshold * bank.dispersion().over(test.ticks) * factors[index % 8];
-                prop_assert!(test.height >= 0.0 && test.height.is_finite());
-                prop_assert!(!moved || test.height <= highest * (1.0 + 1e-9), "{} over {highest}", test.height);
-                prop_assert!(test.own <= test.pool);
+                let (height, run) = bank.test(index / 8, index % 8);
+                let highest = 3.0 * threshold * bank.dispersion().over(run.ticks) * factors[index % 8];
+                prop_assert!(height >= 0.0 && height.is_finite());
+                prop_assert!(!moved || height <= highest * (1.0 + 1e-9), "{height} over {highest}");
+                prop_assert!(run.own <= run.pool);
             }
             prop_assert!(bank.strongest().nats <= 3.0 * threshold + 1e-9);
         }

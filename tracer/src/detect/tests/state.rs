@@ -118,12 +118,12 @@ fn a_state_that_does_not_hold_together_is_known() {
         "/roster/places",
         "/roster/shares",
         "/members",
-        "/counts",
+        "/chosen",
         "/eligible",
-        "/bank/members",
-        "/bank/counts",
-        "/history/now",
-        "/skew/base/counts",
+        "/connections/bank/members",
+        "/connections/bank/counts",
+        "/connections/history/now",
+        "/connections/episode/base/counts",
     ] {
         let mut torn = whole.clone();
         torn.pointer_mut(path).unwrap().as_array_mut().unwrap().pop();

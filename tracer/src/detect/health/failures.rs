@@ -2,7 +2,7 @@
 //! detector.md §10.
 
 use super::failing::{self, LONGEST, Tally, WINDOWS_SECONDS};
-use super::judge::{Member, PoolJudge};
+use crate::detect::judge::{Member, PoolJudge};
 
 /// Attempts of a pool before its own past tells what is normal.
 const PAST_ATTEMPTS: f64 = 1000.0;
@@ -19,7 +19,7 @@ const POOL_FAILED: f64 = 4.0;
 
 impl PoolJudge {
     /// Failure rates, of the members against each other and of the pool against its own past. detector.md §10.
-    pub(super) fn judge_failures(&mut self, now: f64) -> bool {
+    pub(in crate::detect) fn judge_failures(&mut self, now: f64) -> bool {
         let mut changed = false;
         let mut others = [Tally::default(); WINDOWS_SECONDS.len()];
         let mut failed = 0_usize;

@@ -1,73 +1,70 @@
 //! Shares tilted by a ratio of odds, and how far two shares are apart.
 
 /// Ratios tested above the expected share. detector.md §2.
-pub(super) const ABOVE: [f64; 4] = [1.25, 1.6, 2.5, 6.0];
+pub(in crate::detect) const ABOVE: [f64; 4] = [1.25, 1.6, 2.5, 6.0];
 /// Ratios tested below it. detector.md §2.
-pub(super) const BELOW: [f64; 4] = [1.0 / 1.25, 1.0 / 1.8, 1.0 / 4.0, 0.02];
+pub(in crate::detect) const BELOW: [f64; 4] = [1.0 / 1.25, 1.0 / 1.8, 1.0 / 4.0, 0.02];
 /// Tests per member.
-pub(super) const ALTERNATIVES: usize = ABOVE.len() + BELOW.len();
+pub(in crate::detect) const ALTERNATIVES: usize = ABOVE.len() + BELOW.len();
 /// A ratio nearer to the margin than this is not tested: the two hypotheses would be the same, or swapped.
 const APART: f64 = 1.1;
 /// What a pool that is called balanced would have shown: a member with this many times its due. detector.md §10.
 const SHOWN_RATIO: f64 = 2.0;
 
 /// Share of a member that gets `ratio` times its due against the rest of the pool.
-pub(super) fn tilt(share: f64, ratio: f64) -> f64 {
+pub(in crate::detect) fn tilt(share: f64, ratio: f64) -> f64 {
     ratio * share / (1.0 - share + ratio * share)
 }
 
-/// What a connection to the member, and one to another, adds to a test's log-likelihood ratio.
+/// What a count of the member, and one of another, adds to the log-likelihood ratio of each test, nats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
-pub(super) struct Coefficients {
-    /// Per connection to the member, nats.
-    #[serde(with = "super::exact")]
-    pub(super) own: f64,
-    /// Per connection to another member, nats.
-    #[serde(with = "super::exact")]
-    pub(super) other: f64,
+pub(in crate::detect) struct Coefficients {
+    #[serde(with = "crate::detect::exact")]
+    own: [f64; ALTERNATIVES],
+    #[serde(with = "crate::detect::exact")]
+    other: [f64; ALTERNATIVES],
 }
 
 impl Coefficients {
-    /// Nats that `own` of `total` connections add.
-    pub(super) fn of(self, own: f64, total: f64) -> f64 {
-        self.own * own + self.other * (total - own)
+    /// The eight tests of a member with the expected share `share`, each against the edge of the margin on its side;
+    /// nothing for a share of 0 or 1, which cannot be departed from. detector.md §2.
+    pub(in crate::detect) fn new(share: f64, margin: f64) -> Self {
+        let mut all = Self::default();
+        if share > 0.0 && share < 1.0 {
+            let skipped = untested(margin);
+            for index in (0..ALTERNATIVES).filter(|index| index % ABOVE.len() >= skipped) {
+                let side = index % ABOVE.len();
+                let (ratio, edge) =
+                    if index < ABOVE.len() { (ABOVE[side], margin) } else { (BELOW[side], 1.0 / margin) };
+                let (far, near) = (tilt(share, ratio), tilt(share, edge));
+                all.own[index] = (far / near).ln();
+                all.other[index] = ((1.0 - far) / (1.0 - near)).ln();
+            }
+        }
+        all
+    }
+
+    /// Nats that `own` of `total` counts add to each test.
+    pub(in crate::detect) fn of(&self, own: f64, total: f64) -> [f64; ALTERNATIVES] {
+        let others = total - own;
+        std::array::from_fn(|index| self.own[index] * own + self.other[index] * others)
     }
 }
 
 /// The number of ratios, on either side, that lie too near to the margin to be tested.
-pub(super) fn untested(margin: f64) -> usize {
+pub(in crate::detect) fn untested(margin: f64) -> usize {
     ABOVE.iter().zip(BELOW).filter(|&(&above, below)| above.min(1.0 / below) < margin * APART).count()
 }
 
-/// The eight tests of a member with the expected share `share`, each against the edge of the margin on its side;
-/// nothing for a share of 0 or 1, which cannot be departed from. detector.md §2.
-pub(super) fn coefficients(share: f64, margin: f64) -> [Coefficients; ALTERNATIVES] {
-    let mut all = [Coefficients::default(); ALTERNATIVES];
-    if share > 0.0 && share < 1.0 {
-        let skipped = untested(margin);
-        for (index, coefficients) in all.iter_mut().enumerate() {
-            let side = index % ABOVE.len();
-            if side < skipped {
-                continue;
-            }
-            let (ratio, edge) =
-                if index < ABOVE.len() { (ABOVE[side], margin) } else { (BELOW[side], 1.0 / margin) };
-            let (far, near) = (tilt(share, ratio), tilt(share, edge));
-            *coefficients = Coefficients { own: (far / near).ln(), other: ((1.0 - far) / (1.0 - near)).ln() };
-        }
-    }
-    all
-}
-
 /// Kullback-Leibler divergence of two binary outcomes, nats per connection: `observed` from `expected`.
-pub(super) fn divergence(observed: f64, expected: f64) -> f64 {
+pub(in crate::detect) fn divergence(observed: f64, expected: f64) -> f64 {
     let term = |a: f64, b: f64| if a > 0.0 { a * (a / b).ln() } else { 0.0 };
     term(observed, expected) + term(1.0 - observed, 1.0 - expected)
 }
 
 /// Nats per connection by which a member at twice its due departs from the margin's edge; the least of all members
 /// that are not more than half of the pool. 0 when there is none. detector.md §10.
-pub(super) fn power(shares: impl Iterator<Item = f64>, margin: f64) -> f64 {
+pub(in crate::detect) fn power(shares: impl Iterator<Item = f64>, margin: f64) -> f64 {
     let shown = SHOWN_RATIO.max(margin * 1.5);
     let least = shares
         .filter(|&share| share > 0.0 && share <= 0.5)
@@ -93,9 +90,8 @@ mod tests {
     fn every_test_expects_to_fall_where_all_is_well() {
         for share in [0.001, 0.25, 0.5, 0.97] {
             for margin in [1.05, 1.1, 2.0] {
-                for tests in coefficients(share, margin) {
-                    assert!(tests.of(share, 1.0) <= 0.0, "{share} {margin} {tests:?}");
-                }
+                let gains = Coefficients::new(share, margin).of(share, 1.0);
+                assert!(gains.iter().all(|gain| *gain <= 0.0), "{share} {margin} {gains:?}");
             }
         }
     }

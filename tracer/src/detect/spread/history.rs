@@ -7,18 +7,18 @@ const LEVELS: usize = 7;
 
 /// Cumulative counts at one moment.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
-pub(super) struct Moment {
+pub(in crate::detect) struct Moment {
     /// When, seconds.
-    pub(super) seconds: f64,
+    pub(in crate::detect) seconds: f64,
     /// After so many ticks.
-    pub(super) ticks: u64,
+    pub(in crate::detect) ticks: u64,
     /// Per member.
-    pub(super) counts: Vec<f64>,
+    pub(in crate::detect) counts: Vec<f64>,
 }
 
 /// What every member had got, then and now.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
-pub(super) struct History {
+pub(in crate::detect) struct History {
     now: Vec<f64>,
     levels: [Vec<Moment>; LEVELS],
     ticks: u64,
@@ -26,7 +26,7 @@ pub(super) struct History {
 
 impl History {
     /// Begins with so many members at nothing.
-    pub(super) fn begin(&mut self, members: usize, seconds: f64) {
+    pub(in crate::detect) fn begin(&mut self, members: usize, seconds: f64) {
         self.now.clear();
         self.now.resize(members, 0.0);
         self.levels.iter_mut().for_each(Vec::clear);
@@ -35,7 +35,7 @@ impl History {
     }
 
     /// Other members, the shares of those that count being as before: `from` tells for each where it was.
-    pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
+    pub(in crate::detect) fn rearrange(&mut self, from: &[Option<usize>]) {
         let moved = |counts: &[f64]| -> Vec<f64> {
             from.iter().map(|from| from.and_then(|from| counts.get(from).copied()).unwrap_or(0.0)).collect()
         };
@@ -46,7 +46,7 @@ impl History {
     }
 
     /// Takes in one tick.
-    pub(super) fn tick(&mut self, counts: &[f64], seconds: f64) {
+    pub(in crate::detect) fn tick(&mut self, counts: &[f64], seconds: f64) {
         for (sum, count) in self.now.iter_mut().zip(counts) {
             *sum += count;
         }
@@ -74,17 +74,17 @@ impl History {
     }
 
     /// What every member had got by now.
-    pub(super) fn now(&self) -> &[f64] {
+    pub(in crate::detect) fn now(&self) -> &[f64] {
         &self.now
     }
 
     /// Ticks so far.
-    pub(super) fn ticks(&self) -> u64 {
+    pub(in crate::detect) fn ticks(&self) -> u64 {
         self.ticks
     }
 
     /// The oldest moment kept that is not before `seconds`.
-    pub(super) fn since(&self, seconds: f64) -> Option<&Moment> {
+    pub(in crate::detect) fn since(&self, seconds: f64) -> Option<&Moment> {
         let candidates = self.levels.iter().flatten().filter(|moment| moment.seconds >= seconds - 1e-6);
         candidates.min_by(|a, b| a.seconds.total_cmp(&b.seconds))
     }

@@ -1,27 +1,30 @@
 //! Failure rates of members over 10, 60 and 300 seconds. detector.md §10, detector-study.md §5.
 
-use super::Settings;
-use super::interval::wilson;
-use super::odds::divergence;
 use crate::collect::{Counters, Histogram};
+use crate::detect::Settings;
+use crate::detect::interval::wilson;
+use crate::detect::spread::divergence;
 use tracer_ebpf::histogram::upper_bound_ns;
 
 /// Windows, seconds.
-pub(super) const WINDOWS_SECONDS: [f64; 3] = [10.0, 60.0, 300.0];
+pub(in crate::detect) const WINDOWS_SECONDS: [f64; 3] = [10.0, 60.0, 300.0];
 /// Parts of a window.
 const SLOTS: usize = 10;
 /// Place of the longest window.
-pub(super) const LONGEST: usize = WINDOWS_SECONDS.len() - 1;
+pub(in crate::detect) const LONGEST: usize = WINDOWS_SECONDS.len() - 1;
 /// Standard deviations of the bounds.
 const DEVIATIONS: f64 = 3.0;
 /// A failing member is well when it fails by this much less, as a ratio of rates.
 const WELL: f64 = 0.25;
-/// Causes, in the order of the counters.
-pub(super) const CAUSES: usize = 6;
+/// Causes, in the order of the counters, and then `RESET`.
+pub(in crate::detect) const CAUSES: usize = 7;
 /// Place of `cancelled` among the causes.
-pub(super) const CANCELLED: usize = 3;
+pub(in crate::detect) const CANCELLED: usize = 3;
 /// Place of `local` among the causes.
-pub(super) const LOCAL: usize = 4;
+pub(in crate::detect) const LOCAL: usize = 4;
+/// Place of connections that were established and reset by the backend before it had sent a byte: an application that
+/// crashes, a proxy with nothing behind it.
+pub(in crate::detect) const RESET: usize = 6;
 /// Evidence of failures in a row that is no accident: one in a million. Without this rule a member that is hardly ever
 /// tried again (ejected, or passed over) hides for a minute behind what it served before.
 const IN_A_ROW_NATS: f64 = 13.8;
@@ -36,21 +39,21 @@ const MOST_PER_BUCKET: u64 = 1 << 40;
 /// Attempts whose fate is known, and those that failed, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(default)]
-pub(super) struct Tally {
+pub(in crate::detect) struct Tally {
     /// Established or failed, or all attempts where more were made.
-    #[serde(skip_serializing_if = "super::exact::is_nothing")]
-    pub(super) tried: f64,
+    #[serde(skip_serializing_if = "crate::detect::exact::is_nothing")]
+    pub(in crate::detect) tried: f64,
     /// Established, or of unknown fate: what cannot be told is not held against anybody.
-    #[serde(skip_serializing_if = "super::exact::is_nothing")]
-    pub(super) succeeded: f64,
+    #[serde(skip_serializing_if = "crate::detect::exact::is_nothing")]
+    pub(in crate::detect) succeeded: f64,
     /// Failed, by cause.
-    #[serde(skip_serializing_if = "super::exact::are_nothing")]
-    pub(super) failed: [f64; CAUSES],
+    #[serde(skip_serializing_if = "crate::detect::exact::are_nothing")]
+    pub(in crate::detect) failed: [f64; CAUSES],
 }
 
 impl Tally {
     /// Of what a member did in a tick. What the clients gave up is neither a failure nor an attempt.
-    pub(super) fn of(delta: &Counters, settings: &Settings) -> Self {
+    pub(in crate::detect) fn of(delta: &Counters, settings: &Settings) -> Self {
         let aborted = match delta.failed.cancelled {
             0 => 0,
             all => early_cancelled(&delta.cancelled_age, settings.cancelled_boundary_seconds).min(all),
@@ -63,34 +66,37 @@ impl Tally {
             causes.cancelled - aborted,
             causes.local,
             causes.other,
+            delta.resets_without_data,
         ]
         .map(|count| count as f64);
-        let resolved = delta.established as f64 + failed.iter().sum::<f64>();
+        // Who was reset had been established, in this tick or in one before.
+        let well = delta.established.saturating_sub(delta.resets_without_data) as f64;
+        let resolved = well + failed.iter().sum::<f64>();
         Self {
             tried: resolved.max(delta.attempts.saturating_sub(aborted) as f64),
-            succeeded: delta.established as f64 + delta.untracked as f64,
+            succeeded: well + delta.untracked as f64,
             failed,
         }
     }
 
     /// All causes together.
-    pub(super) fn failures(&self) -> f64 {
+    pub(in crate::detect) fn failures(&self) -> f64 {
         self.failed.iter().sum()
     }
 
     /// The most frequent cause.
-    pub(super) fn cause(&self) -> usize {
+    pub(in crate::detect) fn cause(&self) -> usize {
         (0..CAUSES).max_by(|&a, &b| self.failed[a].total_cmp(&self.failed[b]).then(b.cmp(&a))).unwrap_or(0)
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(in crate::detect) fn add(&mut self, other: &Self) {
         self.tried += other.tried;
         self.succeeded += other.succeeded;
         self.failed.iter_mut().zip(other.failed).for_each(|(sum, count)| *sum += count);
     }
 
     /// Without a part of it; never below nothing.
-    pub(super) fn without(mut self, part: &Self) -> Self {
+    pub(in crate::detect) fn without(mut self, part: &Self) -> Self {
         self.tried = (self.tried - part.tried).max(0.0);
         self.succeeded = (self.succeeded - part.succeeded).max(0.0);
         self.failed.iter_mut().zip(part.failed).for_each(|(sum, count)| *sum = (*sum - count).max(0.0));
@@ -111,12 +117,12 @@ fn early_cancelled(ages: &Histogram, boundary_seconds: f64) -> u64 {
 
 /// A finding on failures.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
-pub(super) struct Failing {
+pub(in crate::detect) struct Failing {
     /// Since when, seconds.
-    pub(super) since_seconds: f64,
+    pub(in crate::detect) since_seconds: f64,
     /// Evidence, nats.
-    #[serde(with = "super::exact")]
-    pub(super) nats: f64,
+    #[serde(with = "crate::detect::exact")]
+    pub(in crate::detect) nats: f64,
     /// Failure rate it has at least.
     rate: f64,
     /// Reversed test for clearing, nats.
@@ -132,7 +138,7 @@ struct Window {
 
 /// Attempts and failures of a member, or of a pool, lately.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
-pub(super) struct Health {
+pub(in crate::detect) struct Health {
     windows: [Window; WINDOWS_SECONDS.len()],
     failing: Option<Failing>,
     ages: Option<Histogram>,
@@ -147,7 +153,7 @@ pub(super) struct Health {
 
 impl Health {
     /// Takes in one tick. Says whether a finding was cleared by it.
-    pub(super) fn tick(
+    pub(in crate::detect) fn tick(
         &mut self,
         tally: &Tally,
         delta: Option<&Counters>,
@@ -219,17 +225,17 @@ impl Health {
     }
 
     /// What was tried in a window.
-    pub(super) fn window(&self, window: usize) -> &Tally {
+    pub(in crate::detect) fn window(&self, window: usize) -> &Tally {
         &self.windows[window].sum
     }
 
     /// Failures since anything last succeeded, and when the first of them came, seconds.
-    pub(super) fn unbroken(&self) -> (f64, f64) {
+    pub(in crate::detect) fn unbroken(&self) -> (f64, f64) {
         (self.unbroken, self.unbroken_began_seconds)
     }
 
     /// Finds it failing because nothing it was tried with succeeds; says whether that is new.
-    pub(super) fn find(&mut self, nats: f64) -> bool {
+    pub(in crate::detect) fn find(&mut self, nats: f64) -> bool {
         if let Some(failing) = &mut self.failing {
             failing.nats = failing.nats.max(nats);
             return false;
@@ -240,18 +246,18 @@ impl Health {
     }
 
     /// The finding that stands.
-    pub(super) fn failing(&self) -> Option<&Failing> {
+    pub(in crate::detect) fn failing(&self) -> Option<&Failing> {
         self.failing.as_ref()
     }
 
     /// Median age at which the balancer gave up, seconds.
-    pub(super) fn median_age_seconds(&self) -> Option<f64> {
+    pub(in crate::detect) fn median_age_seconds(&self) -> Option<f64> {
         self.ages.as_ref().and_then(|ages| ages.quantile(0.5))
     }
 
     /// Whether failures exceed in some window the `limit` of it, or came so many in a row that it is no accident where
     /// a share `usual` fails; says whether that is new.
-    pub(super) fn judge(
+    pub(in crate::detect) fn judge(
         &mut self,
         now_seconds: f64,
         settings: &Settings,
@@ -279,13 +285,13 @@ impl Health {
 }
 
 /// The failure rate that `others` have at most.
-pub(super) fn usual(others: &Tally) -> f64 {
+pub(in crate::detect) fn usual(others: &Tally) -> f64 {
     let [_, high] = wilson(others.failures(), others.tried, DEVIATIONS);
     high
 }
 
 /// Lower bound of the failure rate and evidence, when there are enough failures and it lies above `limit`.
-pub(super) fn exceeds(tally: &Tally, limit: f64, settings: &Settings) -> Option<(f64, f64)> {
+pub(in crate::detect) fn exceeds(tally: &Tally, limit: f64, settings: &Settings) -> Option<(f64, f64)> {
     let failures = tally.failures();
     if failures < settings.failing_least {
         return None;
@@ -296,13 +302,13 @@ pub(super) fn exceeds(tally: &Tally, limit: f64, settings: &Settings) -> Option<
 }
 
 /// Lower bound of the failure rate, so many standard deviations below what was seen.
-pub(super) fn low(tally: &Tally, deviations: f64) -> f64 {
+pub(in crate::detect) fn low(tally: &Tally, deviations: f64) -> f64 {
     let [low, _] = wilson(tally.failures(), tally.tried, deviations);
     low
 }
 
 /// The failure rate that is too much next to that of `others`.
-pub(super) fn limit(others: &Tally, settings: &Settings) -> f64 {
+pub(in crate::detect) fn limit(others: &Tally, settings: &Settings) -> f64 {
     (3.0 * usual(others)).min(settings.failing_ceiling).max(settings.failing_floor)
 }
 

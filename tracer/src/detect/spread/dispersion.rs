@@ -4,7 +4,7 @@
 //! wilder, and both depend on how long one looks.
 
 /// Time scales: blocks of at least 4^s ticks, s = 0 to 6.
-pub(super) const SCALES: usize = 7;
+pub(in crate::detect) const SCALES: usize = 7;
 /// One block may pull a scale up by at most this factor of what it was.
 const CLIP: f64 = 4.0;
 /// Blocks after which a scale is known.
@@ -25,13 +25,13 @@ struct Scale {
 
 /// Counts of every member over some ticks in a row.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
-pub(super) struct Block {
+pub(in crate::detect) struct Block {
     /// Per member; 0 for those who do not count.
-    pub(super) counts: Vec<f64>,
+    pub(in crate::detect) counts: Vec<f64>,
     /// Of all of them.
-    pub(super) total: f64,
+    pub(in crate::detect) total: f64,
     /// When it began, seconds.
-    pub(super) began_seconds: f64,
+    pub(in crate::detect) began_seconds: f64,
     ticks: u64,
 }
 
@@ -46,14 +46,14 @@ impl Block {
 
 /// The dispersion of one pool.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
-pub(super) struct Dispersion {
+pub(in crate::detect) struct Dispersion {
     scales: [Scale; SCALES],
     by_scale: [f64; SCALES],
 }
 
 impl Dispersion {
     /// Of a pool with so many members, nothing known.
-    pub(super) fn new(members: usize) -> Self {
+    pub(in crate::detect) fn new(members: usize) -> Self {
         let mut new = Self {
             scales: std::array::from_fn(|_| Scale { phi: 1.0, ..Scale::default() }),
             by_scale: [1.0; SCALES],
@@ -63,7 +63,7 @@ impl Dispersion {
     }
 
     /// Forgets the blocks under way, which straddle a change of members; what was learned is kept. detector.md §6.
-    pub(super) fn drop_blocks(&mut self, members: usize) {
+    pub(in crate::detect) fn drop_blocks(&mut self, members: usize) {
         for scale in &mut self.scales {
             scale.block.restart(members);
             scale.previous.restart(members);
@@ -72,7 +72,13 @@ impl Dispersion {
 
     /// Takes in one tick: counts of every member (0 where not eligible), how many are eligible, and their sum.
     /// Says which scales closed a block, one bit each.
-    pub(super) fn tick(&mut self, counts: &[f64], eligible: usize, total: f64, began_seconds: f64) -> u8 {
+    pub(in crate::detect) fn tick(
+        &mut self,
+        counts: &[f64],
+        eligible: usize,
+        total: f64,
+        began_seconds: f64,
+    ) -> u8 {
         if eligible < 2 || total <= 0.0 {
             return 0;
         }
@@ -113,13 +119,13 @@ impl Dispersion {
     }
 
     /// The block that a scale closed last.
-    pub(super) fn closed(&self, scale: usize) -> &Block {
+    pub(in crate::detect) fn closed(&self, scale: usize) -> &Block {
         &self.scales[scale].previous
     }
 
     /// Dispersion of counts over `ticks` ticks: the larger of the two scales around it, at least 1 unless the pool is
     /// steadier than chance on all of them.
-    pub(super) fn over(&self, ticks: u64) -> f64 {
+    pub(in crate::detect) fn over(&self, ticks: u64) -> f64 {
         self.by_scale[scale_of(ticks)]
     }
 
@@ -145,7 +151,7 @@ impl Dispersion {
     }
 
     #[cfg(test)]
-    pub(super) fn scales(&self) -> [f64; SCALES] {
+    pub(in crate::detect) fn scales(&self) -> [f64; SCALES] {
         std::array::from_fn(|index| self.scales[index].phi)
     }
 }

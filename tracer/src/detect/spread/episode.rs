@@ -12,27 +12,32 @@ const SPARED_TICKS: u64 = 16;
 
 /// A standing episode.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
-pub(super) struct Skew {
+pub(in crate::detect) struct Episode {
     /// When the first run that raised a flag began, seconds.
-    pub(super) since_seconds: f64,
+    pub(in crate::detect) since_seconds: f64,
     /// Counts at the beginning of what is judged.
-    pub(super) base: Moment,
+    pub(in crate::detect) base: Moment,
     /// The members that depart, the most conspicuous first. Empty when only the pool as a whole does.
-    pub(super) named: Vec<Named>,
+    pub(in crate::detect) named: Vec<Named>,
     /// Evidence, nats.
-    #[serde(with = "super::exact")]
-    pub(super) nats: f64,
+    #[serde(with = "crate::detect::exact")]
+    pub(in crate::detect) nats: f64,
     /// Whether so many are off that it is the pool's spread, and by how much (coefficient of variation).
-    pub(super) diffuse: Option<f64>,
+    pub(in crate::detect) diffuse: Option<f64>,
 }
 
-impl Skew {
+impl Episode {
+    /// Whether it is of so many members.
+    pub(in crate::detect) fn is_whole(&self, members: usize) -> bool {
+        self.base.counts.len() == members && self.named.iter().all(|named| named.member < members)
+    }
+
     fn is_costly(&self) -> bool {
         self.named.len() * self.base.counts.len() > COSTLY
     }
 
     /// Other members beside those with a share, or the same in other places: `from` tells where each was.
-    pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
+    pub(in crate::detect) fn rearrange(&mut self, from: &[Option<usize>]) {
         let moved = |from: &Option<usize>| from.and_then(|from| self.base.counts.get(from).copied());
         self.base.counts = from.iter().map(|from| moved(from).unwrap_or(0.0)).collect();
         self.named.retain_mut(|named| {
@@ -44,41 +49,43 @@ impl Skew {
 }
 
 /// What an episode is judged with.
-pub(super) struct Grounds<'a> {
+pub(in crate::detect) struct Grounds<'a> {
     /// The tests after this tick.
-    pub(super) bank: &'a Bank,
+    pub(in crate::detect) bank: &'a Bank,
     /// The counts after this tick.
-    pub(super) history: &'a History,
+    pub(in crate::detect) history: &'a History,
     /// Expected shares; 0 for who is left out.
-    pub(super) shares: &'a [f64],
+    pub(in crate::detect) shares: &'a [f64],
     /// Standing finding on the whole pool.
-    pub(super) diffuse: Option<Diffuse>,
+    pub(in crate::detect) diffuse: Option<Diffuse>,
     /// Margin in force.
-    pub(super) margin: f64,
+    pub(in crate::detect) margin: f64,
 }
 
 /// What became of an episode.
-pub(super) enum Outcome {
+pub(in crate::detect) enum Outcome {
     /// There is none.
     None,
     /// It stands.
-    Stands(Skew),
+    Stands(Episode),
     /// The members it was about are well again.
     Ended,
 }
 
 /// Carries an episode on by one tick. detector.md §5, §8.
-pub(super) fn judge(standing: Option<Skew>, grounds: &Grounds) -> Outcome {
+pub(in crate::detect) fn judge(standing: Option<Episode>, grounds: &Grounds) -> Outcome {
     let Grounds { bank, history, diffuse, .. } = grounds;
     let cleared = |event: &Event| match (event, &standing) {
-        (Event::Cleared { member }, Some(skew)) => skew.named.iter().any(|named| named.member == *member),
+        (Event::Cleared { member }, Some(episode)) => {
+            episode.named.iter().any(|named| named.member == *member)
+        }
         _ => false,
     };
     let strongest = bank.strongest_flagged();
     if diffuse.is_none() {
         let named_flagged = standing
             .as_ref()
-            .is_some_and(|skew| skew.named.iter().any(|named| bank.flag(named.member).is_some()));
+            .is_some_and(|episode| episode.named.iter().any(|named| bank.flag(named.member).is_some()));
         if strongest.is_none() || (bank.events().iter().any(cleared) && !named_flagged) {
             return if standing.is_some() { Outcome::Ended } else { Outcome::None };
         }
@@ -87,33 +94,35 @@ pub(super) fn judge(standing: Option<Skew>, grounds: &Grounds) -> Outcome {
         Event::Raised { member, .. } => Some(*member),
         Event::Cleared { .. } => None,
     });
-    let mut skew = standing;
+    let mut episode = standing;
     for member in raised {
         let Some(onset) = bank.flag(member).map(|flag| flag.onset_seconds) else { continue };
-        let stale = skew.as_ref().is_none_or(|skew| {
-            onset > skew.base.seconds && skew.named.iter().all(|named| named.member != member)
+        let stale = episode.as_ref().is_none_or(|episode| {
+            onset > episode.base.seconds && episode.named.iter().all(|named| named.member != member)
         });
         if stale && let Some(base) = history.since(onset) {
-            let since_seconds = skew.as_ref().map_or(onset, |skew| skew.since_seconds);
-            skew = Some(grounds.seen_from(base.clone(), since_seconds));
+            let since_seconds = episode.as_ref().map_or(onset, |episode| episode.since_seconds);
+            episode = Some(grounds.seen_from(base.clone(), since_seconds));
         }
     }
     let onset = diffuse.map_or(f64::NEG_INFINITY, |diffuse| diffuse.since_seconds);
-    let skew = match skew {
-        Some(skew) if skew.is_costly() && !history.ticks().is_multiple_of(SPARED_TICKS) => Some(skew),
-        Some(mut skew) => {
-            let fresh = grounds.seen_from(std::mem::take(&mut skew.base), skew.since_seconds);
+    let episode = match episode {
+        Some(episode) if episode.is_costly() && !history.ticks().is_multiple_of(SPARED_TICKS) => {
+            Some(episode)
+        }
+        Some(mut episode) => {
+            let fresh = grounds.seen_from(std::mem::take(&mut episode.base), episode.since_seconds);
             Some(fresh)
         }
         // A flag from before the shares changed, or the pool as a whole.
         None => history.since(onset).map(|base| grounds.seen_from(base.clone(), base.seconds)),
     };
-    skew.map_or(Outcome::None, Outcome::Stands)
+    episode.map_or(Outcome::None, Outcome::Stands)
 }
 
 impl Grounds<'_> {
     /// Judges what came since `base`.
-    fn seen_from(&self, base: Moment, since_seconds: f64) -> Skew {
+    fn seen_from(&self, base: Moment, since_seconds: f64) -> Episode {
         let counts: Vec<f64> =
             self.history.now().iter().zip(&base.counts).map(|(now, then)| now - then).collect();
         let ticks = self.history.ticks().saturating_sub(base.ticks);
@@ -139,7 +148,7 @@ impl Grounds<'_> {
             .chain(strongest.map(|(_, nats)| nats))
             .chain(self.diffuse.map(|diffuse| diffuse.nats))
             .fold(0.0, f64::max);
-        Skew { since_seconds, base, named, nats, diffuse }
+        Episode { since_seconds, base, named, nats, diffuse }
     }
 
     /// A flagged member that the window does not show clearly enough (yet, or any more).

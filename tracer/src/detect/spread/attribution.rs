@@ -3,34 +3,39 @@
 //! Greedy and conditional (detector.md §8, detector-study.md §4.6): the shares of the others move as a consequence,
 //! so the worst is taken out and the rest is looked at again.
 
-use super::interval::NINETY_FIVE;
 use super::odds::{divergence, tilt};
+use crate::detect::interval::NINETY_FIVE;
 
 /// Added to the logarithm of the number of members, the least evidence that names one, nats.
 const LEAST_NATS: f64 = 5.0;
 
 /// No more than so many are named, however large the pool: who reads them, and it takes members times named.
-pub(super) const MOST_NAMED: usize = 64;
+pub(in crate::detect) const MOST_NAMED: usize = 64;
 
 /// A member that departs from the rest of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
-pub(super) struct Named {
+pub(in crate::detect) struct Named {
     /// Which.
-    pub(super) member: usize,
+    pub(in crate::detect) member: usize,
     /// How many times its due it gets, against the balanced remainder; infinite when nothing is left over.
-    #[serde(with = "super::exact")]
-    pub(super) ratio: f64,
+    #[serde(with = "crate::detect::exact")]
+    pub(in crate::detect) ratio: f64,
     /// 95 % interval of that, on the log scale, with the dispersion.
-    #[serde(with = "super::exact")]
-    pub(super) interval: [f64; 2],
+    #[serde(with = "crate::detect::exact")]
+    pub(in crate::detect) interval: [f64; 2],
     /// Evidence when it was taken, nats.
-    #[serde(with = "super::exact")]
-    pub(super) nats: f64,
+    #[serde(with = "crate::detect::exact")]
+    pub(in crate::detect) nats: f64,
 }
 
 /// Names the members of a window: `counts` and `shares` (any scale; 0 takes a member out) by member. The most
 /// conspicuous comes first.
-pub(super) fn attribute(counts: &[f64], shares: &[f64], dispersion: f64, margin: f64) -> Vec<Named> {
+pub(in crate::detect) fn attribute(
+    counts: &[f64],
+    shares: &[f64],
+    dispersion: f64,
+    margin: f64,
+) -> Vec<Named> {
     let mut left: Vec<usize> =
         (0..counts.len().min(shares.len())).filter(|&index| shares[index] > 0.0).collect();
     let members = left.len();

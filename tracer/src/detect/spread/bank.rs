@@ -3,51 +3,49 @@
 //! Page 1954 (CUSUM) with the hypotheses of detector.md §2, dispersion (§3), calibration (§4) and clearing by the
 //! reversed test (§5). About 8 K multiplications and additions per tick, and no allocation.
 
-use super::Settings;
 use super::calibration::Calibration;
 use super::dispersion::Dispersion;
-use super::odds::{ABOVE, ALTERNATIVES, Coefficients, coefficients, untested};
+use super::odds::{ABOVE, ALTERNATIVES, Coefficients, untested};
+use crate::detect::Settings;
+use std::collections::HashMap;
 
 /// A test never stands higher than this many thresholds, so that it can come down again.
 const HIGHEST: f64 = 3.0;
 /// One tick takes a flag down by at most this part of the clearing threshold.
 const CLEARING_LEAST_TICKS: f64 = 5.0;
 
-/// One test, and its run: the time since it last stood at zero.
+/// The run of one test: the time since it last stood at zero.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 #[serde(default)]
-pub(super) struct Test {
-    /// Evidence, nats times dispersion and calibration.
-    #[serde(with = "super::exact", skip_serializing_if = "super::exact::is_nothing")]
-    pub(super) height: f64,
+pub(in crate::detect) struct Run {
     /// Highest of the run, nats.
-    #[serde(with = "super::exact", skip_serializing_if = "super::exact::is_nothing")]
+    #[serde(with = "crate::detect::exact", skip_serializing_if = "crate::detect::exact::is_nothing")]
     peak: f64,
     /// Ticks of the run.
-    pub(super) ticks: u64,
-    /// Connections to the member in the run.
-    #[serde(skip_serializing_if = "super::exact::is_nothing")]
-    pub(super) own: f64,
-    /// Connections of the pool in the run.
-    #[serde(skip_serializing_if = "super::exact::is_nothing")]
-    pub(super) pool: f64,
+    pub(in crate::detect) ticks: u64,
+    /// Counts of the member in the run.
+    #[serde(skip_serializing_if = "crate::detect::exact::is_nothing")]
+    pub(in crate::detect) own: f64,
+    /// Counts of the pool in the run.
+    #[serde(skip_serializing_if = "crate::detect::exact::is_nothing")]
+    pub(in crate::detect) pool: f64,
     /// When the run began, seconds.
-    #[serde(skip_serializing_if = "super::exact::is_nothing")]
-    pub(super) began_seconds: f64,
+    #[serde(skip_serializing_if = "crate::detect::exact::is_nothing")]
+    began_seconds: f64,
 }
 
 /// A raised flag.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
-pub(super) struct Flag {
+pub(in crate::detect) struct Flag {
     /// Which alternative raised it.
-    pub(super) alternative: usize,
+    pub(in crate::detect) alternative: usize,
     /// When its run began, seconds.
-    pub(super) onset_seconds: f64,
+    pub(in crate::detect) onset_seconds: f64,
 }
 
 /// What a tick did to the flag of a member.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
-pub(super) enum Event {
+pub(in crate::detect) enum Event {
     /// It was raised.
     Raised { member: usize, alternative: usize, run: (f64, f64, u64) },
     /// It was cleared.
@@ -56,28 +54,34 @@ pub(super) enum Event {
 
 /// The strongest departure that a tick left standing.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
-pub(super) struct Departure {
+pub(in crate::detect) struct Departure {
     /// Evidence, nats.
-    #[serde(with = "super::exact")]
-    pub(super) nats: f64,
+    #[serde(with = "crate::detect::exact")]
+    pub(in crate::detect) nats: f64,
     /// Connections of the pool in its run.
-    pub(super) pool: f64,
+    pub(in crate::detect) pool: f64,
 }
 
+/// The tests of one member. What every tick reads of every member comes first.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Member {
-    coefficients: [Coefficients; ALTERNATIVES],
-    tests: [Test; ALTERNATIVES],
+    /// Evidence of each test, nats times dispersion and calibration.
+    #[serde(with = "crate::detect::exact")]
+    heights: [f64; ALTERNATIVES],
+    eligible: bool,
+    /// Place of its coefficients: members with the same share have the same.
+    class: usize,
     flag: Option<Flag>,
-    #[serde(with = "super::exact")]
+    #[serde(with = "crate::detect::exact")]
     reversed: f64,
     reversed_ticks: u64,
-    eligible: bool,
+    runs: [Run; ALTERNATIVES],
 }
 
 impl Member {
     fn restart(&mut self) {
-        self.tests = Default::default();
+        self.heights = [0.0; ALTERNATIVES];
+        self.runs = Default::default();
         self.flag = None;
         self.reversed = 0.0;
         self.reversed_ticks = 0;
@@ -86,8 +90,10 @@ impl Member {
 
 /// All tests of one pool on one signal.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
-pub(super) struct Bank {
+pub(in crate::detect) struct Bank {
     members: Vec<Member>,
+    /// Coefficients of every different share.
+    classes: Vec<Coefficients>,
     eligible: usize,
     /// Counts of the tick, 0 where not eligible.
     counts: Vec<f64>,
@@ -105,9 +111,10 @@ pub(super) struct Bank {
 
 impl Bank {
     /// Of a pool of which nothing is known, not even its members.
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(in crate::detect) fn new(settings: &Settings) -> Self {
         Self {
             members: Vec::new(),
+            classes: Vec::new(),
             eligible: 0,
             counts: Vec::new(),
             margin: settings.margin,
@@ -124,7 +131,7 @@ impl Bank {
 
     /// Other members, or the same in other places: `from` tells for each where it was, if anywhere, and `kept` whether
     /// its runs go on. Flags fall when the shares are not those they were raised on.
-    pub(super) fn rearrange(&mut self, from: &[Option<usize>], kept: &[bool], same_shares: bool) {
+    pub(in crate::detect) fn rearrange(&mut self, from: &[Option<usize>], kept: &[bool], same_shares: bool) {
         let old = std::mem::take(&mut self.members);
         self.members = from
             .iter()
@@ -143,7 +150,13 @@ impl Bank {
 
     /// Expected shares (any scale), who is eligible, and the margin; called when one of them changed. Runs of members
     /// whose eligibility changed begin again, those of the others go on with the new shares. detector.md §6.
-    pub(super) fn expect(&mut self, shares: &[f64], eligible: &[bool], margin: f64, threshold: f64) {
+    pub(in crate::detect) fn expect(
+        &mut self,
+        shares: &[f64],
+        eligible: &[bool],
+        margin: f64,
+        threshold: f64,
+    ) {
         let eligible = |index: usize| eligible[index] && shares[index] > 0.0;
         self.margin = margin;
         self.untested = untested(margin);
@@ -151,6 +164,8 @@ impl Bank {
         let sum: f64 = (0..shares.len()).filter(|&index| eligible(index)).map(|index| shares[index]).sum();
         self.eligible = (0..shares.len()).filter(|&index| eligible(index)).count();
         let mut changed = false;
+        let mut classes: HashMap<u64, usize> = HashMap::new();
+        self.classes.clear();
         for (index, member) in self.members.iter_mut().enumerate() {
             if member.eligible != eligible(index) {
                 member.eligible = eligible(index);
@@ -158,7 +173,10 @@ impl Bank {
                 changed = true;
             }
             let share = if member.eligible { shares[index] / sum } else { 0.0 };
-            member.coefficients = coefficients(share, margin);
+            member.class = *classes.entry(share.to_bits()).or_insert_with(|| {
+                self.classes.push(Coefficients::new(share, margin));
+                self.classes.len() - 1
+            });
         }
         if changed {
             self.dispersion.drop_blocks(self.members.len());
@@ -166,13 +184,13 @@ impl Bank {
     }
 
     /// Forgets every run and flag; keeps what was learned of the pool.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::detect) fn restart(&mut self) {
         self.members.iter_mut().for_each(Member::restart);
         self.strongest = Departure::default();
     }
 
     /// Takes in one tick: the new connections of every member, and when it began and ended.
-    pub(super) fn tick(
+    pub(in crate::detect) fn tick(
         &mut self,
         counts: &[f64],
         began_seconds: f64,
@@ -198,42 +216,46 @@ impl Bank {
             if !member.eligible {
                 continue;
             }
-            for (alternative, &factor) in factors.iter().enumerate() {
-                let test = &mut member.tests[alternative];
-                let gain = member.coefficients[alternative].of(count, total);
-                if test.height + gain <= 0.0 {
-                    if test.height > 0.0 && (test.peak < self.threshold || learning) {
-                        self.calibration.ended(alternative, test.peak, self.threshold);
+            let gains = self.classes[member.class].of(count, total);
+            // At most times nearly every test of nearly every member stands at zero and stays there.
+            if member.heights.iter().zip(gains).all(|(height, gain)| *height <= 0.0 && gain <= 0.0) {
+                continue;
+            }
+            for (alternative, (&factor, gain)) in factors.iter().zip(gains).enumerate() {
+                let (height, run) = (&mut member.heights[alternative], &mut member.runs[alternative]);
+                if *height + gain <= 0.0 {
+                    if *height > 0.0 && (run.peak < self.threshold || learning) {
+                        self.calibration.ended(alternative, run.peak, self.threshold);
                     }
-                    if test.ticks > 0 {
-                        *test = Test::default();
+                    if run.ticks > 0 {
+                        (*height, *run) = (0.0, Run::default());
                     }
                     continue;
                 }
-                if test.ticks == 0 {
-                    test.began_seconds = began_seconds;
+                if run.ticks == 0 {
+                    run.began_seconds = began_seconds;
                 }
-                test.ticks += 1;
-                test.own += count;
-                test.pool += total;
-                let scale = self.dispersion.over(test.ticks) * factor;
-                test.height =
-                    (test.height + gain.min(per_tick * scale)).min(HIGHEST * self.threshold * scale);
-                let nats = test.height / scale;
-                test.peak = test.peak.max(nats);
+                run.ticks += 1;
+                run.own += count;
+                run.pool += total;
+                let scale = self.dispersion.over(run.ticks) * factor;
+                *height = (*height + gain.min(per_tick * scale)).min(HIGHEST * self.threshold * scale);
+                let nats = *height / scale;
+                run.peak = run.peak.max(nats);
                 if nats > self.strongest.nats {
-                    self.strongest = Departure { nats, pool: test.pool };
+                    self.strongest = Departure { nats, pool: run.pool };
                 }
                 if nats >= raising && member.flag.is_none() {
-                    member.flag = Some(Flag { alternative, onset_seconds: test.began_seconds });
+                    member.flag = Some(Flag { alternative, onset_seconds: run.began_seconds });
                     member.reversed = 0.0;
                     member.reversed_ticks = 0;
-                    let run = (test.own, test.pool, test.ticks);
+                    let run = (run.own, run.pool, run.ticks);
                     self.events.push(Event::Raised { member: index, alternative, run });
                 }
             }
         }
         self.clear(total, settings);
+        self.calibration.forget(ended_seconds - began_seconds, settings.calibration_half_life_seconds);
         if learning {
             self.learning_seconds_left -= ended_seconds - began_seconds;
         }
@@ -245,7 +267,7 @@ impl Bank {
             let Some(flag) = member.flag else { continue };
             let side = (flag.alternative % ABOVE.len()).min(1).max(self.untested);
             let reversed = side + if flag.alternative < ABOVE.len() { 0 } else { ABOVE.len() };
-            let gain = -member.coefficients[reversed].of(count, total);
+            let gain = -self.classes[member.class].of(count, total)[reversed];
             if member.reversed + gain <= 0.0 {
                 member.reversed = 0.0;
                 member.reversed_ticks = 0;
@@ -271,81 +293,83 @@ impl Bank {
     }
 
     /// Whether the pool is new, and thresholds doubled.
-    pub(super) fn is_learning(&self) -> bool {
+    pub(in crate::detect) fn is_learning(&self) -> bool {
         self.learning_seconds_left > 0.0
     }
 
     /// Height at which a flag is raised at present, nats.
-    pub(super) fn threshold_in_force(&self) -> f64 {
+    pub(in crate::detect) fn threshold_in_force(&self) -> f64 {
         if self.is_learning() { 2.0 * self.threshold } else { self.threshold }
     }
 
     /// Whether it is of so many members, and all it refers to is there.
-    pub(super) fn is_whole(&self, members: usize) -> bool {
+    pub(in crate::detect) fn is_whole(&self, members: usize) -> bool {
         let flagged = self.members.iter().filter_map(|member| member.flag);
         let of = |event: &Event| match *event {
             Event::Raised { member, .. } | Event::Cleared { member } => member,
         };
         self.members.len() == members
+            && self.members.iter().all(|member| !member.eligible || member.class < self.classes.len())
             && self.counts.len() == members
             && flagged.into_iter().all(|flag| flag.alternative < ALTERNATIVES)
             && self.events.iter().all(|event| of(event) < members)
     }
 
     /// Members that count at present.
-    pub(super) fn eligible(&self) -> usize {
+    pub(in crate::detect) fn eligible(&self) -> usize {
         self.eligible
     }
 
     /// What the last tick did.
-    pub(super) fn events(&self) -> &[Event] {
+    pub(in crate::detect) fn events(&self) -> &[Event] {
         &self.events
     }
 
     /// Scales at which the last tick closed a block, one bit each.
-    pub(super) fn closed_scales(&self) -> u8 {
+    pub(in crate::detect) fn closed_scales(&self) -> u8 {
         self.closed_scales
     }
 
     /// The pool's dispersion.
-    pub(super) fn dispersion(&self) -> &Dispersion {
+    pub(in crate::detect) fn dispersion(&self) -> &Dispersion {
         &self.dispersion
     }
 
     /// Calibration of the alternative that stands for a member at about twice its due.
-    pub(super) fn calibration_of_double(&self) -> f64 {
+    pub(in crate::detect) fn calibration_of_double(&self) -> f64 {
         self.calibration.factors()[1]
     }
 
     /// The strongest departure of all members, flagged or not.
-    pub(super) fn strongest(&self) -> Departure {
+    pub(in crate::detect) fn strongest(&self) -> Departure {
         self.strongest
     }
 
     /// The flag of a member.
-    pub(super) fn flag(&self, member: usize) -> Option<Flag> {
+    pub(in crate::detect) fn flag(&self, member: usize) -> Option<Flag> {
         self.members.get(member).and_then(|member| member.flag)
     }
 
     /// The flagged member with the most evidence by now, and this evidence, nats.
-    pub(super) fn strongest_flagged(&self) -> Option<(usize, f64)> {
+    pub(in crate::detect) fn strongest_flagged(&self) -> Option<(usize, f64)> {
         let factors = self.calibration.factors();
         let flagged = self.members.iter().enumerate().filter_map(|(index, member)| {
             let flag = member.flag?;
-            let test = &member.tests[flag.alternative];
-            let scale = self.dispersion.over(test.ticks) * factors[flag.alternative];
-            Some((index, test.height / scale))
+            let ticks = member.runs[flag.alternative].ticks;
+            let scale = self.dispersion.over(ticks) * factors[flag.alternative];
+            Some((index, member.heights[flag.alternative] / scale))
         });
         flagged.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
     }
 
     #[cfg(test)]
-    pub(super) fn calibration(&self) -> &Calibration {
+    pub(in crate::detect) fn calibration(&self) -> &Calibration {
         &self.calibration
     }
 
     #[cfg(test)]
-    pub(super) fn test(&self, member: usize, alternative: usize) -> &Test {
-        &self.members[member].tests[alternative]
+    pub(in crate::detect) fn test(&self, member: usize, alternative: usize) -> (f64, Run) {
+        let member = &self.members[member];
+        (member.heights[alternative], member.runs[alternative])
     }
 }

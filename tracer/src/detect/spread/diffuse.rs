@@ -13,19 +13,19 @@ const FINE: f64 = 0.1;
 
 /// Standing finding on the whole pool.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
-pub(super) struct Diffuse {
+pub(in crate::detect) struct Diffuse {
     /// Scale of the block that showed it.
     scale: usize,
     /// When that block began, seconds.
-    pub(super) since_seconds: f64,
+    pub(in crate::detect) since_seconds: f64,
     /// Evidence beyond what the margin allows, nats.
-    pub(super) nats: f64,
+    pub(in crate::detect) nats: f64,
     /// How much the true shares scatter, as a coefficient of variation.
-    pub(super) variation: f64,
+    pub(in crate::detect) variation: f64,
 }
 
 /// Looks at the blocks that the bank's last tick closed; gives what stands after them. `shares` as given to the bank.
-pub(super) fn judge(
+pub(in crate::detect) fn judge(
     standing: Option<Diffuse>,
     bank: &Bank,
     shares: &[f64],

@@ -1,0 +1,10 @@
+//! Attempts that fail: of one member next to the others, of the pool next to its own past, and who is left out for it.
+
+mod ejection;
+mod failing;
+mod failures;
+
+pub(in crate::detect) use ejection::{Ejection, Tried};
+pub(in crate::detect) use failing::{
+    CANCELLED, Health, LOCAL, LONGEST, RESET, Tally, WINDOWS_SECONDS, limit, low,
+};

@@ -1,0 +1,141 @@
+//! Shares differ from the expected ones, and no backend's health explains it.
+
+use super::{Answer, Doubt, Found, Question};
+use crate::detect::assessment::{Finding, Signal, Verdict};
+use crate::detect::live::Holder;
+use crate::detect::spread::{Episode, Spread, divergence, tilt};
+use crate::detect::standing::Window;
+use crate::detect::words;
+use crate::pools::{ExpectedSource, Method};
+
+pub(super) fn judge(question: &Question) -> Answer {
+    match strongest(question) {
+        Some(Skew::Spread(spread, episode)) => Answer::Found(departs(question, spread, episode)),
+        Some(Skew::Live(holder)) => Answer::Found(holds(question, holder)),
+        None => uneven(question).map_or(Answer::Clear, Answer::Unsure),
+    }
+}
+
+/// What departs.
+enum Skew<'a> {
+    Spread(&'a Spread, &'a Episode),
+    Live(&'a Holder),
+}
+
+/// The signal with the strongest evidence. The stock of connections is asked only where the choices made now are even:
+/// it follows from them.
+fn strongest<'a>(question: &Question<'a>) -> Option<Skew<'a>> {
+    let judge = question.judge;
+    let standing = judge.spreads().filter_map(|spread| Some((spread, spread.episode()?)));
+    let unexplained =
+        standing.filter(|(spread, _)| judge.slow_gets_less(spread, question.sample.pool.method).is_none());
+    let strongest = unexplained.max_by(|a, b| a.1.nats.total_cmp(&b.1.nats));
+    let live = || judge.live.found().filter(|holder| judge.holds_for_no_reason(holder)).map(Skew::Live);
+    strongest.map(|(spread, episode)| Skew::Spread(spread, episode)).or_else(live)
+}
+
+/// What shares are shown of, and over which time.
+pub(super) fn shown(question: &Question) -> (Signal, Window) {
+    let judge = question.judge;
+    match strongest(question) {
+        Some(Skew::Spread(spread, episode)) => {
+            (spread.signal, spread.window_from(Some(&episode.base), judge.roster.shares(), question.now))
+        }
+        Some(Skew::Live(_)) => (Signal::Live, Window::of_stock(judge.live.counts(), judge.roster.shares())),
+        None => (judge.leading().signal, question.judged.clone()),
+    }
+}
+
+fn departs(question: &Question, spread: &Spread, episode: &Episode) -> Found {
+    let Question { judge, sample, now, .. } = question;
+    let window = spread.window_from(Some(&episode.base), judge.roster.shares(), *now);
+    let finding = |ratio: f64| if ratio > 1.0 { Finding::Over } else { Finding::Under };
+    let noun = spread.signal.noun();
+    let mut sentence = match (episode.named.first(), episode.diffuse) {
+        (_, Some(variation)) => format!(
+            "{noun} are spread unevenly over the whole pool: members differ by about {} from {}",
+            words::percent(variation),
+            if sample.pool.expected_source == ExpectedSource::Assumed {
+                "assumed equal shares"
+            } else {
+                "their weights"
+            },
+        ),
+        (Some(named), None) => format!(
+            "{} gets {} of {noun}, {}{}",
+            question.address(named.member),
+            words::percent(window.observed(named.member).unwrap_or(0.0)),
+            question.due(named.member),
+            words::and_others(episode.named.len() - 1),
+        ),
+        (None, None) => format!("{noun} do not follow the expected shares"),
+    };
+    if spread.signal == Signal::Exchanges && judge.connections.episode().is_none() {
+        sentence.push_str("; connections are reused, and new ones do not show it");
+    }
+    sentence.push_str(words::hint(judge, &window, sample.pool.method).unwrap_or_default());
+    if sample.pool.method == Method::Hash {
+        sentence.push_str(words::CLIENTS);
+    }
+    Found {
+        verdict: Verdict::Skewed,
+        since_seconds: episode.since_seconds,
+        nats: episode.nats,
+        members: episode.named.iter().map(|named| (named.member, finding(named.ratio))).collect(),
+        sentence,
+    }
+}
+
+fn holds(question: &Question, holder: &Holder) -> Found {
+    let judge = question.judge;
+    let window = Window::of_stock(judge.live.counts(), judge.roster.shares());
+    let sentence = format!(
+        "{} holds {} of live connections, {}; hardly any of them end, so they were spread that way before",
+        question.address(holder.member),
+        words::percent(window.observed(holder.member).unwrap_or(0.0)),
+        question.due(holder.member),
+    );
+    Found {
+        verdict: Verdict::Skewed,
+        since_seconds: holder.since_seconds,
+        nats: holder.nats,
+        members: vec![(holder.member, Finding::Over)],
+        sentence,
+    }
+}
+
+/// A member whose share lies outside the margin, as far as can be told.
+fn uneven(question: &Question) -> Option<Doubt> {
+    let Question { judge, sample, judged, .. } = question;
+    let leading = judge.leading();
+    if leading.episode().is_some() {
+        // It stands, and is explained.
+        return None;
+    }
+    let shares = judge.roster.shares();
+    let departs = (0..shares.len()).filter(|&member| shares[member] > 0.0).filter_map(|member| {
+        let [low, high] = judged.interval_of_pool(member)?;
+        let above = tilt(shares[member], judge.margin);
+        let below = tilt(shares[member], 1.0 / judge.margin);
+        let edge = if low > above { Some(above) } else { (high < below).then_some(below) }?;
+        let observed = judged.observed_of_pool(member)?;
+        Some((member, observed, divergence(observed, edge)))
+    });
+    let (member, observed, per_count) = departs.max_by(|a, b| a.2.total_cmp(&b.2).then(b.0.cmp(&a.0)))?;
+    let threshold = leading.bank().threshold_in_force();
+    let strongest = leading.bank().strongest();
+    // At the pace of the tests where they say something already, which knows the dispersion they are held to.
+    let lacks = if strongest.nats > 1.0 {
+        strongest.pool * (threshold / strongest.nats - 1.0)
+    } else {
+        threshold * judged.dispersion() / per_count.max(1e-9)
+    };
+    let mut sentence = format!(
+        "{} gets {} so far, {}",
+        question.address(member),
+        words::percent(observed),
+        question.due(member)
+    );
+    sentence.push_str(words::hint(judge, judged, sample.pool.method).unwrap_or_default());
+    Some(question.sure_after(sentence, lacks))
+}
