@@ -3,7 +3,7 @@
 use super::Settings;
 use super::absence::{Absence, Surroundings};
 use super::assessment::Assessment;
-use super::health::{Ejection, Health, Tally, Tried};
+use super::health::{Ejection, Health, Patience, Tally, Tried};
 use super::lifetime::Lifetime;
 use super::live::Live;
 use super::reuse::Reuse;
@@ -49,6 +49,7 @@ pub struct PoolJudge {
     /// The pool as if it were one member, for failures that no member shows alone.
     pub(super) health: Health,
     pub(super) past: Tally,
+    patience: Patience,
     pub(super) margin: f64,
     pub(super) was_balanced: bool,
     pub(super) began_seconds: f64,
@@ -75,6 +76,7 @@ impl PoolJudge {
             reuse: Reuse::default(),
             health: Health::default(),
             past: Tally::default(),
+            patience: Patience::default(),
             margin: settings.margin,
             was_balanced: false,
             began_seconds: 0.0,
@@ -246,6 +248,8 @@ impl PoolJudge {
         if sample.members.iter().any(|member| member.decisions > 0 || member.delta.attempts > 0) {
             self.first_traffic_seconds.get_or_insert(now);
         }
+        let boundary_seconds = self.patience.boundary_seconds(self.settings.cancelled_boundary_seconds);
+        let turn = self.patience.next(self.members.len());
         let mut disturbed = false;
         let mut all = Tally::default();
         for (index, member) in self.members.iter_mut().enumerate() {
@@ -253,8 +257,11 @@ impl PoolJudge {
             let (own, share) = (self.chosen[index], shares[index]);
             // Who is due nothing may be down for good reason: its health checks fail, and nobody need know.
             if share > 0.0 {
-                let tally = Tally::of(delta, &self.settings);
+                let tally = Tally::of(delta, boundary_seconds);
                 all.add(&tally);
+                if index == turn {
+                    self.patience.add(&delta.connect_time, delta.established);
+                }
                 disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
                 member.absence.tick(own, pool, began, now);
                 if tally.failures() > 0.0 {
@@ -273,7 +280,11 @@ impl PoolJudge {
                 member.stray.tick(self.decisions[index], began, now, &self.settings);
             }
         }
-        self.health.tick(&all, None, now, &self.settings);
+        if self.health.tick(&all, None, now, &self.settings) {
+            // What every member failed of in the outage is told; it must not be found again in their longer windows.
+            self.members.iter_mut().for_each(|member| member.health.forget());
+            disturbed = true;
+        }
         disturbed |= self.judge_failures(now);
         let anybody = self.members.iter().any(|member| member.health.failing().is_some());
         if self.health.failing().is_none() && !anybody {

@@ -46,8 +46,9 @@ pub struct Settings {
     /// Time after a member's weight went to zero, or it left the declaration, in which what it still gets is the
     /// reload, seconds. detector-study.md §4.7.
     pub unexpected_grace_seconds: f64,
-    /// Attempts that the balancer gave up earlier than this are clients that went away, not a silent backend, seconds.
-    /// Balancers' own timeouts are seconds; a handshake on one network takes milliseconds.
+    /// While it is not known how fast a pool's backends answer: attempts that were given up earlier than this are clients
+    /// that went away, not a silent backend, seconds. Balancers' own timeouts are seconds; a handshake on one network
+    /// takes milliseconds.
     pub cancelled_boundary_seconds: f64,
     /// Least failures in a window before anything is said. detector.md §10.
     pub failing_least: f64,

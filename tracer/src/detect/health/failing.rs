@@ -27,7 +27,7 @@ pub(in crate::detect) const LOCAL: usize = 4;
 pub(in crate::detect) const RESET: usize = 6;
 /// Evidence of failures in a row that is no accident: one in a million. Without this rule a member that is hardly ever
 /// tried again (ejected, or passed over) hides for a minute behind what it served before.
-const IN_A_ROW_NATS: f64 = 13.8;
+pub(in crate::detect) const IN_A_ROW_NATS: f64 = 13.8;
 /// Failure rate that is taken for certain where all of a few attempts failed: a lower bound would be so low that it
 /// took a hundred successes to clear.
 const NOTHING_SUCCEEDS: f64 = 0.5;
@@ -52,11 +52,12 @@ pub(in crate::detect) struct Tally {
 }
 
 impl Tally {
-    /// Of what a member did in a tick. What the clients gave up is neither a failure nor an attempt.
-    pub(in crate::detect) fn of(delta: &Counters, settings: &Settings) -> Self {
+    /// Of what a member did in a tick. What the clients gave up, before a backend answers even when it is well (see
+    /// `Patience`), is neither a failure nor an attempt.
+    pub(in crate::detect) fn of(delta: &Counters, boundary_seconds: f64) -> Self {
         let aborted = match delta.failed.cancelled {
             0 => 0,
-            all => early_cancelled(&delta.cancelled_age, settings.cancelled_boundary_seconds).min(all),
+            all => early_cancelled(&delta.cancelled_age, boundary_seconds).min(all),
         };
         let causes = &delta.failed;
         let failed = [
@@ -104,7 +105,7 @@ impl Tally {
     }
 }
 
-/// Attempts that the balancer gave up sooner than its own timeout would.
+/// Attempts that were given up before that age.
 fn early_cancelled(ages: &Histogram, boundary_seconds: f64) -> u64 {
     let early =
         |bucket: usize| upper_bound_ns(bucket).is_some_and(|bound| (bound as f64) <= boundary_seconds * 1e9);
@@ -243,6 +244,13 @@ impl Health {
         let since_seconds = self.unbroken_began_seconds;
         self.failing = Some(Failing { since_seconds, nats, rate: NOTHING_SUCCEEDS, reversed: 0.0 });
         true
+    }
+
+    /// Forgets what was tried: it belongs to a time of which enough was said.
+    pub(in crate::detect) fn forget(&mut self) {
+        if self.failing.is_none() {
+            *self = Self::default();
+        }
     }
 
     /// The finding that stands.

@@ -95,23 +95,31 @@ impl PoolJudge {
         changed
     }
 
-    /// A pool of which no attempt succeeds, on whichever member: each is hardly ever tried, and none shows it alone.
+    /// A pool of which no attempt succeeds any more, on whichever member: each is hardly ever tried, and none shows it
+    /// alone; where some did fail before the others, it is not they alone.
     fn judge_nothing_succeeds(&mut self) -> bool {
         let (row, _) = self.health.unbroken();
         let long = self.health.window(LONGEST);
-        if long.succeeded > 0.0 || row.min(long.failures()) < POOL_FAILED {
-            return false;
-        }
-        let tried = |member: &Member| member.health.window(LONGEST).tried > 0.0;
-        let failed = |member: &Member| member.health.window(LONGEST).failures() > 0.0;
-        let count = self.members.iter().filter(|member| tried(member)).count();
+        let row = row.min(long.failures());
+        let usual =
+            failing::usual(&self.past).clamp(self.settings.failing_floor, self.settings.failing_ceiling);
+        let (nats, certain) = if long.succeeded > 0.0 {
+            let nats = -row * usual.ln();
+            (nats, row >= self.settings.failing_least && nats >= failing::IN_A_ROW_NATS)
+        } else {
+            (-row * self.settings.failing_ceiling.ln(), row >= POOL_FAILED)
+        };
+        // Since nothing succeeded, whoever was tried has failed, and not succeeded after it.
+        let failed = |member: &Member| member.health.unbroken().0 > 0.0;
+        let count = self.members.iter().filter(|member| failed(member)).count();
         let most = self.settings.pool_failing_share * self.roster.expected() as f64;
-        if count < 2 || (count as f64) < most || self.members.iter().any(|m| tried(m) && !failed(m)) {
+        if !certain || count < 2 || (count as f64) < most {
             return false;
         }
-        let nats = -row * self.settings.failing_ceiling.ln();
+        // Where something succeeded before, one failure of a member is not yet the member's.
+        let least = if long.succeeded > 0.0 { self.settings.failing_least } else { 1.0 };
         let mut changed = self.health.find(nats);
-        for member in self.members.iter_mut().filter(|member| failed(member)) {
+        for member in self.members.iter_mut().filter(|member| member.health.unbroken().0 >= least) {
             changed |= member.health.find(nats);
         }
         changed

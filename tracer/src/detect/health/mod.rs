@@ -3,8 +3,10 @@
 mod ejection;
 mod failing;
 mod failures;
+mod patience;
 
 pub(in crate::detect) use ejection::{Ejection, Tried};
 pub(in crate::detect) use failing::{
     CANCELLED, Health, LOCAL, LONGEST, RESET, Tally, WINDOWS_SECONDS, limit, low,
 };
+pub(in crate::detect) use patience::Patience;

@@ -7,6 +7,7 @@ mod failures;
 mod golden;
 mod outages;
 mod properties;
+mod signals;
 mod soak;
 mod state;
 mod uneven;

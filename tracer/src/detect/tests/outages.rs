@@ -113,3 +113,64 @@ fn one_success_is_enough_for_the_pool_not_to_fail() {
         assert_ne!(assessment.verdict, Verdict::PoolFailing, "{}", assessment.summary);
     }
 }
+
+/// All that are left are stopped too: the balancer tries everybody once in a while, and refuses its clients meanwhile.
+fn stop_all(pool: &mut Pool) {
+    for member in 0..4 {
+        (pool.fates[member], pool.actual[member]) = (Fate::Refused, 0.0);
+    }
+}
+
+#[test]
+fn when_the_last_three_of_four_stop_it_is_the_pool_within_ten_seconds_and_one_more_member_is_never_blamed() {
+    for (rate, seed) in [(20.0, 1), (20.0, 2), (200.0, 3), (200.0, 4)] {
+        let mut pool = stopped(rate, &[2], seed);
+        (0..400).for_each(|_| drop(step(&mut pool, &[2])));
+        stop_all(&mut pool);
+        let mut told = None;
+        for second in 0..15 {
+            // Two of the clients' requests a second find a member to try.
+            pool.extra.extend([(second % 4, 1), ((second + 1) % 4, 1)]);
+            let assessment = pool.step();
+            match assessment.verdict {
+                Verdict::PoolFailing => told = told.or(Some(second)),
+                Verdict::BackendFailing => {
+                    let named = findings(&assessment).iter().flatten().count();
+                    assert_eq!(named, 1, "{second}: {}", assessment.summary);
+                    assert_eq!(assessment.members[2].finding, Some(Finding::Failing));
+                }
+                verdict => panic!("{second}: {verdict}, {}", assessment.summary),
+            }
+        }
+        assert!(told.is_some_and(|second| second <= 9), "{rate} {seed}: {told:?}");
+    }
+}
+
+#[test]
+fn after_an_outage_the_pool_is_balanced_soon_and_its_old_failures_are_not_found_again() {
+    for seed in 1..6 {
+        let mut pool = Pool::new(4, 75.0, true, seed);
+        pool.run(120);
+        stop_all(&mut pool);
+        for second in 0..40 {
+            pool.extra.extend((0..4).map(|member| (member, u64::from(second % 4 == 0))));
+            pool.step();
+        }
+        (pool.fates, pool.actual) = (vec![Fate::Served; 4], vec![1.0; 4]);
+        let seen: Vec<Assessment> = (0..300).map(|_| pool.step()).collect();
+        let cleared = seen.iter().position(|assessment| !assessment.verdict.is_finding());
+        assert!(cleared.is_some_and(|second| second <= 15), "{cleared:?}");
+        for (second, assessment) in seen.iter().enumerate().skip(15) {
+            assert!(!assessment.verdict.is_finding(), "{second}: {}", assessment.summary);
+            assert!(
+                second < 45 || assessment.verdict == Verdict::Balanced,
+                "{second}: {}",
+                assessment.summary
+            );
+            for member in assessment.members.iter().filter(|_| assessment.verdict == Verdict::Balanced) {
+                let share = member.observed_share.unwrap();
+                assert!((share - 0.25).abs() < 0.01, "{second}: {share}: what is shown is of the time since");
+            }
+        }
+    }
+}
