@@ -1,0 +1,4 @@
+//! Behaviour of the whole rule on generated traffic.
+
+mod explore;
+mod servers;
