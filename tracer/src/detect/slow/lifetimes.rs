@@ -17,9 +17,9 @@ const LEAST_CLOSED: f64 = 20.0;
 const SLACK: f64 = 0.5;
 /// Standard errors by which the run's own ratio must exceed the margin. Own choice, by simulation.
 const DEVIATIONS: f64 = 3.0;
-/// Lifetimes after which a stock is another one. For lognormal lifetimes a stock is remembered for `exp(sigma²)` of
-/// them: 2.7 at sigma 1, 55 at sigma 2. Own choice between the two, by simulation.
-const STOCK_LASTS: f64 = 16.0;
+/// Mean lifetimes after which a stock is another one. A lognormal one is remembered for `exp(sigma²)` of them: 2.7 at
+/// sigma 1, 55 at sigma 2.
+const STOCK_LASTS: f64 = 55.0;
 /// What seeing the stock only once a tick adds to the variance, per tick and mean lifetime: that of a Poisson number
 /// weighed by `1/1.5 − 1/2.5`, against closes weighed by `log(2.5/1.5)`.
 const SAMPLING: f64 = 0.27;

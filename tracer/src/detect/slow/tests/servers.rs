@@ -143,6 +143,14 @@ impl Servers {
         self.slowness.judge()
     }
 
+    /// One second in which everybody answered so.
+    pub(super) fn take(&mut self, answered: &[Histogram]) {
+        let pace = |times| Pace { response_time: Some(times), takes_part: true, ..Pace::default() };
+        let paces: Vec<Pace> = answered.iter().map(pace).collect();
+        self.slowness.tick(&paces, self.now, self.now + 1.0, &self.settings);
+        self.now += 1.0;
+    }
+
     /// So many seconds; what is thought at last. Any finding on the way is one too many.
     pub(super) fn quietly(&mut self, seconds: u32) -> Answer {
         let mut last = Answer::NotEnough;
