@@ -12,7 +12,8 @@
 //! | `live` | who holds the connections that do not end? |
 //! | `health` | who fails, and who is left out for it? |
 //! | `absence`, `stray` | who gets nothing, and who gets something and should not? |
-//! | `lifetime` | is it a slow backend that least connections gives less? |
+//! | `slow` | who answers slowly, and does the whole pool? |
+//! | `lifetime` | does a member get less, or hold more, because of how long it holds its connections? |
 //! | `uneven` | are the declared weights themselves likely a typing error? |
 //! | `rules` | one rule a verdict: found, clear, or not enough evidence; and which verdict it is |
 //! | `standing`, `interval` | shares over the time judged |
@@ -33,6 +34,7 @@ mod reuse;
 mod roster;
 mod rules;
 mod settings;
+mod slow;
 mod spread;
 mod standing;
 mod stray;

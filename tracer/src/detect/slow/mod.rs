@@ -1,0 +1,168 @@
+//! Who answers slowly: a member against the others, and a pool against its own past. detector.md §7, §10;
+//! detector-study.md §5, channel S.
+//!
+//! | file | question |
+//! |---|---|
+//! | `spread`, `cut` | how are durations spread, and how likely is a long one? |
+//! | `run` | one sequential test and its flag |
+//! | `times` | whose responses, or connects, take longer than those of the others? |
+//! | `past` | do all of them take longer than before? |
+//! | `lifetimes` | who holds connections for longer? (where responses are not measured) |
+//! | `finding` | what is said of it |
+
+mod cut;
+mod finding;
+mod lifetimes;
+mod past;
+mod run;
+mod spread;
+#[cfg(test)]
+mod tests;
+mod times;
+
+pub(super) use finding::{Answer, Measure, PoolSlow, Slow};
+
+use super::Settings;
+use crate::collect::Histogram;
+use lifetimes::Lifetimes;
+use run::{Flag, Rule};
+use times::{Kind, Times};
+
+/// A member up to so many times slower than the others is fine. detector.md §10.
+const MARGIN: f64 = 1.5;
+/// Slowness that is tested. detector.md §10. Members that are faster are no finding; [`Slowness::times_slower`] tells.
+const ALTERNATIVES: [f64; 2] = [2.5, 8.0];
+/// Tests of a member: two cuts of response and of connect times, and lifetimes, at two alternatives each.
+const TESTS: f64 = 10.0;
+/// Responses within this time are not slow, whatever the others do: within it, scheduling decides. Own choice.
+const RESPONSES: Kind = Kind {
+    of: |pace| pace.response_time,
+    floor_ns: 1e6,
+    measures: [Measure::ResponseTime, Measure::UpperResponseTime],
+};
+/// The same of connects, where a member in another building is no news. Own choice.
+const CONNECTS: Kind = Kind {
+    of: |pace| pace.connect_time,
+    floor_ns: 5e6,
+    measures: [Measure::ConnectTime, Measure::UpperConnectTime],
+};
+
+/// What one member did in an interval.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace<'a> {
+    /// Response times of the interval; `None`: not measured.
+    pub(super) response_time: Option<&'a Histogram>,
+    /// Connect times of the interval; `None`: not measured.
+    pub(super) connect_time: Option<&'a Histogram>,
+    /// Live connections at its end; `None`: not measured.
+    pub(super) live: Option<f64>,
+    /// Connections that ended in it; `None`: not measured.
+    pub(super) closed: Option<f64>,
+    /// Whether it is due a share, and neither failing nor missing nor ejected.
+    pub(super) takes_part: bool,
+}
+
+/// What is kept of a pool's pace.
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+pub(super) struct Slowness {
+    responses: Times,
+    connects: Times,
+    lifetimes: Lifetimes,
+    /// Time with traffic, seconds.
+    traffic_seconds: f64,
+    /// Height at which a flag is raised at present, nats.
+    raise: f64,
+    members: usize,
+    taking_part: usize,
+    now_seconds: f64,
+}
+
+impl Slowness {
+    /// Takes in one interval of every member, which began and ended then.
+    pub(super) fn tick(&mut self, paces: &[Pace], began_seconds: f64, now_seconds: f64, settings: &Settings) {
+        let seconds = now_seconds - began_seconds;
+        if !(seconds.is_finite() && seconds > 0.0) {
+            return;
+        }
+        self.members = paces.len();
+        self.taking_part = paces.iter().filter(|pace| pace.takes_part).count();
+        self.now_seconds = now_seconds;
+        let learning = self.traffic_seconds < settings.learning_seconds;
+        let tests = TESTS * self.taking_part as f64;
+        let rule = Rule::new(settings, tests, learning, (began_seconds, now_seconds));
+        self.raise = rule.raise;
+        let answered = self.responses.tick(paces, &RESPONSES, &rule);
+        let connected = self.connects.tick(paces, &CONNECTS, &rule);
+        let held = self.lifetimes.tick(paces, &rule);
+        if answered || connected || held {
+            self.traffic_seconds += seconds;
+        }
+    }
+
+    /// Other members, or the same in other places: `from` tells for each where it was, if anywhere.
+    pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
+        self.responses.rearrange(from);
+        self.connects.rearrange(from);
+        self.lifetimes.rearrange(from);
+        self.members = from.len();
+    }
+
+    /// Whether everything that is kept is of so many members.
+    pub(super) fn is_whole(&self, members: usize) -> bool {
+        self.members == members
+            && self.responses.is_whole(members)
+            && self.connects.is_whole(members)
+            && self.lifetimes.is_whole(members)
+    }
+
+    /// Who is slow. Lifetimes count where responses are not measured: where connections are kept, they tell of idleness.
+    pub(super) fn judge(&self) -> Answer {
+        let by_response = self.responses.is_measured();
+        let slow = |member: usize| {
+            let times = |times: &Times, kind: &Kind| {
+                times.flag(member).map(|flag| (kind.measures[flag.test / ALTERNATIVES.len()], *flag))
+            };
+            let held = || self.lifetimes.flag(member).map(|flag| (Measure::Lifetime, *flag));
+            let found = times(&self.responses, &RESPONSES)
+                .or_else(|| if by_response { None } else { held() })
+                .or_else(|| times(&self.connects, &CONNECTS));
+            found.map(|(measure, flag)| of_member(member, measure, &flag))
+        };
+        let members: Vec<Slow> = (0..self.members).filter_map(slow).collect();
+        let pool = of_pool(&self.responses, &RESPONSES).or_else(|| of_pool(&self.connects, &CONNECTS));
+        if !members.is_empty() || pool.is_some() {
+            return Answer::Found { members, pool };
+        }
+        let enough = if by_response {
+            self.responses.is_enough(self.raise, self.now_seconds)
+        } else {
+            self.lifetimes.is_enough(self.raise)
+        };
+        if enough && self.taking_part > 1 { Answer::Clear } else { Answer::NotEnough }
+    }
+
+    /// How many times slower a member is than the others: by the median of its responses, or by its lifetimes where
+    /// responses are not measured. Far below 1 it is fast, which under least connections attracts traffic: a member
+    /// that answers with errors at once is a black hole. `None` when too little was seen of it, or of the others.
+    pub(super) fn times_slower(&self, member: usize) -> Option<f64> {
+        if self.responses.is_measured() { self.responses.ratio(member) } else { self.lifetimes.ratio(member) }
+    }
+}
+
+fn of_member(member: usize, measure: Measure, flag: &Flag) -> Slow {
+    let &Flag { since_seconds, nats, own_seconds, rest_seconds, .. } = flag;
+    Slow { member, measure, own_seconds, rest_seconds, since_seconds, nats }
+}
+
+fn of_pool(times: &Times, kind: &Kind) -> Option<PoolSlow> {
+    let (flag, members) = times.past().flag()?;
+    let [measure, _] = kind.measures;
+    let &Flag { since_seconds, nats, own_seconds, rest_seconds, .. } = flag;
+    let (present_seconds, before_seconds) = (own_seconds, rest_seconds);
+    Some(PoolSlow { measure, members, before_seconds, present_seconds, since_seconds, nats })
+}
+
+/// Everybody's state in its new place; those who are new begin.
+fn rearranged<T: Clone + Default>(old: &[T], from: &[Option<usize>]) -> Vec<T> {
+    from.iter().map(|from| from.and_then(|from| old.get(from)).cloned().unwrap_or_default()).collect()
+}
