@@ -38,7 +38,7 @@ impl Baselines {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn alarms(shares: &[f64], counts: &[u64]) -> [bool; 3] {
+pub(crate) fn alarms(shares: &[f64], counts: &[u64]) -> [bool; 3] {
     let total = counts.iter().sum::<u64>() as f64;
     if total <= 0.0 {
         return [false; 3];
@@ -57,37 +57,4 @@ fn alarms(shares: &[f64], counts: &[u64]) -> [bool; 3] {
     let limit =
         freedom * (1.0 - 2.0 / (9.0 * freedom) + CHI_SQUARE_Z * (2.0 / (9.0 * freedom)).sqrt()).powi(3);
     [distance > limit, most > MOST_OVER_MEAN, (squares / freedom).sqrt() > VARIATION]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn even_counts_raise_no_alarm_and_a_tenfold_one_all_three() {
-        assert_eq!(alarms(&[0.25; 4], &[300, 290, 310, 300]), [false; 3]);
-        assert_eq!(alarms(&[0.25; 4], &[900, 90, 95, 92]), [true; 3]);
-        assert_eq!(alarms(&[0.25; 4], &[0; 4]), [false; 3]);
-    }
-
-    #[test]
-    fn the_chi_square_limit_is_that_of_the_tables() {
-        // p = 1.9e-6 with 3 degrees of freedom: 29.4.
-        let counts = |more: u64| [250 + more, 250 - more, 250, 250];
-        assert!(!alarms(&[0.25; 4], &counts(59))[0]);
-        assert!(alarms(&[0.25; 4], &counts(62))[0]);
-    }
-
-    #[test]
-    fn a_minute_is_judged_at_its_end_and_alone() {
-        let mut baselines = Baselines::new(vec![0.5; 2]);
-        for _ in 0..59 {
-            assert_eq!(baselines.tick([10, 0].into_iter()), None);
-        }
-        assert_eq!(baselines.tick([10, 0].into_iter()), Some([true; 3]));
-        for _ in 0..59 {
-            baselines.tick([10, 10].into_iter());
-        }
-        assert_eq!(baselines.tick([10, 10].into_iter()), Some([false; 3]));
-    }
 }

@@ -1,10 +1,10 @@
 //! Whether the intervals that are told contain the truth as often as they say.
 
-use crate::chance::Chance;
-use crate::fault::Fault;
-use crate::pools::{Kind, Pool};
-use crate::stats::{count, shares};
-use crate::work::Plan;
+use super::chance::Chance;
+use super::fault::Fault;
+use super::pools::{Kind, Pool};
+use super::stats::{count, shares};
+use super::work::Plan;
 use std::fmt::Write as _;
 
 const BEFORE: u64 = 7200;

@@ -1,8 +1,8 @@
 //! What goes wrong, and what should be said of it.
 
-use crate::stats::shares;
-use crate::streams::{Fate, Stream, Way};
-use crate::subject::Subject;
+use super::stats::shares;
+use super::streams::{Fate, Stream, Way};
+use super::subject::Subject;
 use tracer::detect::{Assessment, Verdict};
 
 /// A fault. But for the last of the members in `Stranger`, and where all take part, it is the first member's.

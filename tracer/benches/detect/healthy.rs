@@ -1,12 +1,14 @@
 //! False verdicts: correct set-ups, for years.
 
-use crate::baselines::{self, Baselines};
-use crate::chance::Chance;
-use crate::pools::{Kind, Pool, Servers};
-use crate::stats::{poisson_limit, shares};
-use crate::streams::Policy::{LeastConnections, RoundRobin, TwoChoices};
-use crate::work::Plan;
+use super::baselines::{self, Baselines};
+use super::chance::Chance;
+use super::pools::{Kind, Pool, Servers};
+use super::stats::{poisson_limit, shares};
+use super::streams::Policy::{LeastConnections, RoundRobin, TwoChoices};
+use super::subject::Subject;
+use super::work::Plan;
 use std::fmt::Write as _;
+use tracer::detect::Verdict;
 
 /// Seconds of a year.
 const YEAR: f64 = 3.156e7;
@@ -160,6 +162,13 @@ fn days(ticks: u64) -> f64 {
     ticks as f64 / 86_400.0
 }
 
+/// Whether all that is said is that members are slow.
+fn is_slow(subject: &Subject) -> bool {
+    subject
+        .assessment()
+        .is_some_and(|said| said.findings.iter().all(|finding| *finding == Verdict::BackendSlow))
+}
+
 /// Episodes of findings, ticks with one, and alarms of the baselines.
 fn watch(pool: &Pool, ticks: u64, seed: u64, part: u64) -> (u64, u64, [u64; 3]) {
     let mut stream = pool.stream(Chance::new(seed, &cell(pool), part));
@@ -171,7 +180,7 @@ fn watch(pool: &Pool, ticks: u64, seed: u64, part: u64) -> (u64, u64, [u64; 3]) 
     for now in 0..ticks {
         let tick = stream.next();
         subject.observe(tick);
-        let finding = subject.has_finding();
+        let finding = subject.has_finding() && !(pool.is_slow_in_part() && is_slow(&subject));
         standing += u64::from(finding);
         if finding && !before && now >= quiet {
             episodes += 1;
@@ -206,7 +215,7 @@ impl Row {
 /// The section of the report.
 pub(crate) fn section(rows: &[Row]) -> String {
     let mut text = String::from(
-        "## False verdicts\n\nCorrect set-ups. An episode begins with a finding, at least ten minutes after the last began. \
+        "## False verdicts\n\nCorrect set-ups. Of members that are slower than others, `backend-slow` is not false. An episode begins with a finding, at least ten minutes after the last began. \
          The limit is the upper 95 % limit of the rate (exact Poisson). The tests of a minute raise alarms a *day*, at most \
          144: chi-square at p < 1.9e-6 (one false alarm a year of minutes, were the counts multinomial), largest share \
          over the expected one > 1.5, coefficient of variation > 0.3.\n\n",

@@ -1,74 +1,42 @@
 //! The detector against made-up traffic: how often it is wrong about what is fine, how soon it is right about what is
 //! not, and what that costs. `cargo xtask bench detect` runs it.
 
-mod baselines;
-mod chance;
+mod arguments;
+pub(crate) mod baselines;
+pub(crate) mod chance;
 mod coverage;
 mod delays;
-mod fault;
+pub(crate) mod fault;
 mod healthy;
-mod pools;
+pub(crate) mod pools;
 mod scenarios;
-mod stats;
-mod streams;
+pub(crate) mod stats;
+pub(crate) mod streams;
 mod subject;
 mod targets;
 mod times;
 mod work;
 
+use arguments::Arguments;
 use clap::Parser;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use targets::Results;
 use work::Plan;
 
-/// The detector against made-up traffic.
+/// What cargo passes on.
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask bench detect")]
-struct Arguments {
-    /// A minute's worth, which fails when something does not hold that must
-    #[arg(long)]
-    quick: bool,
-    /// Only cells whose name contains this, such as `delay: random`
-    #[arg(long, value_name = "PATTERN")]
-    only: Option<String>,
-    /// Pool-years of healthy traffic for a cell that is cheap; others get their part of it
-    #[arg(long, value_parser = years)]
-    years: Option<f64>,
-    /// Runs of each fault
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    runs: Option<u16>,
-    /// Seed of everything that is made up; 1 is for tuning, the published table has another
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Threads; all processors unless told
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: Option<u16>,
-    /// Where the table goes instead of standard output
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+#[command(name = "detect")]
+struct Command {
+    #[command(flatten)]
+    arguments: Arguments,
     /// Cargo's own mark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-fn years(text: &str) -> Result<f64, String> {
-    let years = text.parse::<f64>().map_err(|error| error.to_string())?;
-    let fits = years > 0.0 && years <= 1000.0;
-    if fits { Ok(years) } else { Err("more than 0, and 1000 at most".to_owned()) }
-}
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let plan = Plan {
-        quick: arguments.quick,
-        only: arguments.only.clone(),
-        years: arguments.years.unwrap_or(if arguments.quick { 0.01 } else { 4.0 }),
-        runs: arguments.runs.map_or(if arguments.quick { 20 } else { 200 }, usize::from),
-        seed: arguments.seed,
-        jobs: arguments.jobs.map_or_else(cores, usize::from),
-    };
+    let Command { arguments, .. } = Command::parse();
+    let plan = Plan::new(&arguments);
     let results = measure(&plan);
     let report = report(&arguments, &results);
     let written = match &arguments.out {
@@ -105,20 +73,7 @@ fn measure(plan: &Plan) -> Results {
 
 /// The report, in Markdown.
 fn report(arguments: &Arguments, results: &Results) -> String {
-    let mut command = "cargo xtask bench detect".to_owned();
-    if arguments.quick {
-        command += " --quick";
-    }
-    if let Some(only) = &arguments.only {
-        command += &format!(" --only '{only}'");
-    }
-    if let Some(years) = arguments.years {
-        command += &format!(" --years {years}");
-    }
-    if let Some(runs) = arguments.runs {
-        command += &format!(" --runs {runs}");
-    }
-    command += &format!(" --seed {}", arguments.seed);
+    let command = format!("cargo xtask bench detect {}", quoted(&arguments.determining()));
     let mut sections = vec![format!("# The detector, measured\n\n`{command}`\n"), targets::section(results)];
     if !results.healthy.is_empty() {
         sections.push(healthy::section(&results.healthy));
@@ -145,4 +100,16 @@ fn report(arguments: &Arguments, results: &Results) -> String {
         sections.push(times::cost_section(&results.cost));
     }
     sections.join("\n")
+}
+
+/// Arguments as one would type them.
+fn quoted(arguments: &[String]) -> String {
+    let plain = |argument: &String| {
+        if argument.contains(|c: char| c.is_whitespace() || "*'`".contains(c)) {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        } else {
+            argument.clone()
+        }
+    };
+    arguments.iter().map(plain).collect::<Vec<_>>().join(" ")
 }

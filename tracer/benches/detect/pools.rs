@@ -1,8 +1,8 @@
 //! Pools that are judged: how their balancer chooses, how many members there are, how much comes.
 
-use crate::chance::Chance;
-use crate::streams::{Farm, Fate, Hash, Independent, KeepAlive, Order, Policy, Server, Stream, Tick, Way};
-use crate::subject::Subject;
+use super::chance::Chance;
+use super::streams::{Farm, Fate, Hash, Independent, KeepAlive, Order, Policy, Server, Stream, Tick, Way};
+use super::subject::Subject;
 use tracer::pools::Method;
 
 /// How a pool's balancer chooses, and what its members are like.
@@ -98,6 +98,11 @@ impl Pool {
             kind => *kind == Kind::KeepAlive,
         };
         Subject::new(self.kind.method(), &self.weights, exchanges)
+    }
+
+    /// Whether members hold connections for unlike times.
+    pub(crate) fn is_slow_in_part(&self) -> bool {
+        matches!(&self.kind, Kind::Farm(servers) if servers.lifetimes.iter().any(|lifetime| *lifetime > servers.lifetimes[0]))
     }
 
     /// What each member got in a tick, in the unit that its shares are meant in.

@@ -1,11 +1,11 @@
 //! What is said of a fault ten seconds after, and whether it was ever the wrong thing.
 
-use crate::chance::Chance;
-use crate::fault::{Expected, Fault, Members};
-use crate::pools::{Kind, Pool, Servers};
-use crate::stats::count;
-use crate::streams::Policy::{self, LeastConnections, RoundRobin, TwoChoices};
-use crate::work::Plan;
+use super::chance::Chance;
+use super::fault::{Expected, Fault, Members};
+use super::pools::{Kind, Pool, Servers};
+use super::stats::count;
+use super::streams::Policy::{self, LeastConnections, RoundRobin, TwoChoices};
+use super::work::Plan;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use tracer::detect::Verdict;

@@ -59,32 +59,3 @@ pub(crate) fn poisson_limit(events: u64) -> f64 {
     }
     high
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn upper_limits_are_those_of_the_tables() {
-        // Garwood 1936.
-        for (events, limit) in [(0, 2.996), (1, 4.744), (5, 10.513), (10, 16.962)] {
-            assert!((poisson_limit(events) - limit).abs() < 2e-3, "{events}: {}", poisson_limit(events));
-        }
-    }
-
-    #[test]
-    fn the_bound_is_that_of_the_study() {
-        let even = [0.25; 4];
-        for (weights, connections) in [([10, 1, 1, 1], 29.0), ([0, 1, 1, 1], 60.0), ([2, 1, 1, 1], 319.0)] {
-            assert!((bound(&even, &shares(&weights)) - connections).abs() < 0.5, "{weights:?}");
-        }
-    }
-
-    #[test]
-    fn a_quantile_is_one_of_the_values() {
-        let values = [5.0, 1.0, 4.0, 2.0, 3.0];
-        assert_eq!(quantile(&values, 0.95), Some(5.0));
-        assert_eq!(quantile(&values, 0.5), Some(3.0));
-        assert_eq!(quantile(&[], 0.5), None);
-    }
-}

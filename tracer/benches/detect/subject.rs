@@ -1,6 +1,6 @@
 //! The detector as the bench sees it: the only place that knows its interface.
 
-use crate::streams::{PATIENCE_SECONDS, Tally, Tick, bucket};
+use super::streams::{PATIENCE_SECONDS, Tally, Tick, bucket};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tracer::collect::{Counters, Histogram, Stock};
 use tracer::detect::{Assessment, PoolJudge, Settings};

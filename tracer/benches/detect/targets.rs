@@ -1,11 +1,11 @@
 //! What the detector is to reach, and what must hold in any case.
 
-use crate::fault::Fault;
-use crate::healthy::Group;
-use crate::pools::Kind;
-use crate::stats::mean;
-use crate::streams::Policy;
-use crate::{coverage, delays, healthy, scenarios, times};
+use super::fault::Fault;
+use super::healthy::Group;
+use super::pools::Kind;
+use super::stats::mean;
+use super::streams::Policy;
+use super::{coverage, delays, healthy, scenarios, times};
 use std::fmt::Write as _;
 
 /// Everything that was measured; what was not wanted is empty.

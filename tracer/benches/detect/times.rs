@@ -1,10 +1,10 @@
 //! Times beside the delays: a fresh start, the end of a fault, and how long a tick takes.
 
-use crate::chance::Chance;
-use crate::fault::Fault;
-use crate::pools::{Kind, Pool};
-use crate::stats::{count, mean, quantile};
-use crate::work::Plan;
+use super::chance::Chance;
+use super::fault::Fault;
+use super::pools::{Kind, Pool};
+use super::stats::{count, mean, quantile};
+use super::work::Plan;
 use std::fmt::Write as _;
 use std::time::Instant;
 

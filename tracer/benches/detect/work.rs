@@ -1,7 +1,14 @@
 //! Many independent pieces of work on several threads.
 
+use super::arguments::Arguments;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Pool-years and runs unless told.
+const YEARS: f64 = 4.0;
+const RUNS: usize = 200;
+const QUICK_YEARS: f64 = 0.01;
+const QUICK_RUNS: usize = 20;
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -16,6 +23,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        let quick = arguments.quick;
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            quick,
+            only: arguments.only.clone(),
+            years: arguments.years.unwrap_or(if quick { QUICK_YEARS } else { YEARS }),
+            runs: arguments.runs.map_or(if quick { QUICK_RUNS } else { RUNS }, usize::from),
+            seed: arguments.seed,
+            jobs: arguments.jobs.map_or_else(processors, usize::from),
+        }
+    }
+
     /// Whether a cell is wanted.
     pub(crate) fn wants(&self, cell: &str) -> bool {
         self.only.as_ref().is_none_or(|only| cell.contains(only.as_str()))

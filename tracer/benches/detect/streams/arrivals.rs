@@ -1,6 +1,6 @@
 //! How many come: ±50 % over a day, times noise that lasts about a minute, now and then a burst.
 
-use crate::chance::Chance;
+use super::Chance;
 use std::f64::consts::TAU;
 
 /// Ticks between two looks at the time of day.

@@ -1,9 +1,9 @@
 //! Connection by connection: methods that look at how many each member holds, and members that are slow, refuse or
 //! hang. A failed attempt is tried once more, on another member.
 
+use super::Chance;
 use super::turn::Turn;
 use super::{PATIENCE_SECONDS, Tick};
-use crate::chance::Chance;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 

@@ -1,7 +1,7 @@
 //! By the client's address: clients of very different weight that come and go, each bound to one member.
 
+use super::Chance;
 use super::{Tick, pass_through};
-use crate::chance::Chance;
 
 /// A client is there for so many seconds on average …
 const HERE_SECONDS: f64 = 600.0;
@@ -103,7 +103,7 @@ fn draw(cumulative: &[f64], chance: &mut Chance) -> u32 {
 }
 
 /// Walker's table (Vose 1991): a draw takes one uniform place and one uniform share.
-fn alias(weights: &[f64]) -> Vec<(f64, u32)> {
+pub(crate) fn alias(weights: &[f64]) -> Vec<(f64, u32)> {
     let sum: f64 = weights.iter().sum();
     #[expect(clippy::cast_precision_loss, reason = "thousands of clients")]
     let mut scaled: Vec<f64> = weights.iter().map(|weight| weight * weights.len() as f64 / sum).collect();
@@ -120,26 +120,4 @@ fn alias(weights: &[f64]) -> Vec<(f64, u32)> {
         }
     }
     table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clients_are_drawn_by_their_weight() {
-        let weights = [8.0, 4.0, 2.0, 1.0, 1.0];
-        let table = alias(&weights);
-        for (client, weight) in weights.iter().enumerate() {
-            let drawn: f64 = table
-                .iter()
-                .enumerate()
-                .map(|(place, &(kept, other))| {
-                    let others = if other as usize == client { 1.0 - kept } else { 0.0 };
-                    others + if place == client { kept } else { 0.0 }
-                })
-                .sum();
-            assert!((drawn / 5.0 - weight / 16.0).abs() < 1e-12, "client {client}: {drawn}");
-        }
-    }
 }

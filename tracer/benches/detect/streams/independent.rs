@@ -1,9 +1,9 @@
 //! Methods that look at nobody's load: at random, and round robin in one or many workers. Counts of whole seconds are
 //! drawn at once, so that years of them can be had.
 
+use super::Chance;
 use super::turn::Turn;
 use super::{Tick, pass_through};
-use crate::chance::Chance;
 
 /// In which order members are chosen.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! Connections that are kept: requests are dealt in turn, and one opens a connection only when its worker holds none
 //! that is idle.
 
+use super::Chance;
 use super::Tick;
 use super::independent::worker_parts;
 use super::turn::Turn;
-use crate::chance::Chance;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 

@@ -3,17 +3,17 @@
 
 mod arrivals;
 mod farm;
-mod hash;
+pub(crate) mod hash;
 mod independent;
 mod keepalive;
-mod turn;
+pub(crate) mod turn;
 
 pub(crate) use farm::{Farm, Fate, Policy, Server};
 pub(crate) use hash::Hash;
 pub(crate) use independent::{Independent, Order};
 pub(crate) use keepalive::KeepAlive;
 
-use crate::chance::Chance;
+use super::chance::Chance;
 use arrivals::Arrivals;
 use tracer_ebpf::histogram::bucket_of;
 

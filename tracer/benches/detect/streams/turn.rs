@@ -42,19 +42,3 @@ impl Turn {
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_order_is_nginxs_for_its_documented_example() {
-        assert_eq!(Turn::new(&[5, 1, 1]).0, [0, 0, 1, 0, 2, 0, 0]);
-        assert_eq!(Turn::new(&[4, 4]).0, [0, 1]);
-    }
-
-    #[test]
-    fn a_member_without_weight_has_no_place() {
-        assert_eq!(Turn::new(&[1, 0, 1]).0, [0, 2]);
-    }
-}
