@@ -3,6 +3,7 @@
 //! Everything said goes to stderr, so that the output of what is run stays clean.
 
 mod apt;
+mod bench;
 mod bpf_linker;
 mod command;
 mod machine;
@@ -44,6 +45,9 @@ enum Task {
     },
     /// Set up and run every check: format, lints, unit tests, end-to-end tests (these need root), one other kernel
     Test,
+    /// Measure again what the documentation quotes
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Run `tracer watch` under changing load, and see that memory, descriptors and tick stay flat and nothing is missed
     Soak(soak::Arguments),
     /// Boot Debian's kernels in qemu and run tracer and its tests in them; prints what works, as Markdown
@@ -69,6 +73,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Setup { tests } => setup::set_up(&Machine::here()?, tests),
         Task::Run { arguments } => run::run(&Machine::here()?, arguments),
         Task::Test => test::test(&Machine::here()?),
+        Task::Bench(what) => bench::bench(&Machine::here()?, &what),
         Task::Soak(arguments) => soak::soak(&Machine::here()?, &arguments),
         Task::Vmtest(arguments) => vmtest::vmtest(&Machine::here()?, &arguments),
         // Where there is no compiler and no workspace.

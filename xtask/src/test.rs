@@ -75,6 +75,12 @@ const CHECKS: &[Check] = &[
                  CAP_NET_ADMIN, CAP_SYS_ADMIN)",
     },
     Check {
+        heading: "the detector against made-up traffic",
+        arguments: &["bench", "--package", "tracer", "--bench", "detect", "--", "--quick"],
+        bpf: false,
+        remedy: "what does not hold is named above; `cargo xtask bench detect --only CELL` repeats one",
+    },
+    Check {
         heading: "debug build, in which the eBPF object logs",
         arguments: &["build", "--package", "tracer"],
         bpf: false,

@@ -1,0 +1,34 @@
+//! `cargo xtask bench`: figures that the documentation quotes, measured again.
+
+// The bench's own, so that both take the same; no more of tracer than this file is needed to build xtask.
+#[path = "../../../tracer/benches/detect/arguments.rs"]
+mod arguments;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+
+use crate::{command, machine::Machine, setup};
+use arguments::Arguments;
+
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// The detector against made-up traffic: false verdicts, delays, verdicts, cost; prints Markdown
+    Detect(Arguments),
+}
+
+/// Sets up, builds and runs one.
+pub(crate) fn bench(machine: &Machine, bench: &Bench) -> Result<()> {
+    let Bench::Detect(arguments) = bench;
+    setup::set_up(machine, false)?;
+    let mut cargo = machine.command("cargo");
+    cargo.args(["bench", "--package", "tracer", "--bench", "detect", "--"]).args(arguments.determining());
+    if let Some(jobs) = arguments.jobs {
+        cargo.args(["--jobs", &jobs.to_string()]);
+    }
+    if let Some(out) = &arguments.out {
+        // Cargo runs it in the package's directory.
+        let out = std::path::absolute(out).with_context(|| format!("no path: {}", out.display()))?;
+        cargo.arg("--out").arg(out);
+    }
+    command::run(&mut cargo, "what does not hold is named above; `--only` repeats one cell")
+}
