@@ -3,6 +3,10 @@
 
 #[path = "stories/balancer.rs"]
 mod balancer;
+#[path = "stories/member.rs"]
+mod member;
+#[path = "stories/plan.rs"]
+mod plan;
 #[path = "stories/properties.rs"]
 mod properties;
 #[path = "stories/story.rs"]
@@ -95,14 +99,14 @@ fn mistakes() -> Vec<Trial> {
         (
             "an_expectation_beyond_its_phase_is_named_with_its_line",
             "within = 9",
-            "within = 20",
-            "x.toml:8: `within` reaches beyond",
+            "within = 21",
+            "x.toml:8: `within` is at least one second",
         ),
         (
             "a_verdict_that_was_not_given_is_told_with_line_second_verdict_and_sentence",
             "'balanced'",
             "'skewed'",
-            "x.toml:8: not so in 1, first in run 1: in second 10 of \"p\" (10 of the story) it has to be skewed (not in this phase); said was ",
+            "x.toml:8: not so in 1, first in run 1: in second 9 of \"p\" (9 of the story) it has to be skewed (not in time or later); said was ",
         ),
     ];
     let trial = |(name, right, wrong, told): (&str, &'static str, &'static str, &'static str)| {

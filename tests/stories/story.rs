@@ -276,7 +276,7 @@ pub(crate) enum Cause {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expect {
-    /// Seconds of the phase, both included.
+    /// Seconds after the phase began, both included.
     pub(crate) from: Option<u32>,
     pub(crate) until: Option<u32>,
     /// It has to be so not at once, but from at most so many seconds later on.
@@ -434,7 +434,12 @@ impl Phase {
 impl Expect {
     /// First and last second of the phase that it is about.
     pub(crate) fn window(&self, phase_seconds: u32) -> (u32, u32) {
-        (self.from.unwrap_or(1), self.until.unwrap_or(phase_seconds))
+        (self.from.unwrap_or(0).max(1), self.until.unwrap_or(phase_seconds))
+    }
+
+    /// The second by which it has to be so, where that is not at once.
+    pub(crate) fn deadline(&self) -> Option<u32> {
+        self.within.map(|within| self.from.unwrap_or(0).saturating_add(within))
     }
 
     /// Whether it says how things have to be, and not only how not.
@@ -448,16 +453,16 @@ impl Expect {
 
     fn check(&self, phase_seconds: u32) -> Result<(), String> {
         let (from, until) = self.window(phase_seconds);
-        if from == 0 || from > until || until > phase_seconds {
-            return Err(format!("seconds go from 1 to {phase_seconds}, and `from` is not after `until`"));
+        if from > until || until > phase_seconds {
+            return Err(format!("the phase has {phase_seconds} seconds, and `from` is not after `until`"));
         }
         if !self.has_state() && self.never.is_empty() && self.at_most.is_empty() && self.episodes.is_none() {
             return Err("nothing is expected".to_owned());
         }
-        match self.within {
+        match self.deadline() {
             Some(_) if !self.has_state() => Err("`within` needs something that has to be so then".to_owned()),
-            Some(within) if from + within > until => {
-                Err("`within` reaches beyond the last second".to_owned())
+            Some(second) if second < from || second > until => {
+                Err("`within` is at least one second, and not beyond the last".to_owned())
             }
             _ => Ok(()),
         }

@@ -138,23 +138,18 @@ impl Held<'_> {
         }
         let wrong =
             |(second, assessment)| self.state(assessment).err().map(|wanted| self.instead(second, &wanted));
-        match self.expect.within {
-            None => said().find_map(wrong).map_or(Ok(()), Err),
-            Some(within) => {
-                let reached = said().find(|(_, assessment)| self.state(assessment).is_ok());
-                match reached.filter(|(second, _)| *second <= from + within) {
-                    Some((reached, _)) => {
-                        said().filter(|(second, _)| *second > reached).find_map(wrong).map_or(Ok(()), Err)
-                    }
-                    None => {
-                        let late = &self.said[(from + within) as usize - 1];
-                        let wanted = self.state(late).err().unwrap_or_default();
-                        let when = reached.map_or("not in this phase".to_owned(), |(second, _)| {
-                            format!("only after {} s", second - from)
-                        });
-                        Err(self.instead(from + within, &format!("{wanted} ({when})")))
-                    }
-                }
+        let Some(deadline) = self.expect.deadline() else {
+            return said().find_map(wrong).map_or(Ok(()), Err);
+        };
+        match said().find(|(_, assessment)| self.state(assessment).is_ok()).map(|(second, _)| second) {
+            Some(reached) if reached <= deadline => {
+                said().filter(|(second, _)| *second > reached).find_map(wrong).map_or(Ok(()), Err)
+            }
+            late => {
+                let wanted = self.state(&self.said[deadline as usize - 1]).err().unwrap_or_default();
+                let when = late
+                    .map_or("not in time or later".to_owned(), |second| format!("only in second {second}"));
+                Err(self.instead(deadline, &format!("{wanted} ({when})")))
             }
         }
     }

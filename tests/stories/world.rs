@@ -2,18 +2,16 @@
 //! Shares nothing with the detector but the nouns it is told in.
 
 use crate::balancer::Worker;
+use crate::member::{Member, fate};
+use crate::plan::{Connection, Event, Plan};
 use crate::story::{
     Acts, Arrivals, ByMember, Cause, Curve, Declare, HealthChecks, Phase, Rate, Story, Traffic,
 };
 use fastrand::Rng;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use toml::Spanned;
-use tracer::collect::{Counters, Histogram, Stock};
-use tracer::pools::{
-    Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
-};
+use tracer::pools::{ExpectedSource, Method, PoolIdentity, PoolSample};
 use tracer_ebpf::histogram::bucket_of;
 
 /// Microseconds of a second: the clock of a world.
@@ -27,71 +25,6 @@ const RESPONSE_BYTES: u64 = 2000;
 const RESPONSE_SECONDS: f64 = 0.02;
 /// Clients where a story gives none.
 const CLIENTS: u32 = 5000;
-
-/// A connection, or a place for one request in a connection that is kept.
-#[derive(Clone, Copy)]
-struct Connection {
-    worker: usize,
-    generation: u32,
-    member: usize,
-    epoch: u32,
-    /// Requests it still takes.
-    left: u32,
-    /// Whether it waits for other requests afterwards.
-    kept: bool,
-}
-
-enum Event {
-    Arrives,
-    Checked(usize),
-    Fails { worker: usize, generation: u32, member: usize, cause: Cause, began: u64, client: u64 },
-    Responds { connection: Connection, asked: u64 },
-    Ends(Connection),
-}
-
-/// What happens, when; in one moment, in the order in which it was planned.
-struct Planned(u64, u64, Event);
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-
-impl Eq for Planned {}
-
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Planned {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
-struct Member {
-    name: String,
-    backend: SocketAddr,
-    /// Declared or assumed; `None`: not declared.
-    weight: Option<f64>,
-    /// Whether it belongs to what is sampled: declared, or seen.
-    present: bool,
-    acts: Acts,
-    /// Counts up when all its connections end at once.
-    epoch: u32,
-    pending: u64,
-    live: u64,
-    delta: Counters,
-    decisions: u64,
-    exchanges: Exchanges,
-    total: Counters,
-    total_exchanges: Exchanges,
-    checks_in_a_row: u32,
-    marked_down: bool,
-}
 
 /// The whole of it.
 pub(crate) struct World<'a> {
@@ -111,8 +44,7 @@ pub(crate) struct World<'a> {
     phase_began: u64,
     phase_ends: u64,
     now: u64,
-    planned: BinaryHeap<Reverse<Planned>>,
-    number: u64,
+    plan: Plan,
     /// When the arrival that is planned was planned for; older ones are void.
     next_arrival: u64,
     chance: Rng,
@@ -122,27 +54,8 @@ impl<'a> World<'a> {
     pub(crate) fn new(story: &'a Story, seed: u64) -> Self {
         let names = story.names();
         let declared = story.pool.members.names();
-        let members = names.iter().enumerate().map(|(place, name)| {
-            let own = declared.contains(name);
-            let number = u32::try_from(place).unwrap_or(u32::MAX) + 11;
-            Member {
-                name: name.clone(),
-                backend: (Ipv4Addr::from_bits((10 << 24) | number), 8080).into(),
-                weight: own.then_some(1.0),
-                present: own,
-                acts: Acts::default(),
-                epoch: 0,
-                pending: 0,
-                live: 0,
-                delta: Counters::default(),
-                decisions: 0,
-                exchanges: Exchanges::default(),
-                total: Counters::default(),
-                total_exchanges: Exchanges::default(),
-                checks_in_a_row: 0,
-                marked_down: false,
-            }
-        });
+        let members =
+            names.iter().enumerate().map(|(place, name)| Member::new(place, name, declared.contains(name)));
         let mut world = Self {
             members: members.collect(),
             workers: Vec::new(),
@@ -156,8 +69,7 @@ impl<'a> World<'a> {
             phase_began: 0,
             phase_ends: 0,
             now: 0,
-            planned: BinaryHeap::new(),
-            number: 0,
+            plan: Plan::default(),
             next_arrival: 0,
             chance: Rng::with_seed(seed),
             names,
@@ -170,7 +82,7 @@ impl<'a> World<'a> {
         if let Some(checks) = &story.health_checks {
             for place in 0..world.members.len() {
                 let first = world.chance.f64() * checks.every_seconds;
-                world.plan(microseconds(first), Event::Checked(place));
+                world.plan.add(microseconds(first), Event::Checked(place));
             }
         }
         world
@@ -200,7 +112,7 @@ impl<'a> World<'a> {
         for _ in 0..count {
             // Begun long ago, each at a time of its own.
             let end = microseconds(held * self.chance.f64());
-            self.plan(end, Event::Ends(connection));
+            self.plan.add(end, Event::Ends(connection));
         }
         let member = &mut self.members[place];
         member.live += count;
@@ -282,22 +194,12 @@ impl<'a> World<'a> {
     /// One second more, and what was counted in it.
     pub(crate) fn tick(&mut self) -> PoolSample {
         let end = self.now + SECOND;
-        while let Some(Reverse(Planned(at, ..))) = self.planned.peek() {
-            if *at >= end {
-                break;
-            }
-            if let Some(Reverse(Planned(at, _, event))) = self.planned.pop() {
-                self.now = at;
-                self.happen(event);
-            }
+        while let Some((at, event)) = self.plan.next(end) {
+            self.now = at;
+            self.happen(event);
         }
         self.now = end;
         self.sample()
-    }
-
-    fn plan(&mut self, at: u64, event: Event) {
-        self.number += 1;
-        self.planned.push(Reverse(Planned(at, self.number, event)));
     }
 
     /// Plans the next arrival, at the rate of this moment.
@@ -319,7 +221,7 @@ impl<'a> World<'a> {
         };
         if wait.is_finite() {
             self.next_arrival = self.now + microseconds(wait).max(1);
-            self.plan(self.next_arrival, Event::Arrives);
+            self.plan.add(self.next_arrival, Event::Arrives);
         } else {
             self.next_arrival = u64::MAX;
         }
@@ -388,7 +290,7 @@ impl<'a> World<'a> {
         if let Some((cause, after)) = self.attempt(member) {
             self.workers[worker].pending[member] += 1;
             let (generation, began) = (self.generation, self.now);
-            self.plan(began + after, Event::Fails { worker, generation, member, cause, began, client });
+            self.plan.add(began + after, Event::Fails { worker, generation, member, cause, began, client });
             return;
         }
         let acts = &self.members[member].acts;
@@ -457,7 +359,7 @@ impl<'a> World<'a> {
         let mean = self.traffic.response_seconds.unwrap_or(RESPONSE_SECONDS) * slow;
         let asked = self.now + microseconds(pause_seconds);
         let took = microseconds(mean * (0.2 + 0.8 * self.exponential())).max(1);
-        self.plan(asked + took, Event::Responds { connection, asked });
+        self.plan.add(asked + took, Event::Responds { connection, asked });
     }
 
     fn respond(&mut self, mut connection: Connection, asked: u64) {
@@ -496,7 +398,7 @@ impl<'a> World<'a> {
     /// Nothing more is asked: it ends, or is held.
     fn hold(&mut self, connection: Connection) {
         let held = self.traffic.held_seconds.unwrap_or(0.0) * self.exponential();
-        self.plan(self.now + microseconds(held), Event::Ends(connection));
+        self.plan.add(self.now + microseconds(held), Event::Ends(connection));
     }
 
     /// The worker has no more to do with it, if it still is that worker.
@@ -548,7 +450,7 @@ impl<'a> World<'a> {
                 member.checks_in_a_row = 0;
             }
         }
-        self.plan(self.now + microseconds(every_seconds), Event::Checked(place));
+        self.plan.add(self.now + microseconds(every_seconds), Event::Checked(place));
     }
 
     fn sample(&mut self) -> PoolSample {
@@ -576,58 +478,9 @@ impl<'a> World<'a> {
     }
 }
 
-impl Member {
-    /// What was counted since the last time.
-    fn sample(&mut self, measured: bool) -> MemberSample {
-        let delta = std::mem::take(&mut self.delta);
-        self.total += &delta;
-        let mut exchanges = Exchanges::default();
-        if measured {
-            let counted = std::mem::take(&mut self.exchanges);
-            exchanges.count = Some(counted.count.unwrap_or(0));
-            exchanges.response_time = Some(counted.response_time.unwrap_or_default());
-            let total = &mut self.total_exchanges;
-            total.count = Some(total.count.unwrap_or(0) + exchanges.count.unwrap_or(0));
-            let times: &mut Histogram = total.response_time.get_or_insert_default();
-            *times += exchanges.response_time.get_or_insert_default();
-        }
-        MemberSample {
-            backend: self.backend,
-            weight: self.weight,
-            decisions: std::mem::take(&mut self.decisions),
-            delta,
-            total: self.total.clone(),
-            stock: Some(Stock {
-                pending: self.pending,
-                live: self.live,
-                closing: 0,
-                rtt_sum_us: 200 * self.live,
-            }),
-            exchanges,
-            total_exchanges: self.total_exchanges.clone(),
-            recorded: Recorded::default(),
-            origin: Origin::Unknown,
-        }
-    }
-}
-
-/// Why and after how many microseconds an attempt fails, or `None` when it does not.
-fn fate(acts: &Acts, chance: &mut Rng) -> Option<(Cause, u64)> {
-    if acts.down {
-        return Some((Cause::Refused, 0));
-    }
-    let cause = acts.fails?;
-    let usual = match cause {
-        Cause::Refused | Cause::Unreachable | Cause::Local | Cause::Other => 0.0,
-        Cause::TimedOut => 127.0,
-        Cause::Cancelled => 1.0,
-    };
-    let fails = chance.f64() < acts.rate.unwrap_or(1.0);
-    fails.then(|| (cause, microseconds(acts.after_seconds.unwrap_or(usual))))
-}
-
+/// Microseconds of so many seconds.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-fn microseconds(seconds: f64) -> u64 {
+pub(crate) fn microseconds(seconds: f64) -> u64 {
     (seconds * SECOND as f64) as u64
 }
 
