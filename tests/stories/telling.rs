@@ -52,6 +52,7 @@ fn told(story: &Story, seed: u64) -> Vec<Broken> {
     let mut judge = PoolJudge::new(Settings::default());
     let mut broken = Vec::new();
     let mut began = 0;
+    let mut ill = false;
     for phase in story.phase.iter().map(toml::Spanned::get_ref) {
         if phase.agent_restarts {
             judge = match rewritten(&judge) {
@@ -67,10 +68,11 @@ fn told(story: &Story, seed: u64) -> Vec<Broken> {
             .map(|second| judge.judge(&world.tick(), BEGIN_SECONDS + f64::from(began + second)))
             .collect();
         broken.extend(phase.expect.iter().filter_map(|expect| {
-            let held = Held { expect: expect.get_ref(), phase, began, world: &world, said: &said };
+            let held = Held { expect: expect.get_ref(), phase, began, ill, world: &world, said: &said };
             let what = held.check().err()?;
             Some(Broken { byte: expect.span().start, what })
         }));
+        ill = said.last().is_some_and(|last| last.verdict.is_finding());
         began += phase.seconds;
     }
     broken
@@ -98,6 +100,8 @@ struct Held<'a> {
     phase: &'a Phase,
     /// Seconds of the story before the phase.
     began: u32,
+    /// Whether there was a finding when the phase began.
+    ill: bool,
     world: &'a World<'a>,
     /// Of every second of the phase.
     said: &'a [Assessment],
@@ -125,7 +129,10 @@ impl Held<'_> {
             }
         }
         if let Some(wanted) = self.expect.episodes {
-            let finding = |second: u32| second >= from && self.said[second as usize - 1].verdict.is_finding();
+            let finding = |second: u32| match second {
+                0 => self.ill,
+                _ => self.said[second as usize - 1].verdict.is_finding(),
+            };
             let began = (from..=until).filter(|&second| finding(second) && !finding(second - 1));
             let began: Vec<u32> = began.collect();
             if began.len() != wanted as usize {
