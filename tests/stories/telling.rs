@@ -185,7 +185,7 @@ impl Held<'_> {
             }
         }
         if let Some(signal) = &expect.signal
-            && *signal != assessment.signal
+            && *signal != assessment.signal.to_string()
         {
             return Err(format!("signal {signal}, not {}", assessment.signal));
         }

@@ -74,6 +74,16 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// The name in JSON and on the screen.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Exchanges => "exchanges",
+            Self::Live => "live",
+        }
+    }
+
     /// What it is called in a sentence.
     pub(super) const fn noun(self) -> &'static str {
         match self {
@@ -81,6 +91,12 @@ impl Signal {
             Self::Exchanges => "exchanges",
             Self::Live => "live connections",
         }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

@@ -3,12 +3,13 @@
 use super::Settings;
 use super::absence::{Absence, Surroundings};
 use super::assessment::Assessment;
+use super::explanation::Lifetime;
 use super::health::{Ejection, Health, Patience, Tally, Tried};
-use super::lifetime::Lifetime;
 use super::live::Live;
 use super::reuse::Reuse;
 use super::roster::{Change, Roster};
 use super::rules;
+use super::slow::{self, Pace, Slowness};
 use super::spread::{Parts, Spread};
 use super::stray::Stray;
 use super::{Verdict, assessment::Signal};
@@ -45,6 +46,7 @@ pub struct PoolJudge {
     /// From the first tick on in which exchanges were measured.
     pub(super) exchanges: Option<Spread>,
     pub(super) live: Live,
+    pub(super) slow: Slowness,
     pub(super) reuse: Reuse,
     /// The pool as if it were one member, for failures that no member shows alone.
     pub(super) health: Health,
@@ -73,6 +75,7 @@ impl PoolJudge {
             connections: Spread::new(Signal::Connections, &settings, 0, 0.0),
             exchanges: None,
             live: Live::default(),
+            slow: Slowness::default(),
             reuse: Reuse::default(),
             health: Health::default(),
             past: Tally::default(),
@@ -97,6 +100,7 @@ impl PoolJudge {
             && self.connections.is_whole(members)
             && self.exchanges.iter().all(|exchanges| exchanges.is_whole(members))
             && self.live.is_whole(members)
+            && self.slow.is_whole(members)
     }
 
     /// Takes in one more interval, which ended at `now_seconds`, and judges the pool. Time must not run backwards;
@@ -127,6 +131,7 @@ impl PoolJudge {
             self.settle(method, Some(now));
         }
         self.judge_spreads(sample, now);
+        self.judge_pace(sample, began, now);
     }
 
     /// Says what stands after the last interval; `sample` is the one that was observed.
@@ -147,6 +152,7 @@ impl PoolJudge {
         self.health.failing().is_none()
             && self.spreads().all(|spread| spread.episode().is_none())
             && self.live.found().is_none()
+            && !matches!(self.slow.judge(), slow::Answer::Found { .. })
             && !self.members.iter().any(found)
     }
 
@@ -236,6 +242,7 @@ impl PoolJudge {
             exchanges.rearrange(change, began);
         }
         self.live.rearrange(change);
+        self.slow.rearrange(&change.from);
         self.was_balanced &= change.same_shares;
     }
 
@@ -359,6 +366,23 @@ impl PoolJudge {
             found |= absence.judge(share, dispersion, flagged, after_failures, &around);
         }
         found
+    }
+
+    /// Who answers slowly.
+    fn judge_pace(&mut self, sample: &PoolSample, began: f64, now: f64) {
+        let pace = |member: usize| {
+            let seen = &sample.members[self.roster.place(member)];
+            let measured = |name| !seen.recorded.unmeasured.contains(name);
+            Pace {
+                response_time: seen.exchanges.response_time.as_ref(),
+                connect_time: measured("established").then_some(&seen.delta.connect_time),
+                live: seen.stock.map(|stock| stock.live as f64),
+                closed: measured("closed").then_some(seen.delta.closed as f64),
+                takes_part: self.eligible[member],
+            }
+        };
+        let paces: Vec<Pace> = (0..self.members.len()).map(pace).collect();
+        self.slow.tick(&paces, began, now, &self.settings);
     }
 
     /// Episodes of skew, and the stock of live connections.

@@ -13,7 +13,7 @@
 //! | `health` | who fails, and who is left out for it? |
 //! | `absence`, `stray` | who gets nothing, and who gets something and should not? |
 //! | `slow` | who answers slowly, and does the whole pool? |
-//! | `lifetime` | does a member get less, or hold more, because of how long it holds its connections? |
+//! | `explanation` | does a member get less, or more, because of how long it holds its connections? |
 //! | `uneven` | are the declared weights themselves likely a typing error? |
 //! | `rules` | one rule a verdict: found, clear, or not enough evidence; and which verdict it is |
 //! | `standing`, `interval` | shares over the time judged |
@@ -25,10 +25,10 @@
 mod absence;
 mod assessment;
 mod exact;
+mod explanation;
 mod health;
 mod interval;
 mod judge;
-mod lifetime;
 mod live;
 mod reuse;
 mod roster;

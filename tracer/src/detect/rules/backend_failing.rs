@@ -1,8 +1,9 @@
 //! One or few members fail far more than the rest.
 
 use super::pool_failing::{self, cause, of_attempts, telling};
-use super::{Answer, Doubt, Question};
+use super::{Answer, Doubt, Found, Question};
 use crate::detect::assessment::{Finding, Verdict};
+use crate::detect::explanation::Explanation;
 use crate::detect::health::{self, LOCAL, LONGEST, RESET, Tally, WINDOWS_SECONDS};
 use crate::detect::words;
 
@@ -20,6 +21,7 @@ pub(super) fn judge(question: &Question) -> Answer {
     };
     let found = question
         .of_members(Verdict::BackendFailing, Finding::Failing, told, |member| failing(question, member));
+    let found = found.or_else(|| hollow(question));
     let unsure = || left_out(question).or_else(|| may_fail(question)).map_or(Answer::Clear, Answer::Unsure);
     found.map_or_else(unsure, Answer::Found)
 }
@@ -35,6 +37,30 @@ fn failing(question: &Question, member: usize) -> String {
         RESET => format!("{address} fails: {cause}, {attempts}: look at the application behind it"),
         _ => format!("{address} fails: {cause}, {attempts}"),
     }
+}
+
+/// A member that attracts traffic because it is done with it at once, and answers next to nothing: errors, most likely.
+fn hollow(question: &Question) -> Option<Found> {
+    let explanation = question.explanation().filter(Explanation::is_hollow)?;
+    let member = explanation.member;
+    let spread = question.judge.leading();
+    let episode = spread.episode()?;
+    let sentence = format!(
+        "{} is done {:.0} × sooner than the others, with {:.0} % of their bytes, and so attracts {} of {}: it likely \
+         answers with errors",
+        question.address(member),
+        1.0 / explanation.times_longer,
+        100.0 * explanation.bytes.unwrap_or(0.0),
+        words::percent(explanation.window.observed(member).unwrap_or(0.0)),
+        spread.signal.noun(),
+    );
+    Some(Found {
+        verdict: Verdict::BackendFailing,
+        members: vec![(member, Finding::Failing)],
+        since_seconds: episode.since_seconds,
+        nats: episode.nats,
+        sentence,
+    })
 }
 
 /// Who is passed over since it failed may come back, and may not.

@@ -36,6 +36,9 @@ pub(super) fn judge(question: &Question) -> Answer {
     if lacks > 0.0 {
         return needed(question, lacks).into();
     }
+    if question.explanation().is_some() {
+        return found(question, sentence(question));
+    }
     let strongest = leading.bank().strongest();
     let threshold = leading.bank().threshold_in_force();
     let part = if judge.was_balanced { FAR } else { HALF_WAY };
@@ -67,6 +70,15 @@ fn sentence(question: &Question) -> String {
     };
     let leading = judge.leading();
     let line = format!("{} members get {} {how}", judge.roster.expected(), leading.signal.noun());
+    let line = match question.explanation() {
+        Some(explanation) => format!(
+            "{line}, given how long each holds them: {} is done {:.1} × sooner than the others and gets {}",
+            question.address(explanation.member),
+            1.0 / explanation.times_longer,
+            words::percent(explanation.window.observed_of_pool(explanation.member).unwrap_or(0.0)),
+        ),
+        None => line,
+    };
     let idle = now - leading.last_seconds();
     if idle >= IDLE_SECONDS {
         format!("{line}; none came for {}", words::duration(idle))

@@ -9,11 +9,13 @@ mod backend_slow;
 mod balanced;
 mod member_missing;
 mod pool_failing;
+mod pool_slow;
 mod skewed;
 mod uneven_weights;
 mod unexpected_backend;
 
 use super::assessment::{Assessment, Finding, MemberAssessment, Signal, Verdict};
+use super::explanation::Explanation;
 use super::judge::PoolJudge;
 use super::standing::Window;
 use super::words;
@@ -66,12 +68,13 @@ impl From<Doubt> for Answer {
 }
 
 /// The findings, the most severe first. detector.md §10.
-const FINDINGS: [fn(&Question) -> Answer; 6] = [
+const FINDINGS: [fn(&Question) -> Answer; 7] = [
     pool_failing::judge,
     backend_failing::judge,
     member_missing::judge,
     unexpected_backend::judge,
     skewed::judge,
+    pool_slow::judge,
     backend_slow::judge,
 ];
 
@@ -205,6 +208,11 @@ impl Question<'_> {
             sentence: sentence(first) + &others,
             members: told.into_iter().map(|(member, ..)| (member, finding)).collect(),
         })
+    }
+
+    /// Why the shares that stand out are none of the balancer's doing, where that is so.
+    fn explanation(&self) -> Option<Explanation> {
+        self.judge.spreads().find_map(|spread| self.judge.explanation(spread, &self.sample.pool))
     }
 
     /// What a member should get, in words.

@@ -28,7 +28,7 @@ fn strongest<'a>(question: &Question<'a>) -> Option<Skew<'a>> {
     let judge = question.judge;
     let standing = judge.spreads().filter_map(|spread| Some((spread, spread.episode()?)));
     let unexplained =
-        standing.filter(|(spread, _)| judge.slow_gets_less(spread, question.sample.pool.method).is_none());
+        standing.filter(|(spread, _)| judge.explanation(spread, &question.sample.pool).is_none());
     let strongest = unexplained.max_by(|a, b| a.1.nats.total_cmp(&b.1.nats));
     let live = || judge.live.found().filter(|holder| judge.holds_for_no_reason(holder)).map(Skew::Live);
     strongest.map(|(spread, episode)| Skew::Spread(spread, episode)).or_else(live)

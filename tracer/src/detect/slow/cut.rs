@@ -5,9 +5,9 @@
 //! `S(cut / r)` would lie above the cut, where `S(t)` is the share above `t` now. So nothing is assumed about the
 //! spread's form: a wide one, or one of two humps, gives two shares that are near each other, and little evidence.
 
-use super::super::odds::divergence;
 use super::run::Tally;
 use super::spread::{Place, Spread, Tail};
+use crate::detect::spread::divergence;
 
 /// Shares are not trusted to be rarer, or more certain, than this. Own choice.
 const SHARES: [f64; 2] = [0.05, 0.95];

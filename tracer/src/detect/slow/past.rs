@@ -7,10 +7,10 @@
 //! within an hour: what takes six hours to become three times slower, as load does from night to noon, moves by a fifth
 //! in that time.
 
-use super::super::dispersion::Dispersion;
 use super::cut::{Cut, TESTS};
 use super::run::{Flag, Rule, Run, Tally};
 use super::spread::{Spread, Tail};
+use crate::detect::spread::Dispersion;
 
 /// A pool up to so many times slower than before is fine. Own choice, see above.
 const MARGIN: f64 = 2.0;

@@ -10,7 +10,6 @@
 //! What makes all members slower at once must not be blamed on one while the memory still holds the better days: a
 //! flag needs half of its evidence against the others *within the same run*.
 
-use super::super::dispersion::Dispersion;
 use super::cut::{Cut, Shares, TESTS};
 use super::finding::Measure;
 use super::past::Past;
@@ -18,6 +17,7 @@ use super::run::{Flag, Rule, Run, Tally};
 use super::spread::{Spread, Tail};
 use super::{ALTERNATIVES, MARGIN, Pace};
 use crate::collect::Histogram;
+use crate::detect::spread::Dispersion;
 
 /// Quantiles at which answers are cut.
 pub(super) const QUANTILES: [f64; 2] = [0.5, 0.75];

@@ -12,11 +12,13 @@ mod odds;
 use super::roster::Change;
 use super::standing::Window;
 use super::{Settings, assessment::Signal};
+pub(in crate::detect) use attribution::Named;
 #[cfg(test)]
 pub(in crate::detect) use attribution::attribute;
 pub(in crate::detect) use bank::Bank;
 #[cfg(test)]
 pub(in crate::detect) use bank::Event;
+pub(in crate::detect) use dispersion::Dispersion;
 pub(in crate::detect) use episode::Episode;
 pub(in crate::detect) use history::Moment;
 pub(in crate::detect) use odds::{ALTERNATIVES, divergence, tilt};
