@@ -184,5 +184,6 @@ pub(super) fn found(answer: &Answer) -> (Vec<Slow>, Option<PoolSlow>) {
 }
 
 fn nanoseconds(seconds: f64) -> u64 {
-    std::time::Duration::try_from_secs_f64(seconds).map_or(u64::MAX, |time| u64::try_from(time.as_nanos()).unwrap())
+    std::time::Duration::try_from_secs_f64(seconds)
+        .map_or(u64::MAX, |time| u64::try_from(time.as_nanos()).unwrap())
 }
