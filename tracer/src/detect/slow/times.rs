@@ -118,9 +118,10 @@ impl Times {
         self.changed = true;
     }
 
-    /// Whether it is of so many members.
+    /// Whether it is of so many members, and every flag is one of its own.
     pub(super) fn is_whole(&self, members: usize) -> bool {
-        self.members.len() == members
+        let mut flags = self.members.iter().filter_map(|member| member.flag);
+        self.members.len() == members && flags.all(|flag| flag.test < QUANTILES.len() * TESTS)
     }
 
     /// Whether anything was measured in the last tick, if only that nobody answered.
@@ -222,7 +223,7 @@ impl Times {
             let mut best = [None::<Flag>; QUANTILES.len()];
             for (level, (cut, tally)) in cuts.iter().zip(tallies).enumerate() {
                 let shares = cut.shares(&rest);
-                let figures = own.quantile(QUANTILES[level]).zip(rest.quantile(QUANTILES[level]));
+                let figures = || own.quantile(QUANTILES[level]).zip(rest.quantile(QUANTILES[level]));
                 if level == 0 {
                     let scale = self.dispersion.over(1).max(1.0) * uncertain;
                     member.power += tally.exposure * shares.power() / scale;
@@ -234,7 +235,7 @@ impl Times {
                     let nats = run.tick(gain, scale, tally, all_before[level], rule);
                     let number = level * TESTS + test;
                     if let Some(flag) = member.flag.as_mut().filter(|flag| flag.test / TESTS == level) {
-                        flag.note(nats, figures, MARGIN);
+                        flag.note(nats, figures(), MARGIN);
                         // The milder alternative tells sooner that all is well.
                         if test == 0 && flag.clears(gain, scale, rule) {
                             member.restart();
@@ -243,12 +244,12 @@ impl Times {
                         }
                         continue;
                     }
-                    let Some(figures) = figures.filter(|(own, rest)| *own >= MARGIN * rest) else { continue };
-                    if nats >= rule.raise / 2.0
+                    let told = nats >= rule.raise / 2.0
                         && own.mass() >= LEAST_ANSWERS
                         && best[level].is_none_or(|best| nats > best.nats)
-                        && holds(run, &shares, test, self.all[level], among) >= rule.raise / 2.0 * scale
-                    {
+                        && holds(run, &shares, test, self.all[level], among) >= rule.raise / 2.0 * scale;
+                    let figures = told.then(figures).flatten();
+                    if let Some(figures) = figures.filter(|(own, rest)| *own >= MARGIN * rest) {
                         best[level] = Some(Flag::new(number, run.began_seconds, nats, figures));
                     }
                 }
