@@ -13,6 +13,8 @@ const MEMORY: f64 = 60.0;
 const MEMORY_SECONDS: f64 = 3600.0;
 /// Connections of the others before anything is compared with them.
 const LEAST_CLOSED: f64 = 20.0;
+/// More connections than there can be.
+const MOST: f64 = 1e15;
 /// Connections of slack in the stock: it is a whole number, and seen once a tick. detector.md §7.
 const SLACK: f64 = 0.5;
 /// Standard errors by which the run's own ratio must exceed the margin. Own choice, by simulation.
@@ -46,10 +48,10 @@ impl Held {
 
     /// What a member did in a tick.
     fn see(&mut self, pace: &Pace, seconds: f64) -> Option<Tally> {
-        let before = std::mem::replace(&mut self.live, pace.live);
-        let known = |number: f64| number.is_finite() && number >= 0.0;
-        let (live, closed) =
-            pace.live.zip(pace.closed).filter(|(live, closed)| known(*live) && known(*closed))?;
+        let known = |number: &f64| (0.0..=MOST).contains(number);
+        let (live, closed) = (pace.live.filter(known), pace.closed.filter(known));
+        let before = std::mem::replace(&mut self.live, live);
+        let (live, closed) = live.zip(closed)?;
         let grown = before.map_or(0.0, |before| (live - before).max(0.0));
         Some(Tally { events: closed + grown / 2.0, exposure: live * seconds })
     }
@@ -81,16 +83,16 @@ impl Lifetimes {
         let seconds = rule.seconds();
         let (mut any, all_before) = (false, self.all);
         let mut remembered = Tally::default();
+        let faded = (-seconds / MEMORY_SECONDS).exp();
         self.members.resize_with(paces.len(), Held::default);
         for (member, pace) in self.members.iter_mut().zip(paces) {
             if member.takes_part != pace.takes_part {
                 *member = Held { takes_part: pace.takes_part, ..Held::default() };
             }
             member.seen = if pace.takes_part { member.see(pace, seconds) } else { None };
-            if let Some(seen) = member.seen.filter(|seen| *seen != Tally::default()) {
+            if let Some(seen) = member.seen.filter(|seen| !seen.is_nothing()) {
                 any = true;
-                let faded = (-seconds / MEMORY_SECONDS).exp();
-                let kept = faded * (-seen.events / MEMORY).exp();
+                let kept = if seen.events > 0.0 { faded * (-seen.events / MEMORY).exp() } else { faded };
                 member.memory.events *= kept;
                 member.memory.exposure *= kept;
                 member.power *= faded;
@@ -112,9 +114,11 @@ impl Lifetimes {
 
     fn compare(&mut self, remembered: Tally, all_before: Tally, rule: &Rule) {
         self.raised.clear();
+        let costs = ALTERNATIVES.map(|ratio| (ratio / MARGIN).ln());
+        let power = power();
         for (index, member) in self.members.iter_mut().enumerate() {
             let among = member.is_reference();
-            let Some(seen) = member.seen.filter(|seen| *seen != Tally::default()) else { continue };
+            let Some(seen) = member.seen.filter(|seen| !seen.is_nothing()) else { continue };
             let rest = if among { remembered.without(member.memory) } else { remembered };
             let lifetime = rest.exposure / rest.events;
             if rest.events < LEAST_CLOSED || !(lifetime.is_finite() && lifetime > 0.0) {
@@ -124,11 +128,13 @@ impl Lifetimes {
             let own = Tally { exposure: (seen.exposure - slack).max(0.0), ..seen };
             let uncertain = 1.0 + member.memory.events.min(MEMORY + seen.events) / rest.events;
             let scale = uncertain * (1.0 + SAMPLING * rule.seconds() / lifetime);
-            member.power += seen.events * power() / scale;
+            member.power += seen.events * power / scale;
             let figures = Some((member.memory.exposure / member.memory.events.max(1.0), lifetime));
             let mut strongest: Option<Flag> = None;
             for (test, run) in member.runs.iter_mut().enumerate() {
-                let gain = gain(own, lifetime, ALTERNATIVES[test]);
+                // Poisson: a lifetime so many times the others' against one at the margin.
+                let gain = own.exposure / lifetime * (1.0 / MARGIN - 1.0 / ALTERNATIVES[test])
+                    - own.events * costs[test];
                 let nats = run.tick(gain, scale, own, all_before, rule);
                 if let Some(flag) = &mut member.flag {
                     flag.note(nats, figures, MARGIN);
@@ -180,11 +186,6 @@ impl Lifetimes {
         let ratio = (own.exposure / own.events) / (rest.exposure / rest.events);
         (own.events >= LEAST_CLOSED && rest.events >= LEAST_CLOSED && ratio.is_finite()).then_some(ratio)
     }
-}
-
-/// Nats that a tick adds: a lifetime `ratio` times the others' against one at the margin.
-fn gain(own: Tally, lifetime: f64, ratio: f64) -> f64 {
-    own.exposure / lifetime * (1.0 / MARGIN - 1.0 / ratio) - own.events * (ratio / MARGIN).ln()
 }
 
 /// Nats per connection of a member that is as slow as the first alternative, as Poisson counts.

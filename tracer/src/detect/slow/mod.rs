@@ -47,6 +47,9 @@ const CONNECTS: Kind = Kind {
     measures: [Measure::ConnectTime, Measure::UpperConnectTime],
 };
 
+/// No interval is longer; what says so is not looked at. Seconds: a century.
+const LONGEST_SECONDS: f64 = 3.2e9;
+
 /// What one member did in an interval.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace<'a> {
@@ -81,7 +84,7 @@ impl Slowness {
     /// Takes in one interval of every member, which began and ended then.
     pub(super) fn tick(&mut self, paces: &[Pace], began_seconds: f64, now_seconds: f64, settings: &Settings) {
         let seconds = now_seconds - began_seconds;
-        if !(seconds.is_finite() && seconds > 0.0) {
+        if !(seconds > 0.0 && seconds < LONGEST_SECONDS) {
             return;
         }
         self.members = paces.len();

@@ -17,6 +17,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Whether nothing happened at all.
+    pub(super) fn is_nothing(&self) -> bool {
+        crate::detect::exact::are_nothing(&[self.events, self.exposure])
+    }
+
     /// Adds what more there was.
     pub(super) fn add(&mut self, more: Self) {
         self.events += more.events;
@@ -78,8 +83,10 @@ pub(super) struct Run {
     #[serde(skip_serializing_if = "crate::detect::exact::is_nothing")]
     pub(super) began_seconds: f64,
     /// What the member did in it.
+    #[serde(skip_serializing_if = "Tally::is_nothing")]
     pub(super) own: Tally,
     /// What everybody had done when it began.
+    #[serde(skip_serializing_if = "Tally::is_nothing")]
     all_before: Tally,
 }
 

@@ -4,8 +4,8 @@ use crate::collect::Histogram;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracer_ebpf::histogram::{BUCKETS, upper_bound_ns};
 
-/// Weights below this are forgotten: most buckets stay empty, and what is written down stays short.
-const LEAST_WEIGHT: f64 = 1.0 / 64.0;
+/// Faded weights are whole multiples of `1 / GRAINS`: most buckets stay empty, and what is written down stays short.
+const GRAINS: f64 = 1024.0;
 
 /// Weights of durations.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,10 +21,7 @@ impl Spread {
     /// Fades what there is to the part `kept`, 0 to 1.
     pub(super) fn fade(&mut self, kept: f64) {
         for weight in self.0.iter_mut() {
-            *weight *= kept;
-            if *weight < LEAST_WEIGHT {
-                *weight = 0.0;
-            }
+            *weight = (*weight * kept * GRAINS).floor() / GRAINS;
         }
     }
 
@@ -39,6 +36,13 @@ impl Spread {
     pub(super) fn add(&mut self, more: &Self) {
         for (weight, more) in self.0.iter_mut().zip(more.0.iter()) {
             *weight += more;
+        }
+    }
+
+    /// Takes away a part of it.
+    pub(super) fn remove(&mut self, part: &Self) {
+        for (weight, part) in self.0.iter_mut().zip(part.0.iter()) {
+            *weight = (*weight - part).max(0.0);
         }
     }
 

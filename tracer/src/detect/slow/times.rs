@@ -70,6 +70,10 @@ pub(super) struct Kind {
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Times {
     members: Vec<Timed>,
+    /// What those who are compared with remember, all together; of how many; and whether these are others by now.
+    pool: Spread,
+    references: usize,
+    changed: bool,
     /// Answers of the others, ever, above either cut.
     all: [Tally; QUANTILES.len()],
     dispersion: Dispersion,
@@ -83,6 +87,9 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             members: Vec::new(),
+            pool: Spread::default(),
+            references: 0,
+            changed: true,
             all: Default::default(),
             dispersion: Dispersion::new(0),
             past: Past::default(),
@@ -95,9 +102,9 @@ impl Default for Times {
 /// Working memory of a tick.
 #[derive(Clone, Debug, Default)]
 struct Scratch {
-    /// What those who are compared with remember, all together.
-    pool: Spread,
-    /// What they answered in the tick.
+    /// Who answered in the tick.
+    active: Vec<usize>,
+    /// What those who are compared with answered.
     answered: Spread,
     /// Answers above the median's cut, of every one of them.
     counts: Vec<f64>,
@@ -108,12 +115,13 @@ impl Times {
     /// Other members, or the same in other places.
     pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
         self.members = super::rearranged(&self.members, from);
-        self.dispersion.drop_blocks(from.len());
+        self.changed = true;
     }
 
-    /// Whether it is of so many members.
+    /// Whether it is of so many members, and every flag is one of its own.
     pub(super) fn is_whole(&self, members: usize) -> bool {
-        self.members.len() == members
+        let mut flags = self.members.iter().filter_map(|member| member.flag);
+        self.members.len() == members && flags.all(|flag| flag.test < QUANTILES.len() * TESTS)
     }
 
     /// Whether anything was measured in the last tick, if only that nobody answered.
@@ -126,81 +134,84 @@ impl Times {
         if !self.remember(paces, kind, rule) {
             return false;
         }
-        let cut = |quantile| Cut::of(&self.scratch.pool, quantile, MARGIN, ALTERNATIVES, kind.floor_ns);
+        let cut = |quantile| Cut::of(&self.pool, quantile, MARGIN, ALTERNATIVES, kind.floor_ns);
         if let [Some(median), Some(upper)] = QUANTILES.map(cut) {
             self.compare(paces, kind, &[median, upper], rule);
             self.raise();
         }
-        let references = self.members.iter().filter(|member| member.is_reference()).count();
-        self.past.tick(&self.scratch.answered, references, kind.floor_ns, rule);
+        self.past.tick(&self.scratch.answered, self.references, kind.floor_ns, rule);
         true
     }
 
     /// Adds the tick to what is remembered.
     fn remember(&mut self, paces: &[Pace], kind: &Kind, rule: &Rule) -> bool {
-        let scratch = &mut self.scratch;
-        scratch.answered.clear();
-        self.members.resize_with(paces.len(), Timed::default);
+        let Scratch { active, answered, .. } = &mut self.scratch;
+        answered.clear();
+        active.clear();
         self.measured = false;
-        let (mut changed, mut any) = (false, false);
-        for (member, pace) in self.members.iter_mut().zip(paces) {
+        if self.members.len() != paces.len() {
+            self.members.resize_with(paces.len(), Timed::default);
+            self.changed = true;
+        }
+        for (index, (member, pace)) in self.members.iter_mut().zip(paces).enumerate() {
             if member.takes_part != pace.takes_part {
                 *member = Timed { takes_part: pace.takes_part, ..Timed::default() };
-                changed = true;
+                self.changed = true;
             }
-            if !pace.takes_part {
+            let Some(times) = (kind.of)(pace).filter(|_| pace.takes_part) else { continue };
+            self.measured = true;
+            if times.0.iter().fold(0, |any, count| any | count) == 0 {
                 continue;
             }
-            let times = (kind.of)(pace);
-            self.measured |= times.is_some();
-            let Some(times) = times.filter(|times| times.0.iter().any(|count| *count > 0)) else { continue };
-            any = true;
+            active.push(index);
+            let among = member.flag.is_none();
             let idle_seconds = (rule.now_seconds - member.seen_seconds).max(0.0);
             let faded = (-idle_seconds / MEMORY_SECONDS).exp();
+            if among {
+                answered.count(times);
+                self.pool.remove(&member.memory);
+            }
             member.memory.fade(faded * (-(times.count() as f64) / MEMORY).exp());
             member.memory.count(times);
+            if among {
+                self.pool.add(&member.memory);
+            }
             member.power *= faded;
             member.seen_seconds = rule.now_seconds;
-            if member.flag.is_none() {
-                scratch.answered.count(times);
-            }
         }
-        if changed {
+        if std::mem::take(&mut self.changed) {
             self.dispersion.drop_blocks(self.members.len());
-        }
-        if any {
-            scratch.pool.clear();
+            self.pool.clear();
+            self.references = 0;
             for member in self.members.iter().filter(|member| member.is_reference()) {
-                scratch.pool.add(&member.memory);
+                self.pool.add(&member.memory);
+                self.references += 1;
             }
         }
-        any
+        !self.scratch.active.is_empty()
     }
 
     /// Tests every member that answered.
     fn compare(&mut self, paces: &[Pace], kind: &Kind, cuts: &[Cut; QUANTILES.len()], rule: &Rule) {
-        let Scratch { pool, counts, raised, .. } = &mut self.scratch;
+        let Scratch { active, counts, raised, .. } = &mut self.scratch;
         let all_before = self.all;
         counts.clear();
-        let mut references = 0;
-        for (member, pace) in self.members.iter().zip(paces) {
-            let times = (kind.of)(pace).filter(|_| member.is_reference());
-            references += usize::from(member.is_reference());
-            let mut above = 0.0;
-            if let Some(times) = times {
-                let tallies = tallies(times, cuts);
-                above = tallies[0].events;
-                self.all.iter_mut().zip(tallies).for_each(|(all, tally)| all.add(tally));
+        counts.resize(self.members.len(), 0.0);
+        for &index in active.iter() {
+            let times = (kind.of)(&paces[index]).filter(|_| self.members[index].is_reference());
+            for (level, tally) in times.map(|times| tallies(times, cuts)).into_iter().flatten().enumerate() {
+                self.all[level].add(tally);
+                if level == 0 {
+                    counts[index] = tally.events;
+                }
             }
-            counts.push(above);
         }
-        self.dispersion.tick(counts, references, counts.iter().sum(), rule.began_seconds);
-        let others = Tail::of(pool);
+        self.dispersion.tick(counts, self.references, counts.iter().sum(), rule.began_seconds);
+        let others = Tail::of(&self.pool);
         raised.clear();
-        for (index, (member, pace)) in self.members.iter_mut().zip(paces).enumerate() {
-            let times =
-                (kind.of)(pace).filter(|_| member.takes_part && member.seen_seconds >= rule.now_seconds);
-            let Some(times) = times else { continue };
+        for &index in active.iter() {
+            let member = &mut self.members[index];
+            let Some(times) = (kind.of)(&paces[index]) else { continue };
             let own = Tail::of(&member.memory);
             let among = member.flag.is_none();
             let rest = others.without(among.then_some(&own));
@@ -209,10 +220,10 @@ impl Times {
             }
             let uncertain = 1.0 + own.mass().min(times.count() as f64 + MEMORY) / rest.mass();
             let tallies = tallies(times, cuts);
-            let mut strongest: Option<Flag> = None;
+            let mut best = [None::<Flag>; QUANTILES.len()];
             for (level, (cut, tally)) in cuts.iter().zip(tallies).enumerate() {
                 let shares = cut.shares(&rest);
-                let figures = own.quantile(QUANTILES[level]).zip(rest.quantile(QUANTILES[level]));
+                let figures = || own.quantile(QUANTILES[level]).zip(rest.quantile(QUANTILES[level]));
                 if level == 0 {
                     let scale = self.dispersion.over(1).max(1.0) * uncertain;
                     member.power += tally.exposure * shares.power() / scale;
@@ -224,25 +235,33 @@ impl Times {
                     let nats = run.tick(gain, scale, tally, all_before[level], rule);
                     let number = level * TESTS + test;
                     if let Some(flag) = member.flag.as_mut().filter(|flag| flag.test / TESTS == level) {
-                        flag.note(nats, figures, MARGIN);
+                        flag.note(nats, figures(), MARGIN);
                         // The milder alternative tells sooner that all is well.
                         if test == 0 && flag.clears(gain, scale, rule) {
                             member.restart();
+                            self.changed = true;
                             break;
                         }
                         continue;
                     }
-                    let Some(figures) = figures.filter(|(own, rest)| *own >= MARGIN * rest) else { continue };
-                    if nats >= rule.raise
+                    let told = nats >= rule.raise / 2.0
                         && own.mass() >= LEAST_ANSWERS
-                        && strongest.is_none_or(|strongest| nats > strongest.nats)
-                        && holds(run, &shares, test, self.all[level], among) >= rule.raise / 2.0 * scale
-                    {
-                        strongest = Some(Flag::new(number, run.began_seconds, nats, figures));
+                        && best[level].is_none_or(|best| nats > best.nats)
+                        && holds(run, &shares, test, self.all[level], among) >= rule.raise / 2.0 * scale;
+                    let figures = told.then(figures).flatten();
+                    if let Some(figures) = figures.filter(|(own, rest)| *own >= MARGIN * rest) {
+                        best[level] = Some(Flag::new(number, run.began_seconds, nats, figures));
                     }
                 }
             }
-            raised.extend(strongest.filter(|_| member.flag.is_none()).map(|flag| (index, flag)));
+            let nats = best.iter().flatten().map(|flag| flag.nats).fold(0.0, f64::max);
+            // Who is slow with all requests is more so with some: the median speaks first.
+            let flag =
+                best.into_iter().flatten().next().filter(|_| member.flag.is_none() && nats >= rule.raise);
+            raised.extend(flag.map(|mut flag| {
+                flag.nats = nats;
+                (index, flag)
+            }));
         }
     }
 
@@ -258,8 +277,8 @@ impl Times {
         for &(index, flag) in raised.iter().take((part / 2).saturating_sub(flagged)) {
             self.members[index].flag = Some(flag);
             self.past.disturb();
+            self.changed = true;
         }
-        self.dispersion.drop_blocks(self.members.len());
     }
 
     /// The flag of a member.
