@@ -6,6 +6,7 @@ use libtest_mimic::{Failed, Trial};
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 use std::collections::BTreeMap;
+use std::fmt;
 use tracer::agent::Agent;
 use tracer::collect::{Counters, Failures, Histogram, Stock};
 use tracer::detect::{Assessment, PoolJudge, Settings, Verdict};
@@ -20,32 +21,33 @@ pub(crate) fn trials() -> Vec<Trial> {
     let seed = any::<u64>;
     vec![
         Trial::test("a_world_counts_every_attempt_and_every_connection_once", move || {
-            holds(any_stream(), |stream| stream.iter().try_for_each(adds_up))
+            holds(any_stream(), |told| told.stream.iter().try_for_each(adds_up))
         }),
         Trial::test("shares_sum_to_one_and_every_number_is_one", move || {
-            holds(any_stream(), |stream| judged(&stream).iter().try_for_each(sane))
+            holds(any_stream(), |told| judged(&told.stream).iter().try_for_each(sane))
         }),
         Trial::test("the_order_of_members_permutes_the_assessment_and_nothing_else", move || {
-            holds((any_stream(), seed()), |(stream, seed)| order_does_not_matter(&stream, seed))
+            holds((any_stream(), seed()), |(told, seed)| order_does_not_matter(&told.stream, seed))
         }),
         Trial::test("weights_in_another_unit_give_the_same_assessments", move || {
-            holds((any_stream(), -8_i32..8), |(stream, power)| {
-                unit_does_not_matter(&stream, 2_f64.powi(power))
+            holds((any_stream(), -8_i32..8), |(told, power)| {
+                unit_does_not_matter(&told.stream, 2_f64.powi(power))
             })
         }),
         Trial::test("a_replay_gives_the_assessments_that_were_given_live", move || {
-            holds(any_stream(), |stream| replay_equals_live(&stream))
+            holds(any_stream(), |told| replay_equals_live(&told.stream))
         }),
         Trial::test(
             "a_judge_that_is_written_down_at_any_second_goes_on_as_if_nothing_had_happened",
             move || {
-                holds((any_stream(), any::<prop::sample::Index>()), |(stream, cut)| {
-                    restart_does_not_matter(&stream, cut.index(stream.len()))
+                holds((any_stream(), any::<prop::sample::Index>()), |(told, cut)| {
+                    restart_does_not_matter(&told.stream, cut.index(told.stream.len()))
                 })
             },
         ),
         Trial::test("counts_that_cannot_be_give_no_panic_and_no_number_that_is_none", move || {
-            holds((any_stream(), prop::collection::vec(garbage(), 1..20)), |(mut stream, garbage)| {
+            holds((any_stream(), prop::collection::vec(garbage(), 1..20)), |(told, garbage)| {
+                let mut stream = told.stream;
                 for (place, (at, member, counts)) in garbage.into_iter().enumerate() {
                     let second = at.index(stream.len());
                     let members = &mut stream[second].members;
@@ -67,14 +69,29 @@ fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), Str
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
     let tried = TestRunner::new(config).run(&strategy, |value| property(value).map_err(TestCaseError::fail));
     tried.map_err(|error| match error {
-        TestError::Fail(why, _) | TestError::Abort(why) => why.message().into(),
+        TestError::Fail(why, least) => format!("{why}\n{least:?}").into(),
+        TestError::Abort(why) => why.message().into(),
     })
 }
 
+/// A random story, and what it gives.
+struct Told {
+    text: String,
+    seed: u64,
+    stream: Vec<PoolSample>,
+}
+
+impl fmt::Debug for Told {
+    /// What it takes to tell it again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {} of this story:\n{}", self.seed, self.text)
+    }
+}
+
 /// What random stories give. A member may fail, be slow or down, or get another share than is declared.
-fn any_stream() -> impl Strategy<Value = Vec<PoolSample>> {
+fn any_stream() -> impl Strategy<Value = Told> {
     (any_story(), any::<u64>()).prop_map(|(text, seed)| match story::read("a random story", &text) {
-        Ok(story) => stream(&story, seed),
+        Ok(story) => Told { stream: stream(&story, seed), text, seed },
         Err(error) => panic!("{error}\n{text}"),
     })
 }
