@@ -398,6 +398,14 @@ impl PoolJudge {
                 self.was_balanced = false;
             }
         }
+        let explained = |spread: &Spread| self.explanation(spread, &sample.pool).is_some();
+        let of_connections = explained(&self.connections);
+        let of_exchanges = self.exchanges.as_ref().is_some_and(explained);
+        self.was_balanced &= !self.connections.explain(of_connections, now);
+        if let Some(exchanges) = &mut self.exchanges {
+            self.was_balanced &= !exchanges.explain(of_exchanges, now);
+        }
+        let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         let stocks = (0..self.members.len()).map(|member| {
             let seen = &sample.members[self.roster.place(member)];
             (seen.stock.map(|stock| stock.live as f64), seen.delta.closed as f64)

@@ -48,8 +48,8 @@ pub(in crate::detect) struct Flag {
 pub(in crate::detect) enum Event {
     /// It was raised.
     Raised { member: usize, alternative: usize, run: (f64, f64, u64) },
-    /// It was cleared.
-    Cleared { member: usize },
+    /// It was cleared; it had been well since then, seconds.
+    Cleared { member: usize, well_since_seconds: f64 },
 }
 
 /// The strongest departure that a tick left standing.
@@ -75,6 +75,8 @@ struct Member {
     #[serde(with = "crate::detect::exact")]
     reversed: f64,
     reversed_ticks: u64,
+    /// When the reversed test last stood at zero, seconds.
+    reversed_began_seconds: f64,
     runs: [Run; ALTERNATIVES],
 }
 
@@ -141,8 +143,9 @@ impl Bank {
                 known.cloned().unwrap_or_default()
             })
             .collect();
-        for member in self.members.iter_mut().filter(|_| !same_shares) {
-            member.flag = None;
+        // What departs from other shares says nothing of these, neither of the member nor of those it took from.
+        if !same_shares && self.members.iter().any(|member| member.flag.is_some()) {
+            self.restart();
         }
         self.counts = vec![0.0; from.len()];
         self.dispersion.drop_blocks(from.len());
@@ -254,7 +257,7 @@ impl Bank {
                 }
             }
         }
-        self.clear(total, settings);
+        self.clear(total, began_seconds, settings);
         self.calibration.forget(ended_seconds - began_seconds, settings.calibration_half_life_seconds);
         if learning {
             self.learning_seconds_left -= ended_seconds - began_seconds;
@@ -262,7 +265,7 @@ impl Bank {
     }
 
     /// The reversed tests of flagged members. detector.md §5.
-    fn clear(&mut self, total: f64, settings: &Settings) {
+    fn clear(&mut self, total: f64, began_seconds: f64, settings: &Settings) {
         for (index, (member, &count)) in self.members.iter_mut().zip(&self.counts).enumerate() {
             let Some(flag) = member.flag else { continue };
             let side = (flag.alternative % ABOVE.len()).min(1).max(self.untested);
@@ -273,6 +276,9 @@ impl Bank {
                 member.reversed_ticks = 0;
                 continue;
             }
+            if member.reversed_ticks == 0 {
+                member.reversed_began_seconds = began_seconds;
+            }
             member.reversed_ticks += 1;
             let scale = self.dispersion.over(member.reversed_ticks);
             member.reversed += gain.min(settings.clearing_nats * scale / CLEARING_LEAST_TICKS);
@@ -280,7 +286,8 @@ impl Bank {
                 && member.reversed_ticks >= settings.clearing_least_ticks
             {
                 member.restart();
-                self.events.push(Event::Cleared { member: index });
+                let well_since_seconds = member.reversed_began_seconds;
+                self.events.push(Event::Cleared { member: index, well_since_seconds });
             }
         }
     }
@@ -306,7 +313,7 @@ impl Bank {
     pub(in crate::detect) fn is_whole(&self, members: usize) -> bool {
         let flagged = self.members.iter().filter_map(|member| member.flag);
         let of = |event: &Event| match *event {
-            Event::Raised { member, .. } | Event::Cleared { member } => member,
+            Event::Raised { member, .. } | Event::Cleared { member, .. } => member,
         };
         self.members.len() == members
             && self.members.iter().all(|member| !member.eligible || member.class < self.classes.len())

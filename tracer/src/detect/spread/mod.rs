@@ -15,9 +15,7 @@ use super::{Settings, assessment::Signal};
 pub(in crate::detect) use attribution::Named;
 #[cfg(test)]
 pub(in crate::detect) use attribution::attribute;
-pub(in crate::detect) use bank::Bank;
-#[cfg(test)]
-pub(in crate::detect) use bank::Event;
+pub(in crate::detect) use bank::{Bank, Event};
 pub(in crate::detect) use dispersion::Dispersion;
 pub(in crate::detect) use episode::Episode;
 pub(in crate::detect) use history::Moment;
@@ -48,6 +46,8 @@ pub(in crate::detect) struct Spread {
     history: History,
     diffuse: Option<Diffuse>,
     episode: Option<Episode>,
+    /// Whether something else explains it.
+    explained: bool,
     /// Nats per count that a member at twice its due would show.
     #[serde(with = "crate::detect::exact")]
     power: f64,
@@ -76,6 +76,7 @@ impl Spread {
             history: History::default(),
             diffuse: None,
             episode: None,
+            explained: false,
             power: 0.0,
             watched: 0.0,
             watched_ticks: 0,
@@ -182,10 +183,33 @@ impl Spread {
             Outcome::None | Outcome::Ended => None,
         };
         if ended {
+            let well_since = |event: &Event| match event {
+                Event::Cleared { well_since_seconds, .. } => Some(*well_since_seconds),
+                Event::Raised { .. } => None,
+            };
+            let well_since = self.bank.events().iter().filter_map(well_since).reduce(f64::max);
             self.bank.restart();
             self.start_watching(now);
+            if let Some(base) = well_since.and_then(|since| self.history.since(since)) {
+                // What cleared it speaks for "balanced".
+                let (seconds, ticks) = (base.seconds, self.history.ticks() - base.ticks);
+                let window = self.window_from(Some(base), &shares, now);
+                (self.watched, self.watched_ticks, self.watched_from_seconds) = (window.pool, ticks, seconds);
+            }
         }
         ended
+    }
+
+    /// Notes whether the episode is explained by something else at present. One that was and is no more is over: what was
+    /// seen of it is of a time that is over, too. Says whether that ended one.
+    pub(in crate::detect) fn explain(&mut self, explained: bool, now: f64) -> bool {
+        let over = self.episode.is_some() && self.explained && !explained;
+        if over {
+            self.episode = None;
+            self.restart(now);
+        }
+        self.explained = explained && self.episode.is_some();
+        over
     }
 
     /// Forgets the episode: what departs is a consequence of something else.
