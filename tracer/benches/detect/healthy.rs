@@ -217,7 +217,7 @@ pub(crate) fn section(rows: &[Row]) -> String {
     let mut text = String::from(
         "## False verdicts\n\nCorrect set-ups. Of members that are slower than others, `backend-slow` is not false. An episode begins with a finding, at least ten minutes after the last began. \
          The limit is the upper 95 % limit of the rate (exact Poisson). The tests of a minute raise alarms a *day*, at most \
-         144: chi-square at p < 1.9e-6 (one false alarm a year of minutes, were the counts multinomial), largest share \
+         144: chi-square at p ≈ 1e-6 (less than one false alarm a year of minutes, were the counts multinomial), largest share \
          over the expected one > 1.5, coefficient of variation > 0.3.\n\n",
     );
     let _ = writeln!(
