@@ -166,6 +166,15 @@ impl Row {
         count(self.right) / count(self.runs)
     }
 
+    /// Part of the runs in which the right thing was said within so many seconds.
+    pub(crate) fn right_within(&self, seconds: f64) -> f64 {
+        count(self.first_right.iter().filter(|first| **first <= seconds).count()) / count(self.runs)
+    }
+
+    pub(crate) fn right_at_end(&self) -> f64 {
+        count(self.at_end) / count(self.runs)
+    }
+
     pub(crate) fn wrong_part(&self) -> f64 {
         count(self.wrong) / count(self.runs)
     }
@@ -190,7 +199,7 @@ pub(crate) fn section(rows: &[Row]) -> String {
             expected.join(" or "),
             row.runs,
             100.0 * row.right_part(),
-            100.0 * count(row.at_end) / count(row.runs),
+            100.0 * row.right_at_end(),
             mean(&row.first_right).map_or_else(|| "–".to_owned(), |mean| format!("{mean:.1}")),
             100.0 * row.wrong_part(),
             said.map_or_else(String::new, |(said, runs)| format!("{said}: {runs}")),
