@@ -5,10 +5,9 @@ use super::chance::Chance;
 use super::pools::{Kind, Pool, Servers};
 use super::stats::{poisson_limit, shares};
 use super::streams::Policy::{LeastConnections, RoundRobin, TwoChoices};
-use super::subject::Subject;
 use super::work::Plan;
 use std::fmt::Write as _;
-use tracer::detect::Verdict;
+use tracer::detect::{Assessment, Verdict};
 
 /// Seconds of a year.
 const YEAR: f64 = 3.156e7;
@@ -162,11 +161,9 @@ fn days(ticks: u64) -> f64 {
     ticks as f64 / 86_400.0
 }
 
-/// Whether all that is said is that members are slow.
-fn is_slow(subject: &Subject) -> bool {
-    subject
-        .assessment()
-        .is_some_and(|said| said.findings.iter().all(|finding| *finding == Verdict::BackendSlow))
+/// Whether what is found is not so: that a member is slow is true where one is.
+fn is_false(pool: &Pool, said: &Assessment) -> bool {
+    !pool.is_slow_in_part() || said.findings.iter().any(|finding| *finding != Verdict::BackendSlow)
 }
 
 /// Episodes of findings, ticks with one, and alarms of the baselines.
@@ -180,13 +177,14 @@ fn watch(pool: &Pool, ticks: u64, seed: u64, part: u64) -> (u64, u64, [u64; 3]) 
     for now in 0..ticks {
         let tick = stream.next();
         subject.observe(tick);
-        let finding = subject.has_finding() && !(pool.is_slow_in_part() && is_slow(&subject));
+        let found = subject.finding().filter(|said| is_false(pool, said));
+        let finding = found.is_some();
         standing += u64::from(finding);
         if finding && !before && now >= quiet {
             episodes += 1;
             quiet = now + REFRACTORY;
             if episodes <= TOLD {
-                let said = subject.assessment().map_or(String::new(), |said| said.summary);
+                let said = found.map_or("", |said| &said.summary);
                 eprintln!("  {}, seed {seed}, part {part}, tick {now}: {said}", cell(pool));
             }
         }

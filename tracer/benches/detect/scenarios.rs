@@ -137,8 +137,8 @@ fn measure(name: &str, pool: &Pool, fault: Fault, expected: Expected, plan: &Pla
         let (mut wrong, mut first_right, mut seconds) = (None, None, 0.0);
         for now in 1..=WATCHED {
             subject.observe(stream.next());
-            let said = subject.assessment().filter(|_| subject.has_finding());
-            let right = said.as_ref().is_some_and(|said| expected.is_met(said));
+            let said = subject.finding();
+            let right = said.is_some_and(|said| expected.is_met(said));
             seconds += 1.0;
             if right {
                 first_right.get_or_insert(seconds);

@@ -50,7 +50,7 @@ pub(crate) fn fresh(plan: &Plan) -> Vec<Row> {
             TYPO.begin(&mut stream, &mut subject);
             let found = (1..=LIMIT).find(|_| {
                 subject.observe(stream.next());
-                subject.has_finding()
+                subject.finding().is_some()
             });
             row.seconds.extend(found.map(seconds));
         }
@@ -86,14 +86,14 @@ pub(crate) fn clearing(plan: &Plan) -> Vec<Row> {
             for _ in 0..LASTS {
                 subject.observe(stream.next());
             }
-            if !subject.has_finding() {
+            if subject.finding().is_none() {
                 continue;
             }
             row.runs += 1;
             Fault::end(&mut stream, &pool.weights);
             let ended = (1..=LIMIT).find(|_| {
                 subject.observe(stream.next());
-                !subject.has_finding()
+                subject.finding().is_none()
             });
             row.seconds.extend(ended.map(seconds));
         }
