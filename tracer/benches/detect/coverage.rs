@@ -109,7 +109,7 @@ impl Row {
 pub(crate) fn section(rows: &[Row]) -> String {
     let mut text = format!(
         "## Intervals\n\nHow many of the 95 % intervals of a share contain the true one: of all members of a balanced pool, every \
-         {APART} s; of the faulty member, {AFTER} s after the fault.\n\n| cell | intervals | contain it |\n|---|--:|--:|\n"
+         {APART} s; of the faulty member, {AFTER} s after the fault, where it is found then.\n\n| cell | intervals | contain it |\n|---|--:|--:|\n"
     );
     for row in rows {
         let name = row.name.trim_start_matches("coverage: ");

@@ -7,7 +7,7 @@ use super::stats::{poisson_limit, shares};
 use super::streams::Policy::{LeastConnections, RoundRobin, TwoChoices};
 use super::work::Plan;
 use std::fmt::Write as _;
-use tracer::detect::{Assessment, Verdict};
+use tracer::detect::{Assessment, MemberAssessment, Verdict};
 
 /// Seconds of a year.
 const YEAR: f64 = 3.156e7;
@@ -161,9 +161,11 @@ fn days(ticks: u64) -> f64 {
     ticks as f64 / 86_400.0
 }
 
-/// Whether what is found is not so: that a member is slow is true where one is.
+/// Whether what is found is not so: that a member is slow is true of one that is.
 fn is_false(pool: &Pool, said: &Assessment) -> bool {
-    !pool.is_slow_in_part() || said.findings.iter().any(|finding| *finding != Verdict::BackendSlow)
+    let slow = |(member, said): (usize, &MemberAssessment)| said.finding.is_none() || pool.is_slow(member);
+    let only_slow = said.findings.iter().all(|finding| *finding == Verdict::BackendSlow);
+    !only_slow || !said.members.iter().enumerate().all(slow)
 }
 
 /// Episodes of findings, ticks with one, and alarms of the baselines.
@@ -213,7 +215,7 @@ impl Row {
 /// The section of the report.
 pub(crate) fn section(rows: &[Row]) -> String {
     let mut text = String::from(
-        "## False verdicts\n\nCorrect set-ups. Of members that are slower than others, `backend-slow` is not false. An episode begins with a finding, at least ten minutes after the last began. \
+        "## False verdicts\n\nCorrect set-ups. `backend-slow` is not false of a member that is slower than others. An episode begins with a finding, at least ten minutes after the last began. \
          The limit is the upper 95 % limit of the rate (exact Poisson). The tests of a minute raise alarms a *day*, at most \
          144: chi-square at p ≈ 1e-6 (less than one false alarm a year of minutes, were the counts multinomial), largest share \
          over the expected one > 1.5, coefficient of variation > 0.3.\n\n",
