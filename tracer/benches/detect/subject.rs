@@ -110,13 +110,13 @@ impl Subject {
         self.assessment = Some(self.judge.judge(&self.sample, self.now_seconds));
     }
 
-    /// Whether something is found at present.
-    pub(crate) fn has_finding(&self) -> bool {
-        self.assessment.as_ref().is_some_and(|assessment| assessment.verdict.is_finding())
+    /// What is found at present.
+    pub(crate) fn finding(&self) -> Option<&Assessment> {
+        self.assessment.as_ref().filter(|assessment| assessment.verdict.is_finding())
     }
 
-    /// What is said at present; `None` before the first second.
-    pub(crate) fn assessment(&self) -> Option<Assessment> {
-        self.assessment.clone()
+    /// What is said at present.
+    pub(crate) fn assessment(&mut self) -> Assessment {
+        self.assessment.clone().unwrap_or_else(|| self.judge.judge(&self.sample, self.now_seconds))
     }
 }
