@@ -107,7 +107,8 @@ impl Subject {
 
     /// Judges the sample as it was filled.
     pub(crate) fn judge_sample(&mut self) {
-        self.assessment = Some(self.judge.judge(&self.sample, self.now_seconds));
+        self.judge.observe(&self.sample, self.now_seconds);
+        self.assessment = (!self.judge.is_quiet()).then(|| self.judge.assess(&self.sample));
     }
 
     /// What is found at present.
@@ -117,6 +118,6 @@ impl Subject {
 
     /// What is said at present.
     pub(crate) fn assessment(&mut self) -> Assessment {
-        self.assessment.clone().unwrap_or_else(|| self.judge.judge(&self.sample, self.now_seconds))
+        self.assessment.clone().unwrap_or_else(|| self.judge.assess(&self.sample))
     }
 }

@@ -16,6 +16,12 @@ const LEAST_ENDED: f64 = 5.0;
 const SLOW: f64 = 1.5;
 /// Times by which a share may lie outside what lifetimes explain. detector.md §7.
 const WIDENED: f64 = 1.15;
+/// Standard errors by which a lifetime must differ from the others' to explain anything: it is computed from a stock that
+/// is seen once a second. Where the method is declared, and where it may be another. detector.md §7, detector-study.md §4.5.
+const DEVIATIONS: f64 = 2.0;
+const DEVIATIONS_ASSUMED: f64 = 3.0;
+/// Squared coefficient of variation of lifetimes: that of lognormal ones with sigma 1. Own choice.
+const VARIATION: f64 = 1.7;
 /// Part of a threshold that a share outside of that must show to count as outside. detector.md §7.
 const OUTSIDE: f64 = 0.5;
 /// Part of the others' lifetime, and of their bytes per connection, below which a member that attracts traffic is likely
@@ -82,7 +88,7 @@ impl PoolJudge {
         let episode = spread.episode().filter(|episode| may_be && !episode.named.is_empty())?;
         let window = spread.window_from(Some(&episode.base), self.roster.shares(), self.now_seconds?);
         (0..MEMORIES_SECONDS.len())
-            .find_map(|memory| self.explained_by(memory, spread, &window))
+            .find_map(|memory| self.explained_by(memory, spread, &window, pool.method))
             .map(|(member, times_longer, bytes)| Explanation { member, times_longer, bytes, window })
     }
 
@@ -93,10 +99,12 @@ impl PoolJudge {
         memory: usize,
         spread: &Spread,
         window: &Window,
+        method: Method,
     ) -> Option<(usize, f64, Option<f64>)> {
         let episode = spread.episode()?;
         let fair = self.fair_shares(memory)?;
         let outside = OUTSIDE * spread.bank().threshold_in_force();
+        let deviations = if method == Method::LeastConnections { DEVIATIONS } else { DEVIATIONS_ASSUMED };
         let explains = |named: &Named| {
             let (due, fair) = (self.roster.shares()[named.member], fair[named.member]);
             let Some(share) = window.observed_of_pool(named.member) else { return false };
@@ -106,7 +114,8 @@ impl PoolJudge {
             let nats = window.pool * divergence(share.min(1.0), edge) / window.dispersion();
             (if above { fair > due } else { fair < due }) && (inside || nats < outside)
         };
-        if !episode.named.iter().all(explains) {
+        let clear = |member: usize| self.lifetime_deviation(member, memory).is_some_and(|z| z >= deviations);
+        if !(0..self.members.len()).any(clear) || !episode.named.iter().all(explains) {
             return None;
         }
         let departs = |member: &usize| self.times_longer(*member, memory).map(|ratio| (*member, ratio));
@@ -152,6 +161,14 @@ impl PoolJudge {
         let ratio = (own.seconds / own.ended.max(1.0)) / (rest.seconds / rest.ended);
         let known = self.roster.shares()[member] > 0.0 && rest.ended >= LEAST_ENDED;
         (known && ratio.is_finite() && ratio > 0.0).then_some(ratio)
+    }
+
+    /// Standard errors by which that differs from 1, either way.
+    fn lifetime_deviation(&self, member: usize, memory: usize) -> Option<f64> {
+        let ratio = self.times_longer(member, memory)?;
+        let (own, rest) = (self.members[member].lifetime.0[memory], self.others(member, memory));
+        let error = |held: &Held| VARIATION / held.ended.max(0.5) + 1.0 / held.seconds.max(0.5);
+        Some(ratio.ln().abs() / (error(&own) + error(&rest)).sqrt())
     }
 
     /// Bytes that a member answers per connection, in those of the others.

@@ -108,7 +108,6 @@ pub(in crate::detect) struct Bank {
     calibration: Calibration,
     strongest: Departure,
     events: Vec<Event>,
-    closed_scales: u8,
 }
 
 impl Bank {
@@ -127,7 +126,6 @@ impl Bank {
             calibration: Calibration::default(),
             strongest: Departure::default(),
             events: Vec::new(),
-            closed_scales: 0,
         }
     }
 
@@ -190,6 +188,8 @@ impl Bank {
     pub(in crate::detect) fn restart(&mut self) {
         self.members.iter_mut().for_each(Member::restart);
         self.strongest = Departure::default();
+        // A block that straddles the end of a fault is no scatter.
+        self.dispersion.drop_blocks(self.members.len());
     }
 
     /// Takes in one tick: the new connections of every member, and when it began and ended.
@@ -201,7 +201,6 @@ impl Bank {
         settings: &Settings,
     ) {
         self.events.clear();
-        self.closed_scales = 0;
         let mut total = 0.0;
         for ((kept, &count), member) in self.counts.iter_mut().zip(counts).zip(&self.members) {
             *kept = if member.eligible { count } else { 0.0 };
@@ -210,7 +209,7 @@ impl Bank {
         if self.eligible < 2 || total <= 0.0 {
             return;
         }
-        self.closed_scales = self.dispersion.tick(&self.counts, self.eligible, total, began_seconds);
+        self.dispersion.tick(&self.counts, self.eligible, total, began_seconds);
         let (raising, learning) = (self.threshold_in_force(), self.is_learning());
         let per_tick = self.cap(settings);
         let factors = self.calibration.factors();
@@ -330,11 +329,6 @@ impl Bank {
     /// What the last tick did.
     pub(in crate::detect) fn events(&self) -> &[Event] {
         &self.events
-    }
-
-    /// Scales at which the last tick closed a block, one bit each.
-    pub(in crate::detect) fn closed_scales(&self) -> u8 {
-        self.closed_scales
     }
 
     /// The pool's dispersion.

@@ -56,6 +56,8 @@ pub(in crate::detect) struct Spread {
     watched_ticks: u64,
     /// Since when they do, seconds.
     watched_from_seconds: f64,
+    /// Since when shares, and who takes part, are what they are, seconds.
+    steady_from_seconds: f64,
     /// Counts of members with an expected share, since when, and when the last of them came.
     seen: f64,
     began_seconds: f64,
@@ -81,6 +83,7 @@ impl Spread {
             watched: 0.0,
             watched_ticks: 0,
             watched_from_seconds: began_seconds,
+            steady_from_seconds: began_seconds,
             seen: 0.0,
             began_seconds,
             last_seconds: began_seconds,
@@ -107,7 +110,8 @@ impl Spread {
     }
 
     /// Called when the shares, the margin or who takes part changed.
-    pub(in crate::detect) fn expect(&mut self, parts: Parts, threshold: f64) {
+    pub(in crate::detect) fn expect(&mut self, parts: Parts, threshold: f64, now: f64) {
+        self.steady_from_seconds = now;
         let Parts { shares, eligible, margin } = parts;
         self.bank.expect(shares, eligible, margin, threshold);
         let sum: f64 = shares.iter().zip(eligible).filter(|(_, e)| **e).map(|(share, _)| share).sum();
@@ -119,6 +123,7 @@ impl Spread {
     pub(in crate::detect) fn restart(&mut self, from_seconds: f64) {
         self.bank.restart();
         self.diffuse = None;
+        self.steady_from_seconds = from_seconds;
         self.start_watching(from_seconds);
     }
 
@@ -139,7 +144,14 @@ impl Spread {
         self.bank.tick(counts, began, now, settings);
         self.history.tick(counts, now);
         let (shares, eligible) = (parts.shares, parts.eligible);
-        self.diffuse = diffuse::judge(self.diffuse, &self.bank, shares, eligible, settings.false_alarm_ticks);
+        let counted = diffuse::Counts {
+            bank: &self.bank,
+            history: &self.history,
+            shares,
+            eligible,
+            from_seconds: self.steady_from_seconds,
+        };
+        self.diffuse = diffuse::judge(self.diffuse, &counted, settings.false_alarm_ticks);
         let due: f64 = counts.iter().zip(shares).filter(|(_, share)| **share > 0.0).map(|(own, _)| own).sum();
         if due > 0.0 {
             self.seen += due;
