@@ -69,13 +69,18 @@ impl Collector {
         } else {
             Stock::default()
         };
-        let mut other = Other { total: Counters::from(overflow), stock: session.map(|_| stock) };
+        let mut other = Other {
+            total: Counters::from(overflow),
+            exchanges: snapshot.exchanges,
+            stock: session.map(|_| stock),
+        };
         other.total += &self.retired;
         let uncounted = &snapshot.uncounted;
         let sample = Sample {
             time_seconds: self.epoch_seconds + seconds,
             interval_seconds: (seconds - self.previous_seconds).max(0.0),
             adopted_unknown: !snapshot.adopts,
+            exchanges: snapshot.exchanges,
             crowded: uncounted.no_cell > self.crowded_out,
             uncounted: Uncounted {
                 backends: uncounted.no_cell,
@@ -172,6 +177,7 @@ mod tests {
             overflow: Cell::EMPTY,
             uncounted: tracer_ebpf::Uncounted::default(),
             adopts: true,
+            exchanges: true,
             sweep: session.map(|session| SweepEnd { session, ..SweepEnd::default() }),
         }
     }

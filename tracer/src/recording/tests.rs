@@ -103,6 +103,7 @@ fn member() -> impl Strategy<Value = MemberSample> {
             backend,
             weight,
             decisions: decisions.unwrap_or(delta.attempts),
+            requests: None,
             delta,
             total: Counters::default(),
             stock,
