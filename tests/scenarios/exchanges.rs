@@ -263,14 +263,17 @@ fn recorded(samples: &Path) -> Vec<Option<u64>> {
 #[test]
 fn watch_measures_once_connections_are_reused_and_counts_from_then_on() {
     let (_turn, block) = (turn::traffic(), Block::new());
-    if way() != "auto" {
-        println!("nothing to see: here exchanges are measured only with `--exchanges on`");
-        return;
-    }
     let backends = backends(block, 2, Behaviour::KeepAlive(300));
     let directory = tempfile::tempdir().unwrap();
     let samples = directory.path().join("samples.jsonl");
     let running = watch(Pools::of_backends(&backends)).argument("--samples").argument(&samples).start();
+    if way() != "auto" {
+        Load::on(backends[0].address).keep_alive().threads(4).run_for(Duration::from_secs(6));
+        assert!(recorded(&samples).iter().all(Option::is_none), "unknown");
+        let ended = running.stop(Signal::SIGTERM);
+        ended.ensure(ended.stderr.contains("`--exchanges on` measures them in another way"), "said so");
+        return;
+    }
     // A connection for each request: nothing to measure.
     let _once = Nginx::at(block.balancer(1)).servers(addresses(&backends)).start();
     Load::on(block.balancer(1)).run_for(Duration::from_secs(5));
@@ -290,7 +293,10 @@ fn watch_measures_once_connections_are_reused_and_counts_from_then_on() {
     let (requests, exchanges) = sums();
     Load::on(block.balancer(2)).keep_alive().threads(4).run_for(Duration::from_secs(3));
     wait::until("an interval without any", SOON, quiet);
+    let held = bpf::held_by(running.pid());
     let ended = running.stop(Signal::SIGTERM);
+    let left = || held.iter().all(|object| !bpf::exists(*object)).then_some(());
+    wait::until("nothing is left in the kernel", SOON, left);
     drop(kept);
     let (requests_in_all, exchanges_in_all) = sums();
     assert_eq!(exchanges_in_all - exchanges, requests_in_all - requests, "counted to the last from then on");

@@ -251,6 +251,24 @@ mod tests {
     }
 
     #[test]
+    fn exchanges_of_a_retired_backend_are_kept_and_known_only_where_they_are_measured() {
+        let start = Instant::now();
+        let nginx = balancer("/nginx.service");
+        let mut collector = Collector::new(start, 0.0);
+        let mut kept = reading(&nginx, 2, 2, 1);
+        kept.cell.exchanges = 40;
+        kept.cell.response_time[7] = 40;
+        let sample = collector.sample(&snapshot(start, vec![kept], Some(1)));
+        assert_eq!((sample.exchanges, sample.backends[0].delta.exchanges), (true, 40));
+        assert_eq!(sample.backends[0].delta.response_time.0[7], 40);
+        let gone = collector.sample(&snapshot(start, Vec::new(), Some(2)));
+        assert_eq!((gone.other.exchanges, gone.other.total.exchanges), (true, 40));
+        let unmeasured = Snapshot { exchanges: false, ..snapshot(start, Vec::new(), Some(3)) };
+        let sample = collector.sample(&unmeasured);
+        assert!(!sample.exchanges && !sample.other.exchanges);
+    }
+
+    #[test]
     fn a_pair_that_moves_to_another_place_keeps_its_total() {
         let start = Instant::now();
         let nginx = balancer("/nginx.service");

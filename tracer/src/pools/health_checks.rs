@@ -17,17 +17,16 @@
 //!
 //! Over any time: attempts = decisions + probes taken out + checks taken out + held back.
 //!
-//! A check that was taken out, or is held back, had about one exchange, which is no request of anybody's either.
+//! The exchanges of checks are no requests of anybody's either: see [`CheckExchanges`].
 
 use super::regularity::IdleArrivals;
+use super::requests::CheckExchanges;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Checks that may be outstanding of one member, so that a late one is still recognised.
 const MAX_CREDIT: f64 = 2.0;
-/// Checks of one member that wait for their response at the end of an interval.
-const LATE_CHECKS: u64 = 2;
 /// A member is left out when another gets this many times as many arrivals, and `MORE_THAN_CHECKS` on top.
 const TIMES_CHECKS: u64 = 3;
 /// So that a few connections in an odd order leave nobody out.
@@ -100,8 +99,7 @@ struct Member {
     credit: f64,
     idle: IdleArrivals,
     ledger: Ledger,
-    /// Checks, taken out or held back, whose exchange was looked for.
-    settled_exchanges: u64,
+    exchanges: CheckExchanges,
     standing: Standing,
     last_arrival: f64,
     /// Arrivals of the last seconds.
@@ -149,7 +147,10 @@ impl HealthChecks {
     /// nobody's of a member that decides nothing. `None`: not measured.
     pub(super) fn requests(&mut self, backend: SocketAddr, exchanges: Option<u64>) -> Option<u64> {
         match self.members.get_mut(&backend) {
-            Some(member) => member.requests(exchanges),
+            Some(member) => {
+                let checks = member.ledger.checks + member.ledger.held_back;
+                member.exchanges.requests(checks, exchanges)
+            }
             None => exchanges.map(|_| 0),
         }
     }
@@ -245,7 +246,7 @@ impl Member {
             credit,
             idle: IdleArrivals::default(),
             ledger: Ledger::default(),
-            settled_exchanges: 0,
+            exchanges: CheckExchanges::default(),
             standing: Standing::default(),
             last_arrival: f64::NEG_INFINITY,
             recent: 0.0,
@@ -274,22 +275,6 @@ impl Member {
         self.standing.left_out = left_out && (standing.left_out || far_less);
     }
 
-    fn requests(&mut self, exchanges: Option<u64>) -> Option<u64> {
-        let checks = self.ledger.checks + self.ledger.held_back;
-        let Some(exchanges) = exchanges else {
-            // Those had an exchange before it was measured.
-            self.settled_exchanges = checks;
-            return None;
-        };
-        // What was held back and turned out to be traffic is given back.
-        let given_back = self.settled_exchanges.saturating_sub(checks);
-        let out = checks.saturating_sub(self.settled_exchanges).min(exchanges);
-        // The response may come in the next interval; a check that failed has none.
-        self.settled_exchanges = self.settled_exchanges.min(checks) + out;
-        self.settled_exchanges = self.settled_exchanges.max(checks.saturating_sub(LATE_CHECKS));
-        Some(exchanges - out + given_back)
-    }
-
     fn decide(&mut self, now: f64, interval: f64, floor: Option<f64>, arrival: &Arrivals) -> u64 {
         if arrival.role != self.role {
             // What was held back of a member in its old role stays undecided for good: count it as checks.
@@ -297,7 +282,7 @@ impl Member {
             *self = Self {
                 owed: self.owed,
                 ledger: self.ledger,
-                settled_exchanges: self.settled_exchanges,
+                exchanges: self.exchanges,
                 ..Self::new(arrival.role)
             };
         }
