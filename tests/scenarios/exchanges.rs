@@ -111,7 +111,7 @@ fn nginx_with_kept_connections_and_sendfile_is_counted_to_the_last_request() {
         .option("client_max_body_size 10m;")
         .start();
     let running = measure(Pools::of_backends(&backends)).start();
-    Load::on(block.balancer(1)).keep_alive().threads(4).run_for(Duration::from_secs(3));
+    Load::on(block.balancer(1)).per_second(50).keep_alive().threads(4).run_for(Duration::from_secs(3));
     let upload = format!("upload-by write {LARGE}");
     client_does(4, block.balancer(1), &[&upload, &upload, &upload]);
     drop(nginx);

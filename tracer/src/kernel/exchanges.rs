@@ -37,16 +37,26 @@ pub(super) enum Measuring {
 /// The receive edge first: a send that is seen before it awaits a read that is not.
 pub(super) const BY_TRACEPOINTS: [&str; 2] = [programs::RECEIVE, programs::SEND];
 
-/// The functions that stand for the tracepoint of the send edge, with the kernel's names.
-const FUNCTIONS: [(&str, &str); 2] =
-    [(programs::SEND_ENTRY, "tcp_sendmsg_locked"), (programs::SEND_PAGE, "tcp_sendpage")];
+/// Where a program is attached.
+enum Hook {
+    Tracepoint(&'static str),
+    Function(&'static str),
+}
+
+/// Every program, those that are better first.
+const HOOKS: [(&str, Hook); 4] = [
+    (programs::RECEIVE, Hook::Tracepoint("tcp_rcv_space_adjust")),
+    (programs::SEND, Hook::Tracepoint("sock_send_length")),
+    (programs::SEND_ENTRY, Hook::Function("tcp_sendmsg_locked")),
+    (programs::SEND_PAGE, Hook::Function("tcp_sendpage")),
+];
 
 const RISK: &str = "exchanges are measured at functions of the kernel, since it has not the tracepoint sock_send_length \
                     (Linux 6.3): when tracer ends, taking the programs out again can deadlock kernels before 6.9";
 
 /// Whether a program is one of these.
 pub(super) fn are_seen_by(name: &str) -> bool {
-    BY_TRACEPOINTS.contains(&name) || FUNCTIONS.iter().any(|(program, _)| *program == name)
+    HOOKS.iter().any(|(program, _)| *program == name)
 }
 
 /// Loads what measures exchanges, notes what the kernel says of each program, and attaches them if that is asked for
@@ -60,44 +70,33 @@ pub(super) fn prepare(
     if wanted == Exchanges::Off {
         return Measuring::No;
     }
-    let mut load = |name: &str, load: &mut dyn FnMut(&mut Ebpf) -> Result<(), String>| {
-        let Some(report) = reports.iter_mut().find(|report| report.name == name) else { return false };
-        if report.outcome == Outcome::NotTried {
-            match load(ebpf) {
+    let mut usable = Vec::new();
+    for (name, hook) in &HOOKS {
+        let is_needed = matches!(hook, Hook::Tracepoint(_)) || !usable.contains(&programs::SEND);
+        let Some(report) = reports.iter_mut().find(|report| report.name == *name) else { continue };
+        if is_needed && report.outcome == Outcome::NotTried {
+            match load(ebpf, name, hook, btf) {
                 Ok(()) => report.works_in(ebpf),
                 Err(reason) => report.outcome = Outcome::Refused(reason),
             }
         }
-        report.outcome.works()
-    };
-    let received = load(programs::RECEIVE, &mut |ebpf| {
-        load_tracepoint(ebpf, programs::RECEIVE, "tcp_rcv_space_adjust", btf)
-    });
-    let sent =
-        load(programs::SEND, &mut |ebpf| load_tracepoint(ebpf, programs::SEND, "sock_send_length", btf));
-    let mut used = BY_TRACEPOINTS.to_vec();
-    if !sent {
-        used = vec![programs::RECEIVE];
-        for (name, function) in FUNCTIONS {
-            if load(name, &mut |ebpf| load_function(ebpf, name, function, btf)) {
-                used.push(name);
-            }
+        if report.outcome.works() {
+            usable.push(*name);
         }
     }
-    let by_functions = used.contains(&programs::SEND_ENTRY);
-    let now = match wanted {
-        Exchanges::Off => false,
-        Exchanges::Prepared if received && sent => return Measuring::Prepared,
-        Exchanges::Prepared | Exchanges::Measured => received && sent,
-        Exchanges::MeasuredAtRisk => received && (sent || by_functions),
-    };
-    if !now {
-        return Measuring::No;
+    let without_risk = usable == BY_TRACEPOINTS;
+    let both_edges = usable.contains(&programs::RECEIVE)
+        && (usable.contains(&programs::SEND) || usable.contains(&programs::SEND_ENTRY));
+    match wanted {
+        Exchanges::Prepared if without_risk => return Measuring::Prepared,
+        Exchanges::Measured if without_risk => {}
+        Exchanges::MeasuredAtRisk if both_edges => {}
+        _ => return Measuring::No,
     }
-    match attach(ebpf, &used) {
+    match attach(ebpf, &usable) {
         Ok(()) => Measuring::Yes,
         Err(reason) => {
-            for report in reports.iter_mut().filter(|report| used.contains(&report.name)) {
+            for report in reports.iter_mut().filter(|report| usable.contains(&report.name)) {
                 report.outcome = Outcome::Refused(reason.clone());
             }
             Measuring::No
@@ -105,35 +104,28 @@ pub(super) fn prepare(
     }
 }
 
+/// Loads a program, and attaches nothing.
+fn load(ebpf: &mut Ebpf, name: &str, hook: &Hook, btf: &aya::Btf) -> Result<(), String> {
+    let loaded = match hook {
+        Hook::Tracepoint(tracepoint) => program::<BtfTracePoint>(ebpf, name)?.load(tracepoint, btf),
+        Hook::Function(function) => program::<FEntry>(ebpf, name)?.load(function, btf),
+    };
+    loaded.map_err(|error| refusal(&error))
+}
+
 /// Attaches programs that are loaded. Where one fails, those before it stay until the end: alone they count nothing.
 ///
 /// # Errors
 /// What the kernel says, in one line.
 pub(super) fn attach(ebpf: &mut Ebpf, names: &[&str]) -> Result<(), String> {
-    names.iter().try_for_each(|name| attach_one(ebpf, name))
-}
-
-fn is_function(name: &str) -> bool {
-    FUNCTIONS.iter().any(|(program, _)| *program == name)
-}
-
-fn attach_one(ebpf: &mut Ebpf, name: &str) -> Result<(), String> {
-    let attached = if is_function(name) {
-        program::<FEntry>(ebpf, name)?.attach().map(|_| ())
-    } else {
-        program::<BtfTracePoint>(ebpf, name)?.attach().map(|_| ())
-    };
-    attached.map_err(|error| format!("attaching `{name}`: {}", refusal(&error)))
-}
-
-fn load_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str, btf: &aya::Btf) -> Result<(), String> {
-    let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program.load(tracepoint, btf).map_err(|error| refusal(&error))
-}
-
-fn load_function(ebpf: &mut Ebpf, name: &str, function: &str, btf: &aya::Btf) -> Result<(), String> {
-    let program: &mut FEntry = program(ebpf, name)?;
-    program.load(function, btf).map_err(|error| refusal(&error))
+    for (name, hook) in HOOKS.iter().filter(|(name, _)| names.contains(name)) {
+        let attached = match hook {
+            Hook::Tracepoint(_) => program::<BtfTracePoint>(ebpf, name)?.attach().map(|_| ()),
+            Hook::Function(_) => program::<FEntry>(ebpf, name)?.attach().map(|_| ()),
+        };
+        attached.map_err(|error| format!("attaching `{name}`: {}", refusal(&error)))?;
+    }
+    Ok(())
 }
 
 impl Exchanges {
