@@ -65,6 +65,7 @@ impl Subject {
             stock: None,
             exchanges: exchanges(),
             total_exchanges: exchanges(),
+            requests: self.exchanges.then_some(0),
             recorded: Recorded::default(),
             origin: Origin::Unknown,
         });
@@ -91,6 +92,7 @@ impl Subject {
             member.delta.cancelled_age.0[patience] = cancelled;
             member.stock = Some(Stock { live, ..Stock::default() });
             member.exchanges.count = self.exchanges.then_some(exchanges);
+            member.requests = member.exchanges.count;
         }
         for (member, bucket) in self.filled.drain(..) {
             if let Some(times) = &mut self.sample.members[member as usize].exchanges.response_time {

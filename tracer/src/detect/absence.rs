@@ -11,6 +11,8 @@ const RETURNED: f64 = 3.0;
 /// nothing: the flag knows the dispersion. detector-study.md §4.6.
 const DUE_WHEN_FLAGGED: f64 = 10.0;
 
+/// Under least connections, how many times its longest gap a member must be without. Own choice, by simulation.
+const BUSY_GAPS: f64 = 2.0;
 /// Connections of the pool per member after which what a member usually gets is half of what it got since (e-folding, in
 /// members): an absence that is found in tens of them does not wear it down.
 const USUAL_MEMORY: f64 = 500.0;
@@ -61,8 +63,13 @@ pub(super) struct Missing {
 pub(super) struct Due {
     /// Its expected share.
     pub(super) share: f64,
-    /// Members with an expected share.
-    pub(super) members: usize,
+    /// Weight of this tick in what it usually gets.
+    pub(super) weight: f64,
+}
+
+/// Weight of a tick with so many connections of a pool with so many members in what each usually gets.
+pub(super) fn weight(pool: f64, members: usize) -> f64 {
+    -(-pool / (USUAL_MEMORY * members.max(1) as f64)).exp_m1()
 }
 
 /// What the rule asks about the pool.
@@ -102,11 +109,12 @@ impl Absence {
     pub(super) fn tick(&mut self, own: f64, pool: f64, due: Due, began_seconds: f64, now_seconds: f64) {
         if pool > 0.0 && due.share > 0.0 {
             let usual = self.usual.unwrap_or(1.0);
-            let weight = -(-pool / (USUAL_MEMORY * due.members as f64)).exp_m1();
-            self.usual = Some(usual + weight * ((own / pool / due.share).min(1.0) - usual));
+            self.usual = Some(usual + due.weight * ((own / pool / due.share).min(1.0) - usual));
         }
         if own > 0.0 {
-            self.longest = Some(self.longest.map_or(0.0, |longest| longest.max(self.pool)));
+            // An absence that was found is no measure of what is usual.
+            let gap = if self.missing.is_some() { 0.0 } else { self.pool };
+            self.longest = Some(self.longest.map_or(gap, |longest| longest.max(gap)));
             (self.pool, self.ticks, self.began_seconds) = (0.0, 0, now_seconds);
             self.progress = 0.0;
         } else if pool > 0.0 {
@@ -180,7 +188,7 @@ impl Absence {
         let years = settings.false_alarm_ticks / YEAR_SECONDS;
         let yearly = around.members as f64 * around.per_second * YEAR_SECONDS * years;
         self.progress = nats / (doubled * (yearly.max(1.0).ln() + 3.0));
-        if (self.ticks as f64) < least_ticks {
+        if (self.ticks as f64) < least_ticks && !flagged {
             return false;
         }
         let certain = self.progress >= 1.0;
@@ -189,7 +197,10 @@ impl Absence {
             let unheard = self.longest.is_some_and(|longest| self.pool > settings.hash_gap_ratio * longest);
             certain && recorded && unheard
         } else {
-            certain || (flagged && self.pool * share >= DUE_WHEN_FLAGGED)
+            // A member that is not chosen while it is busy has gaps of its own.
+            let busy = around.method == Method::LeastConnections
+                && self.longest.is_some_and(|longest| self.pool <= BUSY_GAPS * longest);
+            !busy && (certain || (flagged && self.pool * share >= DUE_WHEN_FLAGGED))
         };
         found && self.find(nats, after_failures)
     }

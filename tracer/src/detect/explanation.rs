@@ -112,7 +112,7 @@ impl PoolJudge {
             let edge = if above { tilt(due.max(fair), WIDENED) } else { tilt(due.min(fair), 1.0 / WIDENED) };
             let inside = if above { share <= edge } else { share >= edge };
             let nats = window.pool * divergence(share.min(1.0), edge) / window.dispersion();
-            (if above { fair > due } else { fair < due }) && (inside || nats < outside)
+            nats < outside || (inside && if above { fair > due } else { fair < due })
         };
         let clear = |member: usize| self.lifetime_deviation(member, memory).is_some_and(|z| z >= deviations);
         if !(0..self.members.len()).any(clear) || !episode.named.iter().all(explains) {

@@ -1,7 +1,7 @@
 //! The judgement on one pool, tick by tick.
 
 use super::Settings;
-use super::absence::{Absence, Due, Surroundings};
+use super::absence::{self, Absence, Due, Surroundings};
 use super::assessment::Assessment;
 use super::explanation::Lifetime;
 use super::health::{Ejection, Health, Patience, Tally, Tried};
@@ -178,7 +178,7 @@ impl PoolJudge {
         let mut measured = false;
         for member in 0..self.members.len() {
             let seen = &sample.members[self.roster.place(member)];
-            let requests = seen.requests();
+            let requests = seen.requests;
             measured |= requests.is_some();
             self.decisions[member] = seen.decisions as f64;
             self.requests[member] = requests.unwrap_or(0) as f64;
@@ -257,7 +257,7 @@ impl PoolJudge {
         }
         let boundary_seconds = self.patience.boundary_seconds(self.settings.cancelled_boundary_seconds);
         let turn = self.patience.next(self.members.len());
-        let members = self.roster.expected();
+        let weight = absence::weight(pool, self.roster.expected());
         let mut disturbed = false;
         let mut all = Tally::default();
         for (index, member) in self.members.iter_mut().enumerate() {
@@ -271,7 +271,7 @@ impl PoolJudge {
                     self.patience.add(&delta.connect_time, delta.established);
                 }
                 disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
-                member.absence.tick(own, pool, Due { share, members }, began, now);
+                member.absence.tick(own, pool, Due { share, weight }, began, now);
                 if tally.failures() > 0.0 {
                     member.absence.failed();
                 }

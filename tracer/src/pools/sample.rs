@@ -96,6 +96,9 @@ pub struct MemberSample {
     /// New connections of the interval that the balancer chose this member for: attempts, less health checks. This is
     /// what shares are computed on.
     pub decisions: u64,
+    /// Exchanges of the interval, less those of health checks; `None` when not measured. This is what shares of exchanges
+    /// are computed on.
+    pub requests: Option<u64>,
     /// Everything counted in the interval.
     pub delta: Counters,
     /// Everything counted since the start.
@@ -110,16 +113,6 @@ pub struct MemberSample {
     pub recorded: Recorded,
     /// What its pool's declaration says of it, for sentences.
     pub origin: Origin,
-}
-
-impl MemberSample {
-    /// Exchanges of the interval, less those of health checks: the connection of a check has one. `None` when they were
-    /// not measured.
-    #[must_use]
-    pub fn requests(&self) -> Option<u64> {
-        let checks = self.delta.attempts.saturating_sub(self.decisions);
-        self.exchanges.count.map(|count| count.saturating_sub(checks))
-    }
 }
 
 /// How a backend came to a pool.
@@ -169,7 +162,9 @@ impl Recorded {
     }
 }
 
-/// Requests and their responses.
+/// Requests and their responses: the balancer sends on a connection, after it has received or first, and then reads. Several at
+/// once on a connection (HTTP/2, pipelining) count as fewer, in the extreme as one; a TLS handshake, `100 Continue` and other
+/// turns of a protocol count as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchanges {
     /// How many; `None` when not measured.
@@ -179,6 +174,14 @@ pub struct Exchanges {
 }
 
 impl Exchanges {
+    /// Those among the counters, if they were `measured`.
+    pub(crate) fn of(counters: &Counters, measured: bool) -> Self {
+        Self {
+            count: measured.then_some(counters.exchanges),
+            response_time: measured.then(|| counters.response_time.clone()),
+        }
+    }
+
     /// Adds what was measured.
     pub(crate) fn add(&mut self, more: &Self) {
         if let Some(count) = more.count {

@@ -88,6 +88,8 @@ macro_rules! member_line {
             former_name: Option<String>,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             decisions: Option<Count>,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            requests: Option<Count>,
             $(
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 $counter: Option<Count>,
@@ -114,7 +116,7 @@ macro_rules! member_line {
 
         impl MemberLine {
             fn of(member: &MemberSample, complete: bool) -> Self {
-                let Counters { $($counter,)* failed, connect_time, cancelled_age } = &member.delta;
+                let Counters { $($counter,)* failed, connect_time, cancelled_age, .. } = &member.delta;
                 let write = |name: &str, count: u64| {
                     let measured = !member.recorded.unmeasured.contains(name);
                     (measured && !(complete && count == 0)).then_some(Count(count))
@@ -136,6 +138,7 @@ macro_rules! member_line {
                     at,
                     former_name,
                     decisions: decisions.then_some(Count(member.decisions)),
+                    requests: member.requests.filter(|_| member.requests != exchanges.count).map(Count),
                     $($counter: write(stringify!($counter), *$counter),)*
                     failed: (!failed.is_empty()).then_some(failed),
                     live: stock.map(|stock| Count(stock.live)),
@@ -163,6 +166,8 @@ macro_rules! member_line {
                     failed: self.failed.unwrap_or_default().failures(&mut read),
                     connect_time: self.connect_buckets.unwrap_or_default(),
                     cancelled_age: self.cancelled_buckets.unwrap_or_default(),
+                    exchanges: self.exchanges.unwrap_or_default().0,
+                    response_time: self.response_buckets.clone().unwrap_or_default(),
                 };
                 let stock = self.live.map(|live| Stock {
                     live: live.0,
@@ -179,6 +184,7 @@ macro_rules! member_line {
                     backend: self.backend.0,
                     weight: self.weight.unwrap_or(usual_weight),
                     decisions: self.decisions.map_or(delta.attempts, |decisions| decisions.0),
+                    requests: self.requests.or(self.exchanges).map(|requests| requests.0),
                     delta,
                     total: Counters::default(),
                     stock,

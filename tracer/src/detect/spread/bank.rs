@@ -226,7 +226,7 @@ impl Bank {
             for (alternative, (&factor, gain)) in factors.iter().zip(gains).enumerate() {
                 let (height, run) = (&mut member.heights[alternative], &mut member.runs[alternative]);
                 if *height + gain <= 0.0 {
-                    if *height > 0.0 && (run.peak < self.threshold || learning) {
+                    if *height > 0.0 && (run.peak < self.threshold || (learning && member.flag.is_none())) {
                         self.calibration.ended(alternative, run.peak, self.threshold);
                     }
                     if run.ticks > 0 {
