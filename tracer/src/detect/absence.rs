@@ -1,15 +1,17 @@
 //! Members that get nothing while the pool goes on. detector.md §9.
 
 use super::Settings;
+use super::spread::tilt;
 use crate::pools::Method;
 
 /// Seconds of a year.
 const YEAR_SECONDS: f64 = 3.156e7;
 /// Connections since its return that end an absence.
 const RETURNED: f64 = 3.0;
-/// Connections it was due and did not get, for a member that is flagged as getting too little to count as getting
-/// nothing: the flag knows the dispersion. detector-study.md §4.6.
-const DUE_WHEN_FLAGGED: f64 = 10.0;
+/// A member that is flagged as getting too little gets nothing when it is this sure that it does not get a quarter of
+/// its due, as another member's typing error leaves it: one in a thousand. The flag knows the dispersion. Own choice.
+const NATS_WHEN_FLAGGED: f64 = 7.0;
+const LEFT_WHEN_FLAGGED: f64 = 0.25;
 
 /// Under least connections, how many times its longest gap a member must be without. Own choice, by simulation.
 const BUSY_GAPS: f64 = 2.0;
@@ -200,7 +202,10 @@ impl Absence {
             // A member that is not chosen while it is busy has gaps of its own.
             let busy = around.method == Method::LeastConnections
                 && self.longest.is_some_and(|longest| self.pool <= BUSY_GAPS * longest);
-            !busy && (certain || (flagged && self.pool * share >= DUE_WHEN_FLAGGED))
+            !busy
+                && (certain
+                    || (flagged
+                        && -self.pool * (1.0 - tilt(share, LEFT_WHEN_FLAGGED)).ln() >= NATS_WHEN_FLAGGED))
         };
         found && self.find(nats, after_failures)
     }
