@@ -192,7 +192,16 @@ fn once(
         if !done {
             subject.observe(tick);
             if let Some(said) = subject.finding() {
-                run.found = Some((seconds, connections, expected(fault).is_met(said)));
+                let right = expected(fault).is_met(said);
+                if !right {
+                    eprintln!(
+                        "  wrong at first, {} s after {}: {}",
+                        seconds,
+                        cell(pool, fault),
+                        said.summary
+                    );
+                }
+                run.found = Some((seconds, connections, right));
                 done = true;
             }
         }

@@ -5,6 +5,9 @@ use super::bank::{Bank, Event};
 use super::diffuse::Diffuse;
 use super::history::{History, Moment};
 
+/// Evidence for a member that is named beside another, nats: balancers whose workers were just reloaded pass over some
+/// members for a moment. Own choice, by simulation.
+const BESIDE_NATS: f64 = 12.0;
 /// Naming costs about members times named; beyond this it is not done in every tick.
 const COSTLY: usize = 1 << 15;
 /// But in every so many.
@@ -128,6 +131,9 @@ impl Grounds<'_> {
         let ticks = self.history.ticks().saturating_sub(base.ticks);
         let dispersion = self.bank.dispersion().over(ticks);
         let mut named = attribute(&counts, self.shares, dispersion, self.margin);
+        // The first is flagged; whoever is named beside it has this window only.
+        let mut first = true;
+        named.retain(|named| std::mem::take(&mut first) || named.nats >= BESIDE_NATS);
         let strongest = self.bank.strongest_flagged();
         if named.is_empty()
             && self.diffuse.is_none()
