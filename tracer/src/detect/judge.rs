@@ -9,7 +9,7 @@ use super::live::Live;
 use super::reuse::Reuse;
 use super::roster::{Change, Roster};
 use super::rules;
-use super::slow::{self, Pace, Slowness};
+use super::slow::{Durations, Pace, Slowness};
 use super::spread::{Parts, Spread};
 use super::stray::Stray;
 use super::{Verdict, assessment::Signal};
@@ -152,7 +152,7 @@ impl PoolJudge {
         self.health.failing().is_none()
             && self.spreads().all(|spread| spread.episode().is_none())
             && self.live.found().is_none()
-            && !matches!(self.slow.judge(), slow::Answer::Found { .. })
+            && !self.slow.is_found()
             && !self.members.iter().any(found)
     }
 
@@ -374,9 +374,12 @@ impl PoolJudge {
         let pace = |member: usize| {
             let seen = &sample.members[self.roster.place(member)];
             let measured = |name| !seen.recorded.unmeasured.contains(name);
+            let (responses, connects) = (&seen.exchanges.response_time, &seen.delta.connect_time);
+            let answered = |spread| Durations { spread, none: seen.exchanges.count == Some(0) };
+            let connected = Durations { spread: connects, none: seen.delta.established == 0 };
             Pace {
-                response_time: seen.exchanges.response_time.as_ref(),
-                connect_time: measured("established").then_some(&seen.delta.connect_time),
+                response_time: responses.as_ref().map(answered),
+                connect_time: measured("established").then_some(connected),
                 live: seen.stock.map(|stock| stock.live as f64),
                 closed: measured("closed").then_some(seen.delta.closed as f64),
                 takes_part: self.eligible[member],

@@ -66,16 +66,15 @@ impl Shares {
         Self { fine, slow: self.slow.map(|slow| slow.max(fine + APART)), ..self }
     }
 
-    /// Nats that so many answers above the cut, of so many, add to a test.
-    pub(super) fn gain(&self, test: usize, tally: Tally) -> f64 {
-        let (far, near) = (self.slow[test], self.fine);
-        let below = tally.exposure - tally.events;
-        tally.events * (far / near).ln() + below * ((1.0 - far) / (1.0 - near)).ln()
-    }
-
-    /// Nats per answer of a member that is as slow as the first alternative.
-    pub(super) fn power(&self) -> f64 {
-        divergence(self.slow[0], self.fine)
+    /// What an answer on either side of the cut is worth.
+    pub(super) fn odds(self) -> Odds {
+        let near = self.fine;
+        Odds {
+            shares: self,
+            above: self.slow.map(|far| (far / near).ln()),
+            below: self.slow.map(|far| ((1.0 - far) / (1.0 - near)).ln()),
+            power: divergence(self.slow[0], near),
+        }
     }
 
     /// The same shares, were the others at `now`: both move as the others did, as odds.
@@ -93,5 +92,24 @@ impl Shares {
     /// Share of the others above the cut.
     pub(super) fn now(&self) -> f64 {
         self.now
+    }
+}
+
+/// What an answer tells, worked out once for all answers of a tick.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Odds {
+    /// The shares they are of.
+    pub(super) shares: Shares,
+    /// Nats of an answer above the cut, and of one below, in each test.
+    above: [f64; TESTS],
+    below: [f64; TESTS],
+    /// Nats per answer of a member that is as slow as the first alternative.
+    pub(super) power: f64,
+}
+
+impl Odds {
+    /// Nats that so many answers above the cut, of so many, add to a test.
+    pub(super) fn gain(&self, test: usize, tally: Tally) -> f64 {
+        tally.events * self.above[test] + (tally.exposure - tally.events) * self.below[test]
     }
 }

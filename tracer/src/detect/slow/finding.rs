@@ -61,7 +61,8 @@ pub(in crate::detect) enum Answer {
         /// Slower than before.
         pool: Option<PoolSlow>,
     },
-    /// Nobody: a member 2.5 times slower than the others would have been found.
+    /// Nobody: a member 2.5 times slower than the others would have been found. By lifetimes it is found later where
+    /// few connections are live at a time.
     Clear,
     /// Too little was measured of at least one member.
     NotEnough,

@@ -3,9 +3,15 @@
 //! Closes given live-seconds are a Poisson count with exposure. With opens, a drained member would be slow; with closes
 //! alone, one that was just given more traffic would be, since its connections have yet to end. Hence closes, and half
 //! of what the stock grew by: the mean of opens and closes while it grows, which is exact for it.
+//!
+//! Closes are Poisson given live-seconds only where lifetimes are exponential. Where a few connections last very long,
+//! the live-seconds of a member are those of the few, and no new evidence comes with every second of theirs. What holds
+//! for any spread of lifetimes is that a stock is a Poisson number (M/G/∞; Takács 1962). So a flag needs as much
+//! evidence again from the stock alone, as a number of connections: see [`stock`].
 
 use super::run::{Flag, Rule, Run, Tally};
 use super::{ALTERNATIVES, MARGIN, Pace};
+use crate::detect::spread::divergence;
 
 /// Connections of a member that are remembered (e-folding); as with times.
 const MEMORY: f64 = 60.0;
@@ -17,11 +23,10 @@ const LEAST_CLOSED: f64 = 20.0;
 const MOST: f64 = 1e15;
 /// Connections of slack in the stock: it is a whole number, and seen once a tick. detector.md §7.
 const SLACK: f64 = 0.5;
-/// Standard errors by which the run's own ratio must exceed the margin. Own choice, by simulation.
-const DEVIATIONS: f64 = 3.0;
 /// Mean lifetimes after which a stock is another one. A lognormal one is remembered for `exp(sigma²)` of them: 2.7 at
-/// sigma 1, 55 at sigma 2.
-const STOCK_LASTS: f64 = 55.0;
+/// sigma 1, 55 at sigma 2, most of it by the few that last, of which the longest is counted apart. Own choice, by
+/// simulation.
+const STOCK_LASTS: f64 = 20.0;
 /// What seeing the stock only once a tick adds to the variance, per tick and mean lifetime: that of a Poisson number
 /// weighed by `1/1.5 − 1/2.5`, against closes weighed by `log(2.5/1.5)`.
 const SAMPLING: f64 = 0.27;
@@ -32,6 +37,10 @@ struct Held {
     memory: Tally,
     live: Option<f64>,
     runs: [Run; ALTERNATIVES.len()],
+    /// How long there has been a stock at all, seconds.
+    held_seconds: f64,
+    /// The longest of such times within each run.
+    longest_seconds: [f64; ALTERNATIVES.len()],
     flag: Option<Flag>,
     /// Evidence that there would be were it slow, nats; fades.
     power: f64,
@@ -52,6 +61,7 @@ impl Held {
         let (live, closed) = (pace.live.filter(known), pace.closed.filter(known));
         let before = std::mem::replace(&mut self.live, live);
         let (live, closed) = live.zip(closed)?;
+        self.held_seconds = if live >= 1.0 { self.held_seconds + seconds } else { 0.0 };
         let grown = before.map_or(0.0, |before| (live - before).max(0.0));
         Some(Tally { events: closed + grown / 2.0, exposure: live * seconds })
     }
@@ -61,6 +71,8 @@ impl Held {
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Lifetimes {
     members: Vec<Held>,
+    /// Who has a flag: how many.
+    flagged: usize,
     /// What the others did, ever.
     all: Tally,
     #[serde(skip)]
@@ -71,11 +83,28 @@ impl Lifetimes {
     /// Other members, or the same in other places.
     pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
         self.members = super::rearranged(&self.members, from);
+        self.flagged = self.count_flags();
     }
 
-    /// Whether it is of so many members.
+    /// Forgets everything.
+    pub(super) fn forget(&mut self) {
+        if !self.members.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// Whether it is of so many members, or of none.
     pub(super) fn is_whole(&self, members: usize) -> bool {
-        self.members.len() == members
+        (self.members.is_empty() || self.members.len() == members) && self.flagged == self.count_flags()
+    }
+
+    /// Whether anybody has a flag.
+    pub(super) fn is_found(&self) -> bool {
+        self.flagged > 0
+    }
+
+    fn count_flags(&self) -> usize {
+        self.members.iter().filter(|member| member.flag.is_some()).count()
     }
 
     /// Takes in one tick; says whether any connection was there.
@@ -84,9 +113,13 @@ impl Lifetimes {
         let (mut any, all_before) = (false, self.all);
         let mut remembered = Tally::default();
         let faded = (-seconds / MEMORY_SECONDS).exp();
-        self.members.resize_with(paces.len(), Held::default);
+        if self.members.len() != paces.len() {
+            self.members.resize_with(paces.len(), Held::default);
+            self.flagged = self.count_flags();
+        }
         for (member, pace) in self.members.iter_mut().zip(paces) {
             if member.takes_part != pace.takes_part {
+                self.flagged -= usize::from(member.flag.is_some());
                 *member = Held { takes_part: pace.takes_part, ..Held::default() };
             }
             member.seen = if pace.takes_part { member.see(pace, seconds) } else { None };
@@ -136,18 +169,24 @@ impl Lifetimes {
                 let gain = own.exposure / lifetime * (1.0 / MARGIN - 1.0 / ALTERNATIVES[test])
                     - own.events * costs[test];
                 let nats = run.tick(gain, scale, own, all_before, rule);
+                let longest = if run.ticks > 1 { member.longest_seconds[test] } else { 0.0 };
+                let within = if run.ticks > 0 { rule.now_seconds - run.began_seconds } else { 0.0 };
+                member.longest_seconds[test] = longest.max(member.held_seconds.min(within));
                 if let Some(flag) = &mut member.flag {
                     flag.note(nats, figures, MARGIN);
                     if test == 0 && flag.clears(gain, scale, rule) {
                         member.flag = None;
+                        self.flagged -= 1;
                         member.runs = Default::default();
                         break;
                     }
                 } else if nats >= rule.raise
                     && strongest.is_none_or(|strongest| nats > strongest.nats)
-                    && let Some(figures) = holds(run, self.all, rule.now_seconds)
+                    && let Some(stock) = stock(run, self.all, member.longest_seconds[test], rule)
+                    && stock.nats >= rule.height
                 {
-                    strongest = Some(Flag::new(test, run.began_seconds, nats, figures));
+                    strongest =
+                        Some(Flag::new(test, run.began_seconds, nats.min(stock.nats), stock.lifetimes));
                 }
             }
             self.raised.extend(strongest.map(|flag| (index, flag)));
@@ -156,11 +195,14 @@ impl Lifetimes {
 
     /// Raises flags, the strongest first, on at most half of those who take part.
     fn raise(&mut self) {
+        if self.raised.is_empty() {
+            return;
+        }
         self.raised.sort_by(|a, b| b.1.nats.total_cmp(&a.1.nats).then(a.0.cmp(&b.0)));
         let part = self.members.iter().filter(|member| member.takes_part).count();
-        let flagged = self.members.iter().filter(|member| member.flag.is_some()).count();
-        for &(index, flag) in self.raised.iter().take((part / 2).saturating_sub(flagged)) {
+        for &(index, flag) in self.raised.iter().take((part / 2).saturating_sub(self.flagged)) {
             self.members[index].flag = Some(flag);
+            self.flagged += 1;
         }
     }
 
@@ -173,19 +215,6 @@ impl Lifetimes {
     pub(super) fn is_enough(&self, raise: f64) -> bool {
         self.members.iter().filter(|member| member.takes_part).all(|member| member.power >= raise)
     }
-
-    /// How many times longer a member holds its connections than the others; below 1 when for less long.
-    pub(super) fn ratio(&self, member: usize) -> Option<f64> {
-        let own = self.members.get(member).filter(|member| member.takes_part)?.memory;
-        let mut rest = Tally::default();
-        for (index, other) in self.members.iter().enumerate() {
-            if index != member && other.is_reference() {
-                rest.add(other.memory);
-            }
-        }
-        let ratio = (own.exposure / own.events) / (rest.exposure / rest.events);
-        (own.events >= LEAST_CLOSED && rest.events >= LEAST_CLOSED && ratio.is_finite()).then_some(ratio)
-    }
 }
 
 /// Nats per connection of a member that is as slow as the first alternative, as Poisson counts.
@@ -194,15 +223,37 @@ fn power() -> f64 {
     ratio * (1.0 / MARGIN - 1.0 / ratio) - (ratio / MARGIN).ln()
 }
 
-/// Lifetimes of the member and of the others within a run, seconds, when these alone bear out that it is slow: the stock
-/// of a member with few long connections is an accident that lasts.
-fn holds(run: &Run, all: Tally, now_seconds: f64) -> Option<(f64, f64)> {
+/// What a run says when its stock counts as connections, not as time.
+struct Stock {
+    /// Evidence, nats.
+    nats: f64,
+    /// Lifetimes of the member and of the others within the run, seconds.
+    lifetimes: (f64, f64),
+}
+
+/// Two Poisson numbers of the member: its mean stock, and connections that ended; against a lifetime at the margin.
+///
+/// A run longer than a stock lasts has seen several stocks, so that what comes and goes counts as often. The longest time
+/// with a stock at all may be that of one connection, and counts once, however long. The others' lifetime is known from
+/// as little, and the evidence is divided by what that adds to the variance.
+fn stock(run: &Run, all: Tally, longest_seconds: f64, rule: &Rule) -> Option<Stock> {
     let (own, rest) = (run.own, run.rest(all, true));
-    let closed = own.events.max(1.0);
-    let (lifetime, usual) = (own.exposure / closed, rest.exposure / rest.events);
-    let stock = own.exposure / (now_seconds - run.began_seconds);
-    let accident = (1.0 / stock).min(STOCK_LASTS * usual / own.exposure);
-    let error = (1.0 / closed + 1.0 / rest.events + accident).sqrt();
-    let holds = (lifetime / usual / MARGIN).ln() >= DEVIATIONS * error;
-    (rest.events > 0.0 && holds && usual > 0.0).then_some((lifetime, usual))
+    let seconds = rule.now_seconds - run.began_seconds;
+    let (closed, usual) = (own.events.max(1.0), rest.exposure / rest.events);
+    if !(seconds > 0.0 && usual > 0.0 && usual.is_finite()) {
+        return None;
+    }
+    let looks = (seconds / (STOCK_LASTS * MARGIN * usual)).max(1.0);
+    let stock = own.exposure / seconds;
+    let lasting = (longest_seconds / seconds).min(stock);
+    let held = 1.0_f64.min(stock * looks) + (stock - lasting) * looks;
+    // Connections in the stock for every one that ended, at the margin.
+    let expected = MARGIN * usual * looks / seconds;
+    let (total, share) = (held + own.events, expected / (1.0 + expected));
+    let observed = held / total;
+    let variance = (1.0 + 1.0 / expected) / closed;
+    let of_rest = 1.0 / rest.events + seconds / (rest.exposure * looks);
+    let nats = total * divergence(observed, share) / (1.0 + of_rest / variance);
+    (observed > share && nats.is_finite())
+        .then_some(Stock { nats, lifetimes: (own.exposure / closed, usual) })
 }

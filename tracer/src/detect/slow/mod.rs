@@ -21,16 +21,16 @@ mod tests;
 mod times;
 
 pub(super) use finding::{Answer, Measure, PoolSlow, Slow};
+pub(super) use spread::Durations;
 
 use super::Settings;
-use crate::collect::Histogram;
 use lifetimes::Lifetimes;
 use run::{Flag, Rule};
 use times::{Kind, Times};
 
 /// A member up to so many times slower than the others is fine. detector.md §10.
 const MARGIN: f64 = 1.5;
-/// Slowness that is tested. detector.md §10. Members that are faster are no finding; [`Slowness::times_slower`] tells.
+/// Slowness that is tested. detector.md §10. Members that are faster are no finding.
 const ALTERNATIVES: [f64; 2] = [2.5, 8.0];
 /// Tests of a member: two cuts of response and of connect times, and lifetimes, at two alternatives each.
 const TESTS: f64 = 10.0;
@@ -54,9 +54,9 @@ const LONGEST_SECONDS: f64 = 3.2e9;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace<'a> {
     /// Response times of the interval; `None`: not measured.
-    pub(super) response_time: Option<&'a Histogram>,
+    pub(super) response_time: Option<Durations<'a>>,
     /// Connect times of the interval; `None`: not measured.
-    pub(super) connect_time: Option<&'a Histogram>,
+    pub(super) connect_time: Option<Durations<'a>>,
     /// Live connections at its end; `None`: not measured.
     pub(super) live: Option<f64>,
     /// Connections that ended in it; `None`: not measured.
@@ -96,7 +96,13 @@ impl Slowness {
         self.raise = rule.raise;
         let answered = self.responses.tick(paces, &RESPONSES, &rule);
         let connected = self.connects.tick(paces, &CONNECTS, &rule);
-        let held = self.lifetimes.tick(paces, &rule);
+        // Where connections are kept, lifetimes tell of idleness.
+        let held = if self.responses.is_measured() {
+            self.lifetimes.forget();
+            false
+        } else {
+            self.lifetimes.tick(paces, &rule)
+        };
         if answered || connected || held {
             self.traffic_seconds += seconds;
         }
@@ -118,37 +124,33 @@ impl Slowness {
             && self.lifetimes.is_whole(members)
     }
 
-    /// Who is slow. Lifetimes count where responses are not measured: where connections are kept, they tell of idleness.
+    /// Whether anything is found.
+    pub(super) fn is_found(&self) -> bool {
+        self.responses.is_found() || self.connects.is_found() || self.lifetimes.is_found()
+    }
+
+    /// Who is slow. Lifetimes count where responses are not measured.
     pub(super) fn judge(&self) -> Answer {
-        let by_response = self.responses.is_measured();
         let slow = |member: usize| {
             let times = |times: &Times, kind: &Kind| {
                 times.flag(member).map(|flag| (kind.measures[flag.test / ALTERNATIVES.len()], *flag))
             };
             let held = || self.lifetimes.flag(member).map(|flag| (Measure::Lifetime, *flag));
-            let found = times(&self.responses, &RESPONSES)
-                .or_else(|| if by_response { None } else { held() })
-                .or_else(|| times(&self.connects, &CONNECTS));
+            let found =
+                times(&self.responses, &RESPONSES).or_else(held).or_else(|| times(&self.connects, &CONNECTS));
             found.map(|(measure, flag)| of_member(member, measure, &flag))
         };
-        let members: Vec<Slow> = (0..self.members).filter_map(slow).collect();
-        let pool = of_pool(&self.responses, &RESPONSES).or_else(|| of_pool(&self.connects, &CONNECTS));
-        if !members.is_empty() || pool.is_some() {
+        if self.is_found() {
+            let members = (0..self.members).filter_map(slow).collect();
+            let pool = of_pool(&self.responses, &RESPONSES).or_else(|| of_pool(&self.connects, &CONNECTS));
             return Answer::Found { members, pool };
         }
-        let enough = if by_response {
+        let enough = if self.responses.is_measured() {
             self.responses.is_enough(self.raise, self.now_seconds)
         } else {
             self.lifetimes.is_enough(self.raise)
         };
         if enough && self.taking_part > 1 { Answer::Clear } else { Answer::NotEnough }
-    }
-
-    /// How many times slower a member is than the others: by the median of its responses, or by its lifetimes where
-    /// responses are not measured. Far below 1 it is fast, which under least connections attracts traffic: a member
-    /// that answers with errors at once is a black hole. `None` when too little was seen of it, or of the others.
-    pub(super) fn times_slower(&self, member: usize) -> Option<f64> {
-        if self.responses.is_measured() { self.responses.ratio(member) } else { self.lifetimes.ratio(member) }
     }
 }
 

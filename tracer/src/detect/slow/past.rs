@@ -89,12 +89,12 @@ impl Past {
         let tally = Tally { events: answered.above(cut.at), exposure: answered.mass() };
         let below = tally.exposure - tally.events;
         self.dispersion.tick(&[tally.events, below], 2, tally.exposure, rule.began_seconds);
-        let shares = cut.shares(&past);
+        let odds = cut.shares(&past).odds();
         let figures = self.present.quantile(0.5).zip(past.quantile(0.5));
         let slow = figures.filter(|(now, before)| *now >= MARGIN * before);
         for (test, run) in self.runs.iter_mut().enumerate() {
             let scale = self.dispersion.over(run.ticks + 1).max(1.0);
-            let gain = shares.gain(test, tally);
+            let gain = odds.gain(test, tally);
             let nats = run.tick(gain, scale, tally, Tally::default(), rule);
             self.strained |= nats >= STRAINED * rule.raise;
             match (&mut self.flag, slow) {

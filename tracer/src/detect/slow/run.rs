@@ -40,6 +40,8 @@ impl Tally {
 pub(super) struct Rule {
     /// Height at which a flag is raised, nats.
     pub(super) raise: f64,
+    /// The same of a pool that is not new: for evidence whose scatter need not be learned.
+    pub(super) height: f64,
     /// A flag takes at least so many ticks.
     pub(super) least_ticks: f64,
     /// Evidence that takes a flag down, nats, and ticks it stands at least.
@@ -55,6 +57,7 @@ impl Rule {
     pub(super) fn new(settings: &Settings, tests: f64, learning: bool, interval: (f64, f64)) -> Self {
         let height = ((settings.false_alarm_ticks * tests.max(1.0)).ln() - 3.0).max(1.0);
         Self {
+            height,
             raise: if learning { 2.0 * height } else { height },
             least_ticks: if learning { settings.least_ticks_learning } else { settings.least_ticks }.max(1.0),
             clearing_nats: settings.clearing_nats,

@@ -2,58 +2,103 @@
 
 use crate::collect::Histogram;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ops::Range;
 use tracer_ebpf::histogram::{BUCKETS, upper_bound_ns};
 
-/// Faded weights are whole multiples of `1 / GRAINS`: most buckets stay empty, and what is written down stays short.
-const GRAINS: f64 = 1024.0;
+/// Weights below this have faded away: most buckets stay empty, and what is written down stays short.
+const FADED: f64 = 1.0 / 1024.0;
+
+/// Buckets that are looked at together: a cache line of counts.
+const PART: usize = 8;
 
 /// Weights of durations.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Spread(pub(super) Box<[f64; BUCKETS]>);
+pub(super) struct Spread {
+    weights: Box<[f64; BUCKETS]>,
+    /// Buckets outside are empty; so are most.
+    filled: Range<usize>,
+}
 
 impl Default for Spread {
     fn default() -> Self {
-        Self(Box::new([0.0; BUCKETS]))
+        Self { weights: Box::new([0.0; BUCKETS]), filled: 0..0 }
     }
 }
 
 impl Spread {
     /// Fades what there is to the part `kept`, 0 to 1.
     pub(super) fn fade(&mut self, kept: f64) {
-        for weight in self.0.iter_mut() {
-            *weight = (*weight * kept * GRAINS).floor() / GRAINS;
+        for weight in &mut self.weights[self.filled.clone()] {
+            let faded = *weight * kept;
+            *weight = if faded < FADED { 0.0 } else { faded };
+        }
+        self.tighten();
+    }
+
+    /// Leaves empty buckets at either end outside.
+    fn tighten(&mut self) {
+        let weights = &self.weights[self.filled.clone()];
+        let is_filled = |weight: &f64| *weight > 0.0;
+        match (weights.iter().position(is_filled), weights.iter().rposition(is_filled)) {
+            (Some(first), Some(last)) => {
+                self.filled = self.filled.start + first..self.filled.start + last + 1;
+            }
+            _ => self.filled = 0..0,
         }
     }
 
-    /// Counts durations.
-    pub(super) fn count(&mut self, more: &Histogram) {
-        for (weight, count) in self.0.iter_mut().zip(more.0.iter()) {
-            *weight += *count as f64;
+    /// Counts durations: buckets, and how many each.
+    pub(super) fn count(&mut self, more: &[(usize, f64)]) {
+        if let (Some((first, _)), Some((last, _))) = (more.first(), more.last()) {
+            self.reach(*first..*last + 1);
+        }
+        for &(bucket, count) in more {
+            self.weights[bucket] += count;
         }
     }
 
     /// Adds another spread.
     pub(super) fn add(&mut self, more: &Self) {
-        for (weight, more) in self.0.iter_mut().zip(more.0.iter()) {
-            *weight += more;
-        }
+        self.reach(more.filled.clone());
+        let (weights, more) = (&mut self.weights[more.filled.clone()], &more.weights[more.filled.clone()]);
+        weights.iter_mut().zip(more).for_each(|(weight, more)| *weight += more);
     }
 
-    /// Takes away a part of it.
-    pub(super) fn remove(&mut self, part: &Self) {
-        for (weight, part) in self.0.iter_mut().zip(part.0.iter()) {
-            *weight = (*weight - part).max(0.0);
+    /// Fades, counts, and brings a sum of which it is a part up to date; gives the sum of all weights.
+    pub(super) fn renew(&mut self, kept: f64, more: &[(usize, f64)], sum: &mut Self) -> f64 {
+        let mut mass = 0.0;
+        let weights = &mut self.weights[self.filled.clone()];
+        let sums = &mut sum.weights[self.filled.clone()];
+        for (weight, sum) in weights.iter_mut().zip(sums) {
+            let faded = *weight * kept;
+            let faded = if faded < FADED { 0.0 } else { faded };
+            *sum = (*sum + (faded - *weight)).max(0.0);
+            *weight = faded;
+            mass += faded;
+        }
+        self.tighten();
+        self.count(more);
+        sum.count(more);
+        mass + more.iter().map(|(_, count)| count).sum::<f64>()
+    }
+
+    fn reach(&mut self, buckets: Range<usize>) {
+        if self.filled.is_empty() {
+            self.filled = buckets;
+        } else if !buckets.is_empty() {
+            self.filled = self.filled.start.min(buckets.start)..self.filled.end.max(buckets.end);
         }
     }
 
     /// Empties it.
     pub(super) fn clear(&mut self) {
-        self.0.fill(0.0);
+        self.weights[self.filled.clone()].fill(0.0);
+        self.filled = 0..0;
     }
 
     /// Sum of all weights.
     pub(super) fn mass(&self) -> f64 {
-        self.0.iter().sum()
+        self.weights[self.filled.clone()].iter().sum()
     }
 
     /// The duration below which a share `quantile` of the weight lies, straight-line within its bucket, seconds;
@@ -65,7 +110,7 @@ impl Spread {
 
 impl Serialize for Spread {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().enumerate().filter(|(_, weight)| **weight > 0.0))
+        serializer.collect_seq(self.weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0))
     }
 }
 
@@ -73,12 +118,44 @@ impl<'de> Deserialize<'de> for Spread {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut read = Self::default();
         for (bucket, weight) in Vec::<(usize, f64)>::deserialize(deserializer)? {
-            match read.0.get_mut(bucket) {
-                Some(place) if weight.is_finite() && weight >= 0.0 => *place = weight,
+            match read.weights.get_mut(bucket) {
+                Some(place) if weight.is_finite() && weight >= 0.0 => {
+                    *place = weight;
+                    read.reach(bucket..bucket + 1);
+                }
                 _ => return Err(serde::de::Error::custom("no such bucket, or no such weight")),
             }
         }
         Ok(read)
+    }
+}
+
+/// Durations of one member in an interval.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::detect) struct Durations<'a> {
+    /// How they are spread.
+    pub(in crate::detect) spread: &'a Histogram,
+    /// Whether there are none for sure: it saves looking.
+    pub(in crate::detect) none: bool,
+}
+
+impl Durations<'_> {
+    /// Appends the buckets that are not empty, in order, and what they hold; gives the sum.
+    pub(super) fn read(self, into: &mut Vec<(usize, f64)>) -> f64 {
+        if self.none {
+            return 0.0;
+        }
+        let mut sum = 0.0;
+        for (part, counts) in self.spread.0.chunks(PART).enumerate() {
+            if counts.iter().fold(0, |any, count| any | count) == 0 {
+                continue;
+            }
+            for (place, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                into.push((part * PART + place, count as f64));
+                sum += count as f64;
+            }
+        }
+        sum
     }
 }
 
@@ -121,8 +198,8 @@ impl Place {
     }
 
     /// How many of the counted durations lie above a bound.
-    pub(super) fn counted_above(self, counted: &Histogram) -> u64 {
-        counted.0[self.bucket.min(BUCKETS)..].iter().fold(0, |sum, count| sum.saturating_add(*count))
+    pub(super) fn counted_above(self, counted: &[(usize, f64)]) -> f64 {
+        counted.iter().rev().take_while(|(bucket, _)| *bucket >= self.bucket).map(|(_, count)| count).sum()
     }
 }
 
@@ -134,7 +211,7 @@ impl Tail {
     pub(super) fn of(spread: &Spread) -> Self {
         let mut sums = [0.0; BUCKETS + 1];
         let mut sum = 0.0;
-        for (bucket, weight) in spread.0.iter().enumerate().rev() {
+        for (bucket, weight) in spread.weights.iter().enumerate().rev() {
             sum += weight;
             sums[bucket] = sum;
         }
@@ -177,11 +254,17 @@ mod tests {
     use super::*;
     use tracer_ebpf::histogram::bucket_of;
 
+    fn read(counted: &Histogram) -> Vec<(usize, f64)> {
+        let mut answers = Vec::new();
+        Durations { spread: counted, none: false }.read(&mut answers);
+        answers
+    }
+
     fn spread(durations_ms: &[u64]) -> Spread {
         let mut counted = Histogram::default();
         durations_ms.iter().for_each(|ms| counted.0[bucket_of(ms * 1_000_000) as usize] += 1);
         let mut spread = Spread::default();
-        spread.count(&counted);
+        spread.count(&read(&counted));
         spread
     }
 
@@ -192,7 +275,7 @@ mod tests {
             counted.0[bucket] = count;
         }
         let mut spread = Spread::default();
-        spread.count(&counted);
+        spread.count(&read(&counted));
         for quantile in [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0] {
             let (one, other) = (spread.quantile(quantile).unwrap(), counted.quantile(quantile).unwrap());
             assert!((one - other).abs() < 1e-9 * other.max(1e-9), "{quantile}: {one} {other}");

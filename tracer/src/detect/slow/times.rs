@@ -10,13 +10,12 @@
 //! What makes all members slower at once must not be blamed on one while the memory still holds the better days: a
 //! flag needs half of its evidence against the others *within the same run*.
 
-use super::cut::{Cut, Shares, TESTS};
+use super::cut::{Cut, Odds, Shares, TESTS};
 use super::finding::Measure;
 use super::past::Past;
 use super::run::{Flag, Rule, Run, Tally};
 use super::spread::{Spread, Tail};
-use super::{ALTERNATIVES, MARGIN, Pace};
-use crate::collect::Histogram;
+use super::{ALTERNATIVES, Durations, MARGIN, Pace};
 use crate::detect::spread::Dispersion;
 
 /// Quantiles at which answers are cut.
@@ -28,6 +27,9 @@ const MEMORY: f64 = 60.0;
 const MEMORY_SECONDS: f64 = 3600.0;
 /// Answers of the others, and of the member, before they are compared.
 const LEAST_ANSWERS: f64 = 20.0;
+/// A member whose part of what all remember is less than this is not taken out of it to be compared with the others:
+/// their shares would move by less than this part of themselves. Own choice.
+const OWN_MATTERS: f64 = 0.01;
 /// Answers that the belief in the others' lasting share is worth, when a flag is checked against the run's own.
 const BELIEF: f64 = 5.0;
 
@@ -38,28 +40,18 @@ struct Timed {
     /// When it last answered, seconds.
     seen_seconds: f64,
     runs: [[Run; TESTS]; QUANTILES.len()],
+    /// Whether any of them has begun.
+    running: bool,
     flag: Option<Flag>,
     /// Evidence that there would be were it slow, nats; fades.
     power: f64,
-    takes_part: bool,
-}
-
-impl Timed {
-    fn restart(&mut self) {
-        self.runs = Default::default();
-        self.flag = None;
-    }
-
-    fn is_reference(&self) -> bool {
-        self.takes_part && self.flag.is_none()
-    }
 }
 
 /// Which times, and what is too short to matter.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
     /// Where they are.
-    pub(super) of: for<'a> fn(&Pace<'a>) -> Option<&'a Histogram>,
+    pub(super) of: for<'a> fn(&Pace<'a>) -> Option<Durations<'a>>,
     /// Nothing below it is slow, nanoseconds.
     pub(super) floor_ns: f64,
     /// What a flag of either cut is called.
@@ -70,6 +62,10 @@ pub(super) struct Kind {
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Times {
     members: Vec<Timed>,
+    /// Who takes part: apart from the rest, so that those who did nothing cost a glance.
+    takes_part: Vec<bool>,
+    /// Who has a flag: how many.
+    flagged: usize,
     /// What those who are compared with remember, all together; of how many; and whether these are others by now.
     pool: Spread,
     references: usize,
@@ -87,6 +83,8 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             members: Vec::new(),
+            takes_part: Vec::new(),
+            flagged: 0,
             pool: Spread::default(),
             references: 0,
             changed: true,
@@ -103,7 +101,9 @@ impl Default for Times {
 #[derive(Clone, Debug, Default)]
 struct Scratch {
     /// Who answered in the tick.
-    active: Vec<usize>,
+    active: Vec<Active>,
+    /// What they answered, one after the other.
+    answers: Vec<(usize, f64)>,
     /// What those who are compared with answered.
     answered: Spread,
     /// Answers above the median's cut, of every one of them.
@@ -111,17 +111,153 @@ struct Scratch {
     raised: Vec<(usize, Flag)>,
 }
 
+/// A member that answered in the tick.
+#[derive(Clone, Debug)]
+struct Active {
+    member: usize,
+    /// Where its answers are among everybody's.
+    answers: std::ops::Range<usize>,
+    /// How many there are.
+    count: f64,
+    /// How many it remembers.
+    mass: f64,
+    /// How many lie above either cut.
+    tallies: [Tally; QUANTILES.len()],
+}
+
+/// What members are compared with in a tick.
+struct Others<'a> {
+    /// What those remember who are compared with.
+    pool: Tail,
+    cuts: &'a [Cut; QUANTILES.len()],
+    /// The odds of a member whose own part in it does not matter.
+    usual: [Odds; QUANTILES.len()],
+    dispersion: &'a Dispersion,
+    /// What they answered, ever, with and without the tick.
+    all: [Tally; QUANTILES.len()],
+    all_before: [Tally; QUANTILES.len()],
+    rule: &'a Rule,
+}
+
+/// The others, as one member sees them.
+struct Rest {
+    odds: [Odds; QUANTILES.len()],
+    /// How much the evidence is weakened because they are not known well.
+    uncertain: f64,
+}
+
+impl Others<'_> {
+    /// Those that a member is compared with; `None` when they answered too little.
+    fn of(&self, member: &Timed, seen: &Active) -> Option<Rest> {
+        let among = member.flag.is_none();
+        let all = self.pool.mass();
+        let mass = if among { all - seen.mass } else { all };
+        let odds = if among && seen.mass > OWN_MATTERS * all {
+            let rest = self.without(member);
+            self.cuts.map(|cut| cut.shares(&rest).odds())
+        } else {
+            self.usual
+        };
+        let uncertain = 1.0 + seen.mass.min(seen.count + MEMORY) / mass;
+        (mass >= LEAST_ANSWERS).then_some(Rest { odds, uncertain })
+    }
+
+    /// What is remembered of all but the member.
+    fn without(&self, member: &Timed) -> Tail {
+        let own = member.flag.is_none().then(|| Tail::of(&member.memory));
+        self.pool.without(own.as_ref())
+    }
+
+    /// A quantile of the member and of the others, seconds.
+    fn figures(&self, member: &Timed, level: usize) -> Option<(f64, f64)> {
+        let quantile = QUANTILES[level];
+        member.memory.quantile(quantile).zip(self.without(member).quantile(quantile))
+    }
+}
+
+impl Rest {
+    /// What the evidence of a run of so many ticks is divided by.
+    fn scale(&self, others: &Others, ticks: u64) -> f64 {
+        others.dispersion.over(ticks).max(1.0) * self.uncertain
+    }
+}
+
+impl Timed {
+    /// Takes in what a member without a flag answered; gives the flag to raise.
+    fn is_told(&mut self, seen: &Active, rest: &Rest, others: &Others) -> Option<Flag> {
+        let rule = others.rule;
+        let is_for =
+            |level: usize| (0..TESTS).any(|test| rest.odds[level].gain(test, seen.tallies[level]) > 0.0);
+        if !self.running && !(0..QUANTILES.len()).any(is_for) {
+            return None;
+        }
+        let mut best = [None::<Flag>; QUANTILES.len()];
+        for (level, (odds, tally)) in rest.odds.iter().zip(seen.tallies).enumerate() {
+            for test in 0..TESTS {
+                let run = &mut self.runs[level][test];
+                let scale = rest.scale(others, run.ticks + 1);
+                let nats = run.tick(odds.gain(test, tally), scale, tally, others.all_before[level], rule);
+                let told = nats >= rule.raise / 2.0
+                    && seen.mass >= LEAST_ANSWERS
+                    && best[level].is_none_or(|best| nats > best.nats)
+                    && holds(run, &odds.shares, test, others.all[level]) >= rule.raise / 2.0 * scale;
+                let began_seconds = run.began_seconds;
+                let figures = told.then(|| others.figures(self, level)).flatten();
+                if let Some(figures) = figures.filter(|(own, rest)| *own >= MARGIN * rest) {
+                    best[level] = Some(Flag::new(level * TESTS + test, began_seconds, nats, figures));
+                }
+            }
+        }
+        self.running = self.runs.iter().flatten().any(|run| run.ticks > 0);
+        let nats = best.iter().flatten().map(|flag| flag.nats).fold(0.0, f64::max);
+        // Who is slow with all requests is more so with some: the median speaks first.
+        let mut flag = best.into_iter().flatten().next().filter(|_| nats >= rule.raise)?;
+        flag.nats = nats;
+        Some(flag)
+    }
+
+    /// Takes in what a member with a flag answered; says whether all is well again.
+    fn is_well_again(&mut self, seen: &Active, rest: &Rest, others: &Others) -> bool {
+        let Some(mut flag) = self.flag else { return false };
+        let level = flag.test / TESTS;
+        let (odds, tally) = (&rest.odds[level], seen.tallies[level]);
+        let figures = others.figures(self, level);
+        let mut well = false;
+        for test in 0..TESTS {
+            let run = &mut self.runs[level][test];
+            let scale = rest.scale(others, run.ticks + 1);
+            let gain = odds.gain(test, tally);
+            let nats = run.tick(gain, scale, tally, others.all_before[level], others.rule);
+            flag.note(nats, figures, MARGIN);
+            // The milder alternative tells sooner that all is well.
+            well |= test == 0 && flag.clears(gain, scale, others.rule);
+        }
+        self.flag = Some(flag);
+        well
+    }
+}
+
 impl Times {
     /// Other members, or the same in other places.
     pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
         self.members = super::rearranged(&self.members, from);
+        self.takes_part = super::rearranged(&self.takes_part, from);
+        self.flagged = flags(&self.members);
         self.changed = true;
+    }
+
+    /// Whether anybody, or the pool, has a flag.
+    pub(super) fn is_found(&self) -> bool {
+        self.flagged > 0 || self.past.flag().is_some()
     }
 
     /// Whether it is of so many members, and every flag is one of its own.
     pub(super) fn is_whole(&self, members: usize) -> bool {
-        let mut flags = self.members.iter().filter_map(|member| member.flag);
-        self.members.len() == members && flags.all(|flag| flag.test < QUANTILES.len() * TESTS)
+        let mut raised = self.members.iter().filter_map(|member| member.flag);
+        self.members.len() == members
+            && self.takes_part.len() == members
+            && self.flagged == flags(&self.members)
+            && raised.all(|flag| flag.test < QUANTILES.len() * TESTS)
     }
 
     /// Whether anything was measured in the last tick, if only that nobody answered.
@@ -136,7 +272,10 @@ impl Times {
         }
         let cut = |quantile| Cut::of(&self.pool, quantile, MARGIN, ALTERNATIVES, kind.floor_ns);
         if let [Some(median), Some(upper)] = QUANTILES.map(cut) {
-            self.compare(paces, kind, &[median, upper], rule);
+            let cuts = [median, upper];
+            let all_before = self.all;
+            self.count(&cuts, rule);
+            self.compare(&cuts, all_before, rule);
             self.raise();
         }
         self.past.tick(&self.scratch.answered, self.references, kind.floor_ns, rule);
@@ -145,123 +284,105 @@ impl Times {
 
     /// Adds the tick to what is remembered.
     fn remember(&mut self, paces: &[Pace], kind: &Kind, rule: &Rule) -> bool {
-        let Scratch { active, answered, .. } = &mut self.scratch;
+        let Scratch { active, answers, answered, .. } = &mut self.scratch;
         answered.clear();
         active.clear();
+        answers.clear();
         self.measured = false;
         if self.members.len() != paces.len() {
             self.members.resize_with(paces.len(), Timed::default);
+            self.takes_part.resize(paces.len(), false);
+            self.flagged = flags(&self.members);
             self.changed = true;
         }
-        for (index, (member, pace)) in self.members.iter_mut().zip(paces).enumerate() {
-            if member.takes_part != pace.takes_part {
-                *member = Timed { takes_part: pace.takes_part, ..Timed::default() };
+        let mut idle = (0.0_f64, 1.0);
+        for (index, (takes_part, pace)) in self.takes_part.iter_mut().zip(paces).enumerate() {
+            if *takes_part != pace.takes_part {
+                *takes_part = pace.takes_part;
+                self.flagged -= usize::from(self.members[index].flag.is_some());
+                self.members[index] = Timed::default();
                 self.changed = true;
             }
             let Some(times) = (kind.of)(pace).filter(|_| pace.takes_part) else { continue };
             self.measured = true;
-            if times.0.iter().fold(0, |any, count| any | count) == 0 {
+            let from = answers.len();
+            let count = times.read(answers);
+            if count <= 0.0 {
                 continue;
             }
-            active.push(index);
-            let among = member.flag.is_none();
+            let member = &mut self.members[index];
+            let more = &answers[from..];
             let idle_seconds = (rule.now_seconds - member.seen_seconds).max(0.0);
-            let faded = (-idle_seconds / MEMORY_SECONDS).exp();
-            if among {
-                answered.count(times);
-                self.pool.remove(&member.memory);
+            // Most answered in the last tick.
+            if idle_seconds.to_bits() != idle.0.to_bits() {
+                idle = (idle_seconds, (-idle_seconds / MEMORY_SECONDS).exp());
             }
-            member.memory.fade(faded * (-(times.count() as f64) / MEMORY).exp());
-            member.memory.count(times);
-            if among {
-                self.pool.add(&member.memory);
-            }
+            let faded = idle.1;
+            let kept = faded * (-count / MEMORY).exp();
+            let mass = if member.flag.is_none() {
+                answered.count(more);
+                member.memory.renew(kept, more, &mut self.pool)
+            } else {
+                member.memory.fade(kept);
+                member.memory.count(more);
+                member.memory.mass()
+            };
             member.power *= faded;
             member.seen_seconds = rule.now_seconds;
+            let answers = from..answers.len();
+            active.push(Active { member: index, answers, count, mass, tallies: Default::default() });
         }
         if std::mem::take(&mut self.changed) {
             self.dispersion.drop_blocks(self.members.len());
             self.pool.clear();
             self.references = 0;
-            for member in self.members.iter().filter(|member| member.is_reference()) {
-                self.pool.add(&member.memory);
-                self.references += 1;
+            for (member, part) in self.members.iter().zip(&self.takes_part) {
+                if *part && member.flag.is_none() {
+                    self.pool.add(&member.memory);
+                    self.references += 1;
+                }
             }
         }
         !self.scratch.active.is_empty()
     }
 
-    /// Tests every member that answered.
-    fn compare(&mut self, paces: &[Pace], kind: &Kind, cuts: &[Cut; QUANTILES.len()], rule: &Rule) {
-        let Scratch { active, counts, raised, .. } = &mut self.scratch;
-        let all_before = self.all;
+    /// Counts answers above the cuts.
+    fn count(&mut self, cuts: &[Cut; QUANTILES.len()], rule: &Rule) {
+        let Scratch { active, answers, counts, .. } = &mut self.scratch;
         counts.clear();
         counts.resize(self.members.len(), 0.0);
-        for &index in active.iter() {
-            let times = (kind.of)(&paces[index]).filter(|_| self.members[index].is_reference());
-            for (level, tally) in times.map(|times| tallies(times, cuts)).into_iter().flatten().enumerate() {
-                self.all[level].add(tally);
-                if level == 0 {
-                    counts[index] = tally.events;
-                }
+        for active in active {
+            let answers = &answers[active.answers.clone()];
+            active.tallies =
+                cuts.map(|cut| Tally { events: cut.at.counted_above(answers), exposure: active.count });
+            if self.members[active.member].flag.is_none() {
+                counts[active.member] = active.tallies[0].events;
+                self.all.iter_mut().zip(active.tallies).for_each(|(all, tally)| all.add(tally));
             }
         }
         self.dispersion.tick(counts, self.references, counts.iter().sum(), rule.began_seconds);
-        let others = Tail::of(&self.pool);
+    }
+
+    /// Tests every member that answered.
+    fn compare(&mut self, cuts: &[Cut; QUANTILES.len()], all_before: [Tally; QUANTILES.len()], rule: &Rule) {
+        let Scratch { active, raised, .. } = &mut self.scratch;
+        let pool = Tail::of(&self.pool);
+        let usual = cuts.map(|cut| cut.shares(&pool).odds());
+        let (dispersion, all) = (&self.dispersion, self.all);
+        let others = Others { pool, cuts, usual, dispersion, all, all_before, rule };
         raised.clear();
-        for &index in active.iter() {
-            let member = &mut self.members[index];
-            let Some(times) = (kind.of)(&paces[index]) else { continue };
-            let own = Tail::of(&member.memory);
-            let among = member.flag.is_none();
-            let rest = others.without(among.then_some(&own));
-            if rest.mass() < LEAST_ANSWERS {
-                continue;
+        for seen in active.iter() {
+            let member = &mut self.members[seen.member];
+            let Some(rest) = others.of(member, seen) else { continue };
+            member.power += seen.count * rest.odds[0].power / rest.scale(&others, 1);
+            if member.flag.is_none() {
+                let flag = member.is_told(seen, &rest, &others);
+                raised.extend(flag.map(|flag| (seen.member, flag)));
+            } else if member.is_well_again(seen, &rest, &others) {
+                (member.runs, member.running, member.flag) = Default::default();
+                self.flagged -= 1;
+                self.changed = true;
             }
-            let uncertain = 1.0 + own.mass().min(times.count() as f64 + MEMORY) / rest.mass();
-            let tallies = tallies(times, cuts);
-            let mut best = [None::<Flag>; QUANTILES.len()];
-            for (level, (cut, tally)) in cuts.iter().zip(tallies).enumerate() {
-                let shares = cut.shares(&rest);
-                let figures = || own.quantile(QUANTILES[level]).zip(rest.quantile(QUANTILES[level]));
-                if level == 0 {
-                    let scale = self.dispersion.over(1).max(1.0) * uncertain;
-                    member.power += tally.exposure * shares.power() / scale;
-                }
-                for test in 0..TESTS {
-                    let run = &mut member.runs[level][test];
-                    let scale = self.dispersion.over(run.ticks + 1).max(1.0) * uncertain;
-                    let gain = shares.gain(test, tally);
-                    let nats = run.tick(gain, scale, tally, all_before[level], rule);
-                    let number = level * TESTS + test;
-                    if let Some(flag) = member.flag.as_mut().filter(|flag| flag.test / TESTS == level) {
-                        flag.note(nats, figures(), MARGIN);
-                        // The milder alternative tells sooner that all is well.
-                        if test == 0 && flag.clears(gain, scale, rule) {
-                            member.restart();
-                            self.changed = true;
-                            break;
-                        }
-                        continue;
-                    }
-                    let told = nats >= rule.raise / 2.0
-                        && own.mass() >= LEAST_ANSWERS
-                        && best[level].is_none_or(|best| nats > best.nats)
-                        && holds(run, &shares, test, self.all[level], among) >= rule.raise / 2.0 * scale;
-                    let figures = told.then(figures).flatten();
-                    if let Some(figures) = figures.filter(|(own, rest)| *own >= MARGIN * rest) {
-                        best[level] = Some(Flag::new(number, run.began_seconds, nats, figures));
-                    }
-                }
-            }
-            let nats = best.iter().flatten().map(|flag| flag.nats).fold(0.0, f64::max);
-            // Who is slow with all requests is more so with some: the median speaks first.
-            let flag =
-                best.into_iter().flatten().next().filter(|_| member.flag.is_none() && nats >= rule.raise);
-            raised.extend(flag.map(|mut flag| {
-                flag.nats = nats;
-                (index, flag)
-            }));
         }
     }
 
@@ -272,10 +393,10 @@ impl Times {
             return;
         }
         raised.sort_by(|a, b| b.1.nats.total_cmp(&a.1.nats).then(a.0.cmp(&b.0)));
-        let part = self.members.iter().filter(|member| member.takes_part).count();
-        let flagged = self.members.iter().filter(|member| member.flag.is_some()).count();
-        for &(index, flag) in raised.iter().take((part / 2).saturating_sub(flagged)) {
+        let part = self.takes_part.iter().filter(|part| **part).count();
+        for &(index, flag) in raised.iter().take((part / 2).saturating_sub(self.flagged)) {
             self.members[index].flag = Some(flag);
+            self.flagged += 1;
             self.past.disturb();
             self.changed = true;
         }
@@ -297,35 +418,19 @@ impl Times {
             let idle_seconds = (now_seconds - member.seen_seconds).max(0.0);
             member.power * (-idle_seconds / MEMORY_SECONDS).exp()
         };
-        let mut part = self.members.iter().filter(|member| member.takes_part);
-        part.all(|member| power(member) >= raise)
-    }
-
-    /// How many times slower a member's median is than that of the others; below 1 when it is faster.
-    pub(super) fn ratio(&self, member: usize) -> Option<f64> {
-        let own = self.members.get(member).filter(|member| member.takes_part)?;
-        let mut rest = Spread::default();
-        for (index, other) in self.members.iter().enumerate() {
-            if index != member && other.is_reference() {
-                rest.add(&other.memory);
-            }
-        }
-        let known = own.memory.mass() >= LEAST_ANSWERS && rest.mass() >= LEAST_ANSWERS;
-        let (own, rest) = (own.memory.quantile(0.5)?, rest.quantile(0.5)?);
-        let ratio = own / rest;
-        (known && ratio.is_finite()).then_some(ratio)
+        let mut members = self.members.iter().zip(&self.takes_part);
+        members.all(|(member, part)| !part || power(member) >= raise)
     }
 }
 
-/// What was answered, and how much of it above either cut.
-fn tallies(times: &Histogram, cuts: &[Cut; QUANTILES.len()]) -> [Tally; QUANTILES.len()] {
-    let exposure = times.count() as f64;
-    cuts.map(|cut| Tally { events: cut.at.counted_above(times) as f64, exposure })
-}
-
-/// What a run tells when the others are taken as they were in it, nats times the scale.
-fn holds(run: &Run, shares: &Shares, test: usize, all: Tally, among: bool) -> f64 {
-    let rest = run.rest(all, among);
+/// What a run of a member without a flag tells when the others are taken as they were in it, nats times the scale.
+fn holds(run: &Run, shares: &Shares, test: usize, all: Tally) -> f64 {
+    let rest = run.rest(all, true);
     let now = (rest.events + BELIEF * shares.now()) / (rest.exposure + BELIEF);
-    shares.moved_to(now).gain(test, run.own)
+    shares.moved_to(now).odds().gain(test, run.own)
+}
+
+/// How many have a flag.
+fn flags(members: &[Timed]) -> usize {
+    members.iter().filter(|member| member.flag.is_some()).count()
 }

@@ -1,6 +1,6 @@
 //! Members that answer at a pace: seeded, without a clock.
 
-use super::super::{Answer, Pace, PoolSlow, Slow, Slowness};
+use super::super::{Answer, Durations, Pace, PoolSlow, Slow, Slowness};
 use crate::collect::Histogram;
 use crate::detect::Settings;
 use std::cmp::Reverse;
@@ -128,7 +128,7 @@ impl Servers {
             }
         }
         let measured = self.measured;
-        let times = |index: usize, what| (measured == what).then_some(&self.times[index]);
+        let times = |index: usize, what| (measured == what).then_some(durations(&self.times[index]));
         let stock = |number: f64| (measured == Measured::Lifetimes).then_some(number);
         let paces: Vec<Pace> = (0..self.servers.len())
             .map(|index| Pace {
@@ -140,12 +140,15 @@ impl Servers {
             })
             .collect();
         self.slowness.tick(&paces, began, self.now, &self.settings);
-        self.slowness.judge()
+        let answer = self.slowness.judge();
+        assert_eq!(self.slowness.is_found(), matches!(answer, Answer::Found { .. }));
+        answer
     }
 
     /// One second in which everybody answered so.
     pub(super) fn take(&mut self, answered: &[Histogram]) {
-        let pace = |times| Pace { response_time: Some(times), takes_part: true, ..Pace::default() };
+        let pace =
+            |times| Pace { response_time: Some(durations(times)), takes_part: true, ..Pace::default() };
         let paces: Vec<Pace> = answered.iter().map(pace).collect();
         self.slowness.tick(&paces, self.now, self.now + 1.0, &self.settings);
         self.now += 1.0;
@@ -168,6 +171,11 @@ impl Servers {
             wanted(&answer).then_some((second, answer))
         })
     }
+}
+
+/// What was measured, as it is handed in.
+pub(super) fn durations(spread: &Histogram) -> Durations<'_> {
+    Durations { spread, none: spread.count() == 0 }
 }
 
 /// Who was found.
