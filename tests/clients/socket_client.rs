@@ -5,6 +5,7 @@
 mod fast_open;
 mod kept;
 mod multipath;
+mod requests;
 mod uring;
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
@@ -23,7 +24,10 @@ fn main() {
     for line in std::io::stdin().lines() {
         let line = line.expect("commands are text");
         let words: Vec<_> = line.split(' ').collect();
-        println!("{}", kept::obey(&words).unwrap_or_else(|| obey(&words, &mut held)));
+        println!(
+            "{}",
+            kept::obey(&words).or_else(|| requests::obey(&words)).unwrap_or_else(|| obey(&words, &mut held))
+        );
     }
 }
 

@@ -53,11 +53,20 @@ fn doctor_goes_through_the_programs() {
     assert_eq!((&found["schema"], &found["can_trace"]), (&"tracer.doctor/1".into(), &true.into()));
     let programs = found["programs"].as_array().unwrap();
     let names: Vec<_> = programs.iter().map(|program| program["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["lifecycle", "relief", "destroy", "sweep", "listeners", "adopt"]);
-    assert!(
-        programs.iter().all(|program| program["works"] == true && program["reason"].is_null()),
-        "{found}"
-    );
+    let fallbacks = ["send_entry", "send_page"];
+    let usual = ["lifecycle", "relief", "destroy", "sweep", "listeners", "adopt", "receive", "send"];
+    assert_eq!(names, [&usual[..], &fallbacks].concat());
+    let works = |program: &Value| program["works"] == true && program["reason"].is_null();
+    let send = programs.iter().find(|program| program["name"] == "send").unwrap();
+    for program in programs {
+        if fallbacks.contains(&program["name"].as_str().unwrap()) {
+            assert_eq!((&program["intent"], &program["fallback_for"]), (&"fallback".into(), &"send".into()));
+            assert!(works(send) || works(program), "without `send` by a fallback: {found}");
+            assert!(!works(send) || program["reason"].is_null(), "not tried: {found}");
+        } else {
+            assert!(works(program) || program == send, "{found}");
+        }
+    }
     let text = String::from_utf8(tracer(&["doctor"]).stdout).unwrap();
     assert!(
         names.iter().all(|name| text.contains(name)) && text.ends_with("this host can be traced\n"),

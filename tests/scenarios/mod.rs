@@ -10,6 +10,7 @@ mod causes;
 mod commands;
 mod discovery;
 mod ends;
+mod exchanges;
 mod haproxy;
 mod harness;
 mod import_haproxy;

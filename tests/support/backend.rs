@@ -19,6 +19,10 @@ pub(crate) enum Behaviour {
     Answer(usize),
     /// Answers every HTTP request with a body of so many bytes, and leaves the closing to the other side.
     KeepAlive(usize),
+    /// The same with an empty body, each after so long.
+    Late(Duration),
+    /// Reads one HTTP request, and closes.
+    CloseUnanswered,
     /// Resets the connection once it has read something, without a byte in reply.
     ResetWithoutData,
     /// Replies with so many bytes, waits for a byte in return, and resets the connection.
@@ -230,6 +234,15 @@ fn converse(stream: TcpStream, shared: &Shared, number: u64) -> std::io::Result<
                 connection.respond(bytes, "keep-alive")?;
             }
         }
+        Behaviour::Late(after) => {
+            while connection.request()? {
+                std::thread::sleep(after);
+                connection.respond(0, "keep-alive")?;
+            }
+        }
+        Behaviour::CloseUnanswered => {
+            connection.request()?;
+        }
         Behaviour::ResetWithoutData => {
             if connection.read(&mut [0; 1024])? > 0 {
                 connection.reset(shared, number)?;
@@ -282,11 +295,11 @@ impl Connection<'_> {
         self.stream.write_all(bytes)
     }
 
-    /// Reads one request without a body; false at the end of the connection.
+    /// Reads one request with its body; false at the end of the connection.
     fn request(&mut self) -> std::io::Result<bool> {
         let mut request = Vec::new();
-        let mut part = [0; 4096];
-        while !request.ends_with(b"\r\n\r\n") {
+        let mut part = [0; 65_536];
+        while request_length(&request).is_none_or(|length| request.len() < length) {
             let read = self.read(&mut part)?;
             if read == 0 {
                 return Ok(false);
@@ -312,6 +325,14 @@ impl Connection<'_> {
         shared.open.lock().unwrap().remove(&number);
         Ok(())
     }
+}
+
+/// Bytes of head and body, by Content-Length; `None`: the head goes on.
+fn request_length(request: &[u8]) -> Option<usize> {
+    let end = request.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+    Some(end + 4 + length.unwrap_or(0_usize))
 }
 
 /// Waits until every connection that was accepted is over.

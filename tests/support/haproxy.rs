@@ -5,17 +5,24 @@ use super::server::Server;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+/// One request a connection.
+const HTTP: &str = "    mode http\n    option httpclose";
+/// With its key: both are for these tests alone.
+const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tls/backend.pem");
+
 /// Its configuration, as far as scenarios differ.
 pub(crate) struct Haproxy<'a> {
     listens: SocketAddr,
     servers: Vec<(SocketAddr, String)>,
     options: String,
+    mode: &'static str,
+    tls: Option<&'static str>,
     namespace: Option<&'a Namespace>,
 }
 
 impl<'a> Haproxy<'a> {
     pub(crate) fn at(listens: SocketAddr) -> Self {
-        Self { listens, servers: Vec::new(), options: String::new(), namespace: None }
+        Self { listens, servers: Vec::new(), options: String::new(), mode: HTTP, tls: None, namespace: None }
     }
 
     /// A line `server`, with its parameters (`check backup`).
@@ -31,6 +38,18 @@ impl<'a> Haproxy<'a> {
     /// One more line of the backend.
     pub(crate) fn option(mut self, line: &str) -> Self {
         writeln!(self.options, "    {line}").unwrap();
+        self
+    }
+
+    /// Passes on bytes as they come.
+    pub(crate) fn tcp(mut self) -> Self {
+        self.mode = "    mode tcp";
+        self
+    }
+
+    /// Takes TLS of this version only, with a certificate that nobody signed.
+    pub(crate) fn tls(mut self, version: &'static str) -> Self {
+        self.tls = Some(version);
         self
     }
 
@@ -54,22 +73,24 @@ impl<'a> Haproxy<'a> {
         for (number, (address, parameters)) in self.servers.iter().enumerate() {
             writeln!(servers, "    server s{number} {address} {parameters}").unwrap();
         }
-        let (listens, options) = (self.listens, &self.options);
+        let (listens, options, mode) = (self.listens, &self.options, self.mode);
+        let tls = self.tls.map_or(String::new(), |version| {
+            format!(" ssl crt {CERTIFICATE} ssl-min-ver {version} ssl-max-ver {version}")
+        });
         // No `spread-checks` and no retries on the same server after a pause: the counts are what the lines say.
         format!(
             "global
     nbthread 1
     maxconn 4000
 defaults
-    mode http
+{mode}
     timeout connect 1s
     timeout client 30s
     timeout server 30s
-    option httpclose
     retries 1
     option redispatch 1
 frontend front
-    bind {listens} backlog 4096
+    bind {listens} backlog 4096{tls}
     default_backend pool
 backend pool
     balance roundrobin

@@ -7,6 +7,7 @@ pub(crate) mod bpf;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod crowd_of_clients;
+pub(crate) mod exchanges;
 pub(crate) mod haproxy;
 pub(crate) mod load;
 pub(crate) mod memory_cgroup;

@@ -16,6 +16,8 @@ pub(crate) struct Nginx<'a> {
     namespace: Option<&'a Namespace>,
     included: Option<&'static str>,
     remark: Option<(usize, &'static str)>,
+    scheme: &'static str,
+    options: String,
 }
 
 impl<'a> Nginx<'a> {
@@ -28,6 +30,8 @@ impl<'a> Nginx<'a> {
             namespace: None,
             included: None,
             remark: None,
+            scheme: "http",
+            options: String::new(),
         }
     }
 
@@ -69,6 +73,18 @@ impl<'a> Nginx<'a> {
         self
     }
 
+    /// Talks TLS to the backends, with a handshake of its own for each connection.
+    pub(crate) fn over_tls(mut self) -> Self {
+        self.scheme = "https";
+        self.option("proxy_ssl_session_reuse off;").option("proxy_ssl_protocols TLSv1.2 TLSv1.3;")
+    }
+
+    /// One more line of the server.
+    pub(crate) fn option(mut self, line: &str) -> Self {
+        writeln!(self.options, "        {line}").unwrap();
+        self
+    }
+
     pub(crate) fn start(&self) -> Server {
         Server::start(
             "nginx",
@@ -100,6 +116,7 @@ impl<'a> Nginx<'a> {
             std::fs::write(&file, upstream).unwrap();
             upstream = format!("    include {};\n", file.display());
         }
+        let (scheme, options) = (self.scheme, &self.options);
         let (workers, listens, directory) = (self.workers, self.listens, directory.display());
         format!(
             r#"user root;
@@ -117,8 +134,8 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
 {upstream}    server {{
         listen {listens} backlog=4096 reuseport;
-        location / {{
-            proxy_pass http://pool;
+{options}        location / {{
+            proxy_pass {scheme}://pool;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_connect_timeout 1s;

@@ -2,7 +2,7 @@
 
 use crate::maps::{CELLS, FREE, SLOTS};
 use aya_ebpf::bindings::BPF_NOEXIST;
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 use core::ptr::read_volatile;
 use tracer_ebpf::transition::widen;
 use tracer_ebpf::{Cell, CellKey, OVERFLOW_SLOT, Slot};
@@ -72,6 +72,13 @@ pub(crate) fn element<const N: usize>(array: *mut [u64; N], index: u32) -> *mut 
 pub(crate) fn exchange(word: *mut u64, seen: u64, new: u64) -> bool {
     // SAFETY: the pointer comes from a map value that the verifier has checked.
     unsafe { atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(word, seen, new).1 }
+}
+
+/// Takes what a word holds, and leaves zero: of several takers one gets it.
+#[inline(always)]
+pub(crate) fn take(word: *mut u64) -> u64 {
+    // SAFETY: the pointer comes from a map value that the verifier has checked.
+    unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(word, 0) }
 }
 
 /// A sweep and a close may both claim what a socket has sent; two of them meet at most, and the loser sees the new

@@ -61,9 +61,10 @@ pub(crate) fn released() {
     }
 }
 
-/// Takes what the socket has sent and received so far as counted.
+/// Takes what the socket has sent and received so far as counted; nothing is awaited.
 #[inline(always)]
 pub(crate) fn begin_at_present(connection: *mut Connection, tcp: Kernel) {
+    set!(connection, sent_ns, 0);
     set!(connection, sent_bytes, payload_sent(tcp.bytes_sent(), tcp.bytes_retrans()));
     set!(connection, received_bytes, tcp.bytes_received());
     set!(connection, segments_sent, u64::from(tcp.segs_out()));

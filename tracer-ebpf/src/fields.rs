@@ -86,6 +86,10 @@ impl Kernel {
         total_retrans: u32);
     field!(/// Of a TCP socket: smoothed round-trip time, eighths of a microsecond.
         srtt_us: u32);
+    field!(/// Of a TCP socket: sequence number up to which processes have read.
+        copied_seq: u32);
+    field!(/// Of a TCP socket: sequence number that is expected next.
+        rcv_nxt: u32);
     field!(/// Of an iterator's meta: a number no other run of an iterator has.
         session_id: u64);
 

@@ -1,6 +1,6 @@
 //! What the eBPF object and userspace share: the layout of everything that lies in a map, the names of maps and
-//! programs, and the decisions of the kernel side that need no kernel ([`transition`], [`adoption`], [`histogram`]), so
-//! that they are tested on the host.
+//! programs, and the decisions of the kernel side that need no kernel ([`transition`], [`adoption`], [`mod@exchange`],
+//! [`histogram`]), so that they are tested on the host.
 //!
 //! # How counting is laid out
 //!
@@ -19,21 +19,22 @@
 #![cfg_attr(target_arch = "bpf", no_std)]
 
 pub mod adoption;
+pub mod exchange;
 pub mod histogram;
+mod offsets;
 pub mod transition;
+
+pub use offsets::{MISSING, Offsets};
 
 use core::mem::{offset_of, size_of};
 use histogram::BUCKETS;
 
 /// Version of the layout of everything in this file. The test `abi_version_is_tied_to_the_layout` fails when the
 /// layout changes and this number does not.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Place of the cell for what could not get one of its own.
 pub const OVERFLOW_SLOT: u32 = 0;
-
-/// An offset in [`Offsets`] that the running kernel's BTF does not have.
-pub const MISSING: u32 = u32::MAX;
 
 /// Names of the maps in the object.
 pub mod maps {
@@ -67,6 +68,14 @@ pub mod programs {
     pub const LISTENERS: &str = "listeners";
     /// `iter/task_file`, second pass: connections from before.
     pub const ADOPT: &str = "adopt";
+    /// `tp_btf/tcp_rcv_space_adjust`: a process has read.
+    pub const RECEIVE: &str = "receive";
+    /// `tp_btf/sock_send_length`: a process has sent.
+    pub const SEND: &str = "send";
+    /// `fentry/tcp_sendmsg_locked`: a process sends, on kernels without what `SEND` needs.
+    pub const SEND_ENTRY: &str = "send_entry";
+    /// `fentry/tcp_sendpage`: the same by sendfile(2) and splice(2), on kernels where that is another way.
+    pub const SEND_PAGE: &str = "send_page";
 }
 
 /// Command under which connections of kernel threads are counted: of a network file system, a block device over TCP,
@@ -135,6 +144,12 @@ pub struct Connection {
     pub segments_received: u64,
     /// `total_retrans` that are in the cell already, widened.
     pub retransmits: u64,
+    /// `ktime` when the balancer last sent and has read nothing since, nanoseconds; 0 when nothing is awaited.
+    pub sent_ns: u64,
+    /// [`exchange::read_up_to`] at that time.
+    pub read_up_to: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 /// Present sockets of one cell, as the last sweep that visited it found them.
@@ -202,10 +217,14 @@ pub struct Cell {
     pub syn_retransmits: u64,
     /// Transitions that no program saw and that a sweep or a later event made up for.
     pub repaired: u64,
+    /// Requests with their response, since they are measured.
+    pub exchanges: u64,
     /// SYN_SENT to ESTABLISHED, in [`histogram`] buckets.
     pub connect_time: [u64; BUCKETS],
     /// Age of cancelled attempts, in [`histogram`] buckets.
     pub cancelled_age: [u64; BUCKETS],
+    /// From the last send before a response to the first read of it, in [`histogram`] buckets.
+    pub response_time: [u64; BUCKETS],
     /// Present sockets.
     pub stock: Stock,
 }
@@ -232,8 +251,10 @@ impl Cell {
         retransmits: 0,
         syn_retransmits: 0,
         repaired: 0,
+        exchanges: 0,
         connect_time: [0; BUCKETS],
         cancelled_age: [0; BUCKETS],
+        response_time: [0; BUCKETS],
         stock: Stock::EMPTY,
     };
 }
@@ -290,101 +311,6 @@ pub struct Listener {
 /// Listeners without a queue that are remembered; the children of others are told by their ports.
 pub const MAX_LISTENERS: u32 = 1_024;
 
-macro_rules! offsets {
-    ($($(#[$doc:meta])* $field:ident,)*) => {
-        /// Byte offsets of kernel structure fields, read from the running kernel's BTF by userspace before loading.
-        /// The verifier sees them as constants; [`MISSING`] removes the code that needs the field.
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub struct Offsets {
-            $($(#[$doc])* pub $field: u32,)*
-        }
-
-        impl Offsets {
-            /// Nothing known yet: what the object holds until userspace writes the real values.
-            pub const UNKNOWN: Self = Self { $($field: MISSING,)* };
-        }
-    };
-}
-
-offsets! {
-    /// `sock.__sk_common.skc_family`
-    family,
-    /// `sock.__sk_common.skc_state`
-    state,
-    /// `sock.__sk_common.skc_daddr`
-    daddr,
-    /// `sock.__sk_common.skc_v6_daddr`
-    v6_daddr,
-    /// `sock.__sk_common.skc_dport`
-    dport,
-    /// `sock.__sk_common.skc_net`
-    net,
-    /// `sock.__sk_common.skc_flags`
-    flags,
-    /// `sock.sk_protocol`
-    protocol,
-    /// `sock.sk_err`
-    err,
-    /// `sock.sk_err_soft`
-    err_soft,
-    /// `sock.sk_socket`
-    socket,
-    /// `socket.state`
-    socket_state,
-    /// `net.ns.inum`
-    net_inum,
-    /// `tcp_sock.bytes_sent`
-    bytes_sent,
-    /// `tcp_sock.bytes_retrans`
-    bytes_retrans,
-    /// `tcp_sock.bytes_received`
-    bytes_received,
-    /// `tcp_sock.segs_out`
-    segs_out,
-    /// `tcp_sock.segs_in`
-    segs_in,
-    /// `tcp_sock.total_retrans`
-    total_retrans,
-    /// `tcp_sock.srtt_us`
-    srtt_us,
-    /// `socket.sk`
-    socket_sk,
-    /// `sock.sk_max_ack_backlog`
-    max_ack_backlog,
-    /// `sock.__sk_common.skc_num`
-    num,
-    /// `task_struct.tgid`
-    tgid,
-    /// `task_struct.cgroups`
-    cgroups,
-    /// `css_set.dfl_cgrp`
-    dfl_cgrp,
-    /// `cgroup.kn`
-    kn,
-    /// `kernfs_node.id`
-    kernfs_id,
-    /// `task_struct.group_leader`
-    group_leader,
-    /// `task_struct.comm`
-    comm,
-    /// `task_struct.flags`
-    task_flags,
-    /// `bpf_iter_meta.session_id`
-    session_id,
-    /// Value of `SOCK_DONE` in `enum sock_flags`: its bit in `flags` says that the peer's FIN was taken in
-    sock_done,
-}
-
-impl Offsets {
-    /// The offsets as the bytes of the read-only variable.
-    #[must_use]
-    pub fn as_words(&self) -> &[u32; size_of::<Self>() / 4] {
-        // SAFETY: Offsets is repr(C) and made of u32 only, so it has the size, alignment and validity of the array.
-        unsafe { &*core::ptr::from_ref(self).cast() }
-    }
-}
-
 /// The context of the [`SWEEP`](programs::SWEEP) program, `struct bpf_iter__bpf_sk_storage_map`. The verifier wants
 /// literal offsets into a context, so they stand here, and userspace compares them with the running kernel's BTF.
 #[repr(C)]
@@ -427,21 +353,21 @@ const HISTOGRAM_BYTES: usize = 8 * BUCKETS;
 const _: () = {
     no_padding!(CellKey, 8, 16, 16, 4, 2, 2);
     no_padding!(Slot, 4, 4);
-    no_padding!(Connection, 8, 8, 8, 8, 8, 8, 8, 8);
+    no_padding!(Connection, 8, 8, 8, 8, 8, 8, 8, 8, 8, 4, 4);
     no_padding!(Stock, 8, 4, 4, 4, 4, 8);
-    no_padding!(Cell, 48, 4, 4, 8 * 15, 8 * transition::CAUSES, HISTOGRAM_BYTES, HISTOGRAM_BYTES, 32);
+    no_padding!(Cell, 48, 4, 4, 8 * 16, 8 * transition::CAUSES, 3 * HISTOGRAM_BYTES, 32);
     no_padding!(Uncounted, 8, 8, 8, 8, 8);
     no_padding!(SweepEnd, 8, 8, 8);
     no_padding!(Tracked, 8);
     no_padding!(Listener, 4, 2, 2);
     no_padding!(TaskFileContext, 8, 8, 8, 8);
     no_padding!(SweepContext, 8, 8, 8, 8);
-    assert!(size_of::<Connection>() == 64);
+    assert!(size_of::<Connection>() == 80);
     assert!(size_of::<CellKey>() == 48);
     assert!(offset_of!(Cell, generation) == 48);
     assert!(offset_of!(Cell, attempts) == 56);
     assert!(offset_of!(Cell, failed) == 88);
-    assert!(offset_of!(Cell, connect_time) == 224);
+    assert!(offset_of!(Cell, connect_time) == 232);
     assert!(offset_of!(Cell, stock) == size_of::<Cell>() - 32);
 };
 
@@ -453,14 +379,16 @@ mod tests {
     #[test]
     fn abi_version_is_tied_to_the_layout() {
         let layout = format!(
-            "{} {} {} {} {} {} {} {} {} {} {} {} {}",
+            "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
             size_of::<CellKey>(),
             size_of::<Slot>(),
             size_of::<Connection>(),
             offset_of!(Connection, retransmits),
+            offset_of!(Connection, sent_ns),
             size_of::<Cell>(),
             offset_of!(Cell, repaired),
             offset_of!(Cell, cancelled_age),
+            offset_of!(Cell, response_time),
             size_of::<Uncounted>(),
             size_of::<SweepEnd>(),
             size_of::<Tracked>(),
@@ -468,17 +396,6 @@ mod tests {
             BUCKETS,
             transition::CAUSES,
         );
-        assert_eq!((ABI_VERSION, layout.as_str()), (2, "48 8 64 56 1632 216 912 40 24 8 8 86 6"));
-    }
-
-    #[test]
-    fn offsets_are_words_in_the_order_of_the_struct() {
-        let mut offsets = Offsets::UNKNOWN;
-        offsets.family = 16;
-        offsets.sock_done = 1;
-        let words = offsets.as_words();
-        assert_eq!(words[0], 16);
-        assert_eq!(words[words.len() - 1], 1);
-        assert_eq!(words[1], MISSING);
+        assert_eq!((ABI_VERSION, layout.as_str()), (3, "48 8 80 56 64 2328 216 920 1608 40 24 8 8 86 6"));
     }
 }

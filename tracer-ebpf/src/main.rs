@@ -4,6 +4,8 @@
 //!   `tp_btf/tcp_destroy_sock`.
 //! * `sweep`: the program of `iter/bpf_sk_storage_map`, which visits every connection that is being counted.
 //! * `adopt`: two programs on `iter/task_file`, `listeners` and `adopt`, for connections from before.
+//! * `exchanges`: `send` on `tp_btf/sock_send_length`, or `send_entry` and `send_page` on the functions that send, and
+//!   `receive` on `tp_btf/tcp_rcv_space_adjust`.
 //! * `connections`: the state kept in sockets; `cells`: finding a connection's counters and adding to them; `maps`: the maps; `fields`: reading kernel
 //!   structures at offsets that userspace found in the running kernel's BTF.
 //!
@@ -23,6 +25,8 @@ mod adopt;
 mod cells;
 #[cfg(target_arch = "bpf")]
 mod connections;
+#[cfg(target_arch = "bpf")]
+mod exchanges;
 #[cfg(target_arch = "bpf")]
 mod fields;
 #[cfg(target_arch = "bpf")]

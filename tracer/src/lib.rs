@@ -6,7 +6,7 @@
 //! ```text
 //!  tracer-ebpf                          tracer
 //!  lifecycle, relief, destroy ─┐
-//!  adopt, sweep ───────────────┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
+//!  adopt, sweep, send, receive ┴─ maps ─► kernel ─► collect ─► pools ─► detect ─► outputs
 //!                                         Snapshot  Sample     PoolSample  Assessment
 //!                                                                 │  ▲
 //!                                                                 ▼  │
@@ -43,7 +43,8 @@
 //! backend in a pool, with its expected share. An **attempt** is a socket that enters SYN_SENT; it becomes
 //! **established**, or **failed** with a cause, or is still **pending**. A connection is **live**, **closing** or
 //! **closed**; a **probe** is one that ended without payload. A **sweep** reads the kernel's own counters of every
-//! tracked socket. The **signal** is what shares are computed on.
+//! tracked socket. An **exchange** is a request and its response on a connection: the balancer sends, after it has received or
+//! first, and then reads; several at once on a connection (HTTP/2, pipelining) are fewer exchanges. The **signal** is what shares are computed on.
 //!
 //! A connection that was there before the tracer is **adopted**: neither attempt nor established. An attempt whose socket
 //! could keep no state is **untracked**: what becomes of it is not known.

@@ -1,12 +1,12 @@
 //! `tracer check`: watch, say what is found, exit with it.
 
 use super::exit::{Exit, Failure, print, say};
-use super::options::{Bounds, PoolOptions, duration};
+use super::options::{Bounds, Exchanges, PoolOptions, duration};
 use super::source::Source;
 use super::stop::Stop;
 use crate::agent::{Agent, Judged};
 use crate::detect::{Settings, Verdict};
-use crate::kernel::Tracer;
+use crate::kernel::{self, Tracer};
 use crate::outputs::escape::for_terminal;
 use crate::outputs::{CheckReport, check_json, check_text};
 use crate::pools::{ExpectedSource, Pools};
@@ -30,6 +30,9 @@ pub(super) struct Arguments {
     /// Do not look for the configurations of balancers that run here
     #[arg(long)]
     no_auto: bool,
+    /// Measure requests and their response times
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Exchanges::Auto)]
+    exchanges: Exchanges,
     #[command(flatten)]
     pools: PoolOptions,
     #[command(flatten)]
@@ -63,7 +66,8 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
             let asked = pools.is_filtered();
             let what = format!("tracing: {}", watching(pools.declared_count(), asked));
             let agent = Agent::new(pools, Settings::default());
-            let tracer = Tracer::start(arguments.bounds.settings())?;
+            let exchanges = arguments.exchanges.with_auto(kernel::Exchanges::Measured);
+            let tracer = Tracer::start(arguments.bounds.settings(exchanges))?;
             tracer.notices().iter().for_each(|notice| say(notice));
             let length = arguments.length.unwrap_or(LONGEST);
             super::block_on(async {
@@ -220,7 +224,7 @@ mod tests {
     use super::*;
     use crate::collect::Counters;
     use crate::detect::{Assessment, Signal};
-    use crate::pools::{Exchanges, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
+    use crate::pools::{self, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded};
 
     fn pool(verdict: Option<Verdict>, expected_source: ExpectedSource) -> Judged {
         let assessment = verdict.map(|verdict| Assessment {
@@ -264,8 +268,8 @@ mod tests {
             delta: Counters::default(),
             total: Counters { attempts, ..Counters::default() },
             stock: None,
-            exchanges: Exchanges::default(),
-            total_exchanges: Exchanges::default(),
+            exchanges: pools::Exchanges::default(),
+            total_exchanges: pools::Exchanges::default(),
             recorded: Recorded::default(),
             origin: Origin::Unknown,
         });

@@ -15,7 +15,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let support = kernel::survey(arguments.bounds.settings());
+    let support = kernel::survey(arguments.bounds.settings(kernel::Exchanges::default()));
     let exit = if support.can_trace() { Exit::Fine } else { Exit::CannotTrace };
     print(&if arguments.json { doctor_json(&support) } else { doctor_text(&support) }, exit)
 }

@@ -148,8 +148,30 @@ impl Bounds {
         flags
     }
 
-    pub(super) fn settings(&self) -> kernel::Settings {
-        kernel::Settings { max_backends: self.max_backends, max_connections: self.max_connections }
+    pub(super) fn settings(&self, exchanges: kernel::Exchanges) -> kernel::Settings {
+        kernel::Settings { max_backends: self.max_backends, max_connections: self.max_connections, exchanges }
+    }
+}
+
+/// Whether exchanges are measured.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exchanges {
+    /// Where that is without risk; in `watch` once a balancer reuses its connections
+    Auto,
+    /// From the start; before Linux 6.3 in a way whose risk is said
+    On,
+    /// Not at all: unknown
+    Off,
+}
+
+impl Exchanges {
+    /// For a command that measures with `auto` as given.
+    pub(super) fn with_auto(self, auto: kernel::Exchanges) -> kernel::Exchanges {
+        match self {
+            Self::Auto => auto,
+            Self::On => kernel::Exchanges::MeasuredAtRisk,
+            Self::Off => kernel::Exchanges::Off,
+        }
     }
 }
 

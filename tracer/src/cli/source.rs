@@ -6,7 +6,7 @@ use crate::agent::{Agent, Judged};
 use crate::collect::{Sample, Ticker};
 use crate::detect::Settings;
 use crate::kernel::Tracer;
-use crate::pools::{DeclaredPool, Pools};
+use crate::pools::{DeclaredPool, Pools, Reuse};
 use crate::recording::{Event, Interval, RecordingError, Replay, Selection};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -21,7 +21,7 @@ pub(super) struct Source {
 }
 
 enum Feed {
-    Kernel { ticker: Box<Ticker>, started_seconds: f64 },
+    Kernel { ticker: Box<Ticker>, started_seconds: f64, reuse: Reuse },
     Recording(Box<Recording>),
 }
 
@@ -59,7 +59,10 @@ impl Source {
     pub(super) fn kernel(tracer: Tracer, agent: Agent, length: Option<Duration>) -> Self {
         let started = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let ticker = Box::new(Ticker::new(tracer, length));
-        Self { agent, feed: Feed::Kernel { ticker, started_seconds: started.as_secs_f64() } }
+        Self {
+            agent,
+            feed: Feed::Kernel { ticker, started_seconds: started.as_secs_f64(), reuse: Reuse::default() },
+        }
     }
 
     /// The recording in a file (`-`: standard input), the part that `selection` lets through; the first `length` of its
@@ -100,8 +103,13 @@ impl Source {
     /// Waits for the next interval and judges it; `None` at the end. Safe to drop while it waits.
     pub(super) async fn next(&mut self) -> Result<Option<Interval<Judged>>, Failure> {
         match &mut self.feed {
-            Feed::Kernel { ticker, .. } => {
-                Ok(ticker.next().await.map(|sample| judged(&mut self.agent, &sample)))
+            Feed::Kernel { ticker, reuse, .. } => {
+                let Some(sample) = ticker.next().await else { return Ok(None) };
+                let interval = judged(&mut self.agent, &sample);
+                if ticker.can_measure_exchanges() {
+                    measure_exchanges(ticker, reuse, &interval);
+                }
+                Ok(Some(interval))
             }
             Feed::Recording(recording) => recording.next(&mut self.agent).await,
         }
@@ -134,7 +142,7 @@ impl Source {
     /// Seconds since the epoch, on the clock of the intervals; `None` before the first of a recording.
     pub(super) fn time_seconds(&self) -> Option<f64> {
         match &self.feed {
-            Feed::Kernel { ticker, started_seconds } => {
+            Feed::Kernel { ticker, started_seconds, .. } => {
                 Some(started_seconds + ticker.elapsed().as_secs_f64())
             }
             Feed::Recording(recording) => recording.started_seconds.map(|_| recording.previous_seconds),
@@ -144,7 +152,7 @@ impl Source {
     /// Lets go of the kernel, or of the file.
     pub(super) fn end(self) -> End {
         match self.feed {
-            Feed::Kernel { ticker, started_seconds } => End {
+            Feed::Kernel { ticker, started_seconds, .. } => End {
                 host: Some(host_name()),
                 started_seconds: Some(started_seconds),
                 duration_seconds: ticker.elapsed().as_secs_f64(),
@@ -152,6 +160,15 @@ impl Source {
             },
             Feed::Recording(recording) => recording.end(),
         }
+    }
+}
+
+/// Begins to measure exchanges once a pool is seen whose balancer reuses connections.
+fn measure_exchanges(ticker: &mut Ticker, reuse: &mut Reuse, interval: &Interval<Judged>) {
+    let Some(pool) = reuse.see(interval.pools.iter().map(|pool| &pool.sample)) else { return };
+    match ticker.measure_exchanges() {
+        Ok(()) => say(&format!("measuring exchanges from now on: {pool} reuses connections")),
+        Err(reason) => say(&format!("warning: exchanges are not measured: {reason}")),
     }
 }
 

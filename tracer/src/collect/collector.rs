@@ -69,13 +69,18 @@ impl Collector {
         } else {
             Stock::default()
         };
-        let mut other = Other { total: Counters::from(overflow), stock: session.map(|_| stock) };
+        let mut other = Other {
+            total: Counters::from(overflow),
+            exchanges: snapshot.exchanges,
+            stock: session.map(|_| stock),
+        };
         other.total += &self.retired;
         let uncounted = &snapshot.uncounted;
         let sample = Sample {
             time_seconds: self.epoch_seconds + seconds,
             interval_seconds: (seconds - self.previous_seconds).max(0.0),
             adopted_unknown: !snapshot.adopts,
+            exchanges: snapshot.exchanges,
             crowded: uncounted.no_cell > self.crowded_out,
             uncounted: Uncounted {
                 backends: uncounted.no_cell,
@@ -172,6 +177,7 @@ mod tests {
             overflow: Cell::EMPTY,
             uncounted: tracer_ebpf::Uncounted::default(),
             adopts: true,
+            exchanges: true,
             sweep: session.map(|session| SweepEnd { session, ..SweepEnd::default() }),
         }
     }
@@ -242,6 +248,24 @@ mod tests {
         assert_eq!((next.other.total.attempts, next.other.stock), (5, Some(Stock::default())));
         let back = collector.sample(&snapshot(start, vec![at(1, 2, reading(&old, 2, 0, 3))], Some(3)));
         assert_eq!((back.backends[0].total.attempts, back.other.total.attempts), (2, 8));
+    }
+
+    #[test]
+    fn exchanges_of_a_retired_backend_are_kept_and_known_only_where_they_are_measured() {
+        let start = Instant::now();
+        let nginx = balancer("/nginx.service");
+        let mut collector = Collector::new(start, 0.0);
+        let mut kept = reading(&nginx, 2, 2, 1);
+        kept.cell.exchanges = 40;
+        kept.cell.response_time[7] = 40;
+        let sample = collector.sample(&snapshot(start, vec![kept], Some(1)));
+        assert_eq!((sample.exchanges, sample.backends[0].delta.exchanges), (true, 40));
+        assert_eq!(sample.backends[0].delta.response_time.0[7], 40);
+        let gone = collector.sample(&snapshot(start, Vec::new(), Some(2)));
+        assert_eq!((gone.other.exchanges, gone.other.total.exchanges), (true, 40));
+        let unmeasured = Snapshot { exchanges: false, ..snapshot(start, Vec::new(), Some(3)) };
+        let sample = collector.sample(&unmeasured);
+        assert!(!sample.exchanges && !sample.other.exchanges);
     }
 
     #[test]

@@ -76,6 +76,10 @@ macro_rules! counters {
             pub connect_time: Histogram,
             /// Age of cancelled attempts when the balancer gave up.
             pub cancelled_age: Histogram,
+            /// Requests with their response; means nothing where exchanges are not measured.
+            pub exchanges: u64,
+            /// From the last send before a response to the first read of it; likewise.
+            pub response_time: Histogram,
         }
 
         impl AddAssign<&Counters> for Counters {
@@ -85,6 +89,8 @@ macro_rules! counters {
                 self.failed += &other.failed;
                 self.connect_time += &other.connect_time;
                 self.cancelled_age += &other.cancelled_age;
+                self.exchanges = self.exchanges.saturating_add(other.exchanges);
+                self.response_time += &other.response_time;
             }
         }
 
@@ -97,6 +103,8 @@ macro_rules! counters {
                     failed: &self.failed - &earlier.failed,
                     connect_time: &self.connect_time - &earlier.connect_time,
                     cancelled_age: &self.cancelled_age - &earlier.cancelled_age,
+                    exchanges: self.exchanges.saturating_sub(earlier.exchanges),
+                    response_time: &self.response_time - &earlier.response_time,
                 }
             }
         }
@@ -171,6 +179,8 @@ impl From<&Cell> for Counters {
             failed: cell.failed.into(),
             connect_time: Histogram(Box::new(cell.connect_time)),
             cancelled_age: Histogram(Box::new(cell.cancelled_age)),
+            exchanges: cell.exchanges,
+            response_time: Histogram(Box::new(cell.response_time)),
         }
     }
 }
@@ -306,6 +316,8 @@ mod tests {
         let before = total.clone();
         let mut more = Counters { attempts: 7, closed: 3, ..Counters::default() };
         more.connect_time.0[4] = 9;
+        more.exchanges = 2;
+        more.response_time.0[5] = 2;
         total += &more;
         assert_eq!(&total - &before, more);
         assert_eq!(&before - &total, Counters::default(), "never below zero");

@@ -18,6 +18,8 @@ pub struct Sample {
     pub other: Other,
     /// Whether connections from before were not looked for: how many there are is then not known.
     pub adopted_unknown: bool,
+    /// Whether exchanges were measured: without that their counters say nothing.
+    pub exchanges: bool,
     /// Whether some of the interval's attempts went there since the table of backends was full: what a backend that has
     /// no counters got is then not known.
     pub crowded: bool,
@@ -31,6 +33,8 @@ pub struct Sample {
 pub struct Other {
     /// Counted since the start.
     pub total: Counters,
+    /// Whether exchanges were measured.
+    pub exchanges: bool,
     /// Present sockets; `None` when the sweep did not finish.
     pub stock: Option<Stock>,
 }

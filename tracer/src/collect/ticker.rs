@@ -62,6 +62,20 @@ impl Ticker {
         self.collector.sample(&self.tracer.read())
     }
 
+    /// Whether exchanges are not measured, and could be: see [`Tracer::can_measure_exchanges`].
+    #[must_use]
+    pub fn can_measure_exchanges(&self) -> bool {
+        self.tracer.can_measure_exchanges()
+    }
+
+    /// Measures exchanges from now on: see [`Tracer::measure_exchanges`].
+    ///
+    /// # Errors
+    /// What the kernel says, in one line.
+    pub fn measure_exchanges(&mut self) -> Result<(), String> {
+        self.tracer.measure_exchanges()
+    }
+
     /// Time since counting began.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

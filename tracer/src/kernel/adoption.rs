@@ -1,7 +1,8 @@
 //! Connections that were there before: two runs over every open file, once, when all else counts.
 
 use super::bpf::run_iterator;
-use super::object::{program, refusal};
+use super::object::program;
+use super::refusal::refusal;
 use aya::Ebpf;
 use aya::programs::Iter;
 use std::fs::File;

@@ -4,9 +4,11 @@ use super::adoption::Adoption;
 use super::balancer::Balancers;
 use super::btf::Btf;
 use super::error::KernelError;
+use super::exchanges::{self, Exchanges, Measuring};
 use super::mapped::{Mapped, SharedLayout};
 use super::memory::{Memory, Plan};
 use super::offsets::{self, Need};
+use super::refusal::{chain, refusal};
 use super::report::{Intent, Outcome, PROGRAMS, ProgramReport};
 use super::retirement::{Act, Retirement, Sight};
 use super::snapshot::{Reading, Snapshot, backend};
@@ -28,6 +30,7 @@ const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 /// Place of the first cell that belongs to one backend.
 const FIRST_SLOT: u32 = OVERFLOW_SLOT + 1;
 const OTHER_CONTEXT: &str = "its context is not as this build expects";
+const NO_FIELDS: &str = "fields it needs are missing";
 
 /// Value that is written into a map, of the layout shared with the object.
 #[repr(transparent)]
@@ -46,11 +49,13 @@ pub struct Settings {
     pub max_backends: u32,
     /// Connections that are followed at once; of others only the attempt is counted.
     pub max_connections: u32,
+    /// Whether exchanges are measured.
+    pub exchanges: Exchanges,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_backends: 4_096, max_connections: 262_144 }
+        Self { max_backends: 4_096, max_connections: 262_144, exchanges: Exchanges::default() }
     }
 }
 
@@ -69,6 +74,7 @@ pub struct Tracer {
     settings: Settings,
     sweep_link: Option<OwnedFd>,
     adoption: Adoption,
+    measuring: Measuring,
     cells: Mapped<Cell>,
     uncounted: Mapped<Uncounted>,
     sweep_end: Mapped<SweepEnd>,
@@ -114,13 +120,36 @@ impl Tracer {
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
         let refused = self.reports.iter().filter_map(|report| match (&report.outcome, report.intent) {
-            (Outcome::Refused(reason), Intent::Optional(lost)) => Some(format!(
-                "warning: without the program `{}`: {lost} ({reason}); `tracer doctor` tells more",
-                report.name
-            )),
+            (Outcome::Refused(reason), Intent::Optional(lost)) if !exchanges::are_seen_by(report.name) => {
+                Some(format!(
+                    "warning: without the program `{}`: {lost} ({reason}); `tracer doctor` tells more",
+                    report.name
+                ))
+            }
             _ => None,
         });
-        refused.chain(self.memory.notice()).collect()
+        let exchanges = self.settings.exchanges.notice(&self.reports);
+        refused.chain(exchanges).chain(self.memory.notice()).collect()
+    }
+
+    /// Whether exchanges are not measured, and [`measure_exchanges`](Self::measure_exchanges) would begin to.
+    #[must_use]
+    pub fn can_measure_exchanges(&self) -> bool {
+        self.measuring == Measuring::Prepared
+    }
+
+    /// Measures exchanges from now on, where [`Exchanges::Prepared`] was asked for. The other programs go on undisturbed.
+    ///
+    /// # Errors
+    /// What the kernel says, in one line; nothing more is tried then, and exchanges stay unknown.
+    pub fn measure_exchanges(&mut self) -> Result<(), String> {
+        if !self.can_measure_exchanges() {
+            return Ok(());
+        }
+        self.measuring = Measuring::No;
+        exchanges::attach(&mut self.ebpf, &exchanges::BY_TRACEPOINTS)?;
+        self.measuring = Measuring::Yes;
+        Ok(())
     }
 
     /// What the tables take of the kernel's memory.
@@ -165,12 +194,12 @@ impl Tracer {
             .map(|&(name, intent)| {
                 let lost = missing.iter().map(|field| format!("no {}", field.name)).collect();
                 let adopts = matches!(name, programs::LISTENERS | programs::ADOPT);
+                let lacks = |need| missing.iter().any(|field| field.need == need);
                 let refusal = match name {
                     programs::SWEEP if !offsets::sweep_context_fits(&btf) => Some(OTHER_CONTEXT),
                     _ if adopts && !offsets::task_file_context_fits(&btf) => Some(OTHER_CONTEXT),
-                    _ if adopts && missing.iter().any(|field| field.need == offsets::ADOPTION) => {
-                        Some("fields it needs are missing")
-                    }
+                    _ if adopts && lacks(offsets::ADOPTION) => Some(NO_FIELDS),
+                    _ if exchanges::are_seen_by(name) && lacks(offsets::EXCHANGES) => Some(NO_FIELDS),
                     _ => None,
                 };
                 let outcome = refusal.map_or(Outcome::NotTried, |reason| Outcome::Refused(reason.into()));
@@ -188,6 +217,7 @@ impl Tracer {
             settings,
             sweep_link: None,
             adoption: Adoption::default(),
+            measuring: Measuring::default(),
             balancers: Balancers::new(),
             retirement: Retirement::new(settings.max_backends),
             vanished: Vanished::default(),
@@ -207,7 +237,7 @@ impl Tracer {
             }
         };
         for report in &mut self.reports {
-            if report.outcome != Outcome::NotTried {
+            if report.outcome != Outcome::NotTried || exchanges::are_seen_by(report.name) {
                 continue;
             }
             let attached = match report.name {
@@ -223,14 +253,11 @@ impl Tracer {
                 name => attach_tracepoint(&mut self.ebpf, name, "inet_sock_set_state", &btf),
             };
             match attached {
-                Ok(()) => {
-                    report.outcome = Outcome::Works;
-                    let info = self.ebpf.program(report.name).and_then(|program| program.info().ok());
-                    report.verified_instructions = info.and_then(|info| info.verified_instruction_count());
-                }
+                Ok(()) => report.works_in(&self.ebpf),
                 Err(reason) => report.outcome = Outcome::Refused(reason),
             }
         }
+        self.measuring = exchanges::prepare(&mut self.ebpf, &btf, self.settings.exchanges, &mut self.reports);
     }
 
     /// Sweeps, then reads every counter. A sweep that fails only makes the snapshot's `sweep` unknown.
@@ -268,7 +295,15 @@ impl Tracer {
         }
         let adopts =
             self.reports.iter().any(|report| report.name == programs::ADOPT && report.outcome.works());
-        Snapshot { taken, readings, overflow, uncounted: self.uncounted.get(0), sweep: look.sweep, adopts }
+        Snapshot {
+            taken,
+            readings,
+            overflow,
+            uncounted: self.uncounted.get(0),
+            sweep: look.sweep,
+            adopts,
+            exchanges: self.measuring == Measuring::Yes,
+        }
     }
 
     /// One sweep, and every cell in use after it.
@@ -399,6 +434,7 @@ fn mapped<T: SharedLayout>(ebpf: &Ebpf, name: &'static str, elements: u32) -> Re
         .map_err(|error| KernelError::Maps(format!("mapping {name}: {error}")))
 }
 
+/// Loads a program and attaches it to a tracepoint.
 fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str, btf: &aya::Btf) -> Result<(), String> {
     let program: &mut BtfTracePoint = program(ebpf, name)?;
     program.load(tracepoint, btf).map_err(|error| refusal(&error))?;
@@ -430,38 +466,4 @@ where
 
 fn map_error(error: MapError) -> KernelError {
     KernelError::Maps(chain(&error))
-}
-
-/// How the lines begin with which the verifier's log ends, whatever it says before.
-const VERIFIER_STATISTICS: &[&str] = &["processed ", "verification time ", "stack depth "];
-
-/// What the kernel says of a program, in one line: of the verifier's log the last sentence, which gives the reason.
-pub(super) fn refusal(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            let reason = log.lines().rev().map(str::trim).find(|line| {
-                !line.is_empty() && !VERIFIER_STATISTICS.iter().any(|prefix| line.starts_with(prefix))
-            });
-            match reason {
-                Some(reason) => format!("{io_error}: {reason}"),
-                None => io_error.to_string(),
-            }
-        }
-        other => chain(other),
-    }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -17,6 +17,9 @@ use Need::{For, Required};
 /// Direction and owner of a connection are decided wrongly without any of these.
 pub(super) const ADOPTION: Need = For("connections from before the tracer");
 
+/// Nothing could be told from a read.
+pub(super) const EXCHANGES: Need = For("exchanges and response times");
+
 /// A field of a kernel structure and its place in [`Offsets`].
 struct Field {
     structure: &'static str,
@@ -58,6 +61,8 @@ const FIELDS: &[Field] = &[
     field("tcp_sock", "segs_in", |o| &mut o.segs_in, For("segments received")),
     field("tcp_sock", "total_retrans", |o| &mut o.total_retrans, Required),
     field("tcp_sock", "srtt_us", |o| &mut o.srtt_us, For("round-trip times")),
+    field("tcp_sock", "copied_seq", |o| &mut o.copied_seq, EXCHANGES),
+    field("tcp_sock", "rcv_nxt", |o| &mut o.rcv_nxt, EXCHANGES),
     field("socket", "sk", |o| &mut o.socket_sk, ADOPTION),
     field("sock", "sk_max_ack_backlog", |o| &mut o.max_ack_backlog, ADOPTION),
     field("sock", "__sk_common.skc_num", |o| &mut o.num, ADOPTION),

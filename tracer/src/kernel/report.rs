@@ -1,5 +1,6 @@
 //! The programs of the object, and what became of each.
 
+use aya::Ebpf;
 use std::fmt;
 use tracer_ebpf::programs;
 
@@ -10,6 +11,8 @@ pub enum Intent {
     Required,
     /// This is lost without it.
     Optional(&'static str),
+    /// It is used where this program does not work.
+    Fallback(&'static str),
 }
 
 /// Every program of the object, in the order in which they are attached.
@@ -32,21 +35,27 @@ pub(super) const PROGRAMS: &[(&str, Intent)] = &[
         programs::ADOPT,
         Intent::Optional("connections from before the tracer: they are not shown, nor their end"),
     ),
+    (programs::RECEIVE, Intent::Optional(EXCHANGES)),
+    (programs::SEND, Intent::Optional(EXCHANGES)),
+    (programs::SEND_ENTRY, Intent::Fallback(programs::SEND)),
+    (programs::SEND_PAGE, Intent::Fallback(programs::SEND)),
 ];
+
+const EXCHANGES: &str = "exchanges and response times";
 
 /// What became of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Not tried yet.
     NotTried,
-    /// Loaded and attached.
+    /// Loaded and attached; of what measures exchanges: loaded, and attached when they are to be measured.
     Works,
     /// Not loaded or not attached, and why.
     Refused(String),
 }
 
 impl Outcome {
-    /// Whether it is loaded and attached.
+    /// Whether it works.
     #[must_use]
     pub fn works(&self) -> bool {
         *self == Self::Works
@@ -76,4 +85,13 @@ pub struct ProgramReport {
     pub notes: Vec<String>,
     /// Instructions that the verifier looked at; `None` when the kernel does not say.
     pub verified_instructions: Option<u32>,
+}
+
+impl ProgramReport {
+    /// Notes that the kernel took it.
+    pub(super) fn works_in(&mut self, ebpf: &Ebpf) {
+        self.outcome = Outcome::Works;
+        let info = ebpf.program(self.name).and_then(|program| program.info().ok());
+        self.verified_instructions = info.and_then(|info| info.verified_instruction_count());
+    }
 }

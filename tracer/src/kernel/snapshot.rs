@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub uncounted: Uncounted,
     /// Whether connections from before were looked for; without it nothing is known of them.
     pub adopts: bool,
+    /// Whether exchanges were measured up to now: without that their counters say nothing.
+    pub exchanges: bool,
     /// The sweep of this tick; `None` when it did not come to its end. Stocks of other sessions are then not current.
     pub sweep: Option<SweepEnd>,
 }

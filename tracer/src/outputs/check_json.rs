@@ -150,10 +150,10 @@ pub fn render(report: &CheckReport) -> serde_json::Result<String> {
         pools: report.pools.iter().filter_map(judged).collect(),
         listed: report.pools.iter().filter(|pool| pool.assessment.is_none()).map(listed).collect(),
         unmatched: &report.unmatched,
-        other: report
-            .other
-            .as_ref()
-            .map(|other| counts(&other.total, other.stock, &Recorded::default(), &Exchanges::default())),
+        other: report.other.as_ref().map(|other| {
+            let exchanges = Exchanges::of(&other.total, other.exchanges);
+            counts(&other.total, other.stock, &Recorded::default(), &exchanges)
+        }),
         uncounted: report.uncounted.into(),
     };
     let mut text = escape::json(&serde_json::to_string(&check)?);

@@ -4,7 +4,7 @@ use super::check::CheckReport;
 use super::check_json::timestamp;
 use super::escape::for_terminal;
 use crate::agent::Judged;
-use crate::collect::Uncounted;
+use crate::collect::{Histogram, Uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment};
 use crate::pools::MemberSample;
 use std::fmt::Write as _;
@@ -35,6 +35,10 @@ pub fn render(report: &CheckReport) -> String {
             "no pool seen"
         };
         let _ = writeln!(text, "{line}");
+    }
+    let measured = |pool: &Judged| pool.assessment.is_some() && has_exchanges(&pool.sample.members);
+    if report.pools.iter().any(measured) {
+        let _ = write!(text, "\n{EXCHANGES}\n");
     }
     for line in &report.unmatched {
         let _ = writeln!(text, "{}", for_terminal(line));
@@ -101,10 +105,33 @@ fn judged(text: &mut String, pool: &Judged, assessment: &Assessment) {
     text.push_str(&table(&pool.sample.members, &assessment.members));
 }
 
-const COLUMNS: [&str; 9] =
-    ["backend", "", "expected", "share", "95 % interval", "attempts", "failed", "live", "probes"];
+const COLUMNS: [&str; 11] = [
+    "backend",
+    "",
+    "expected",
+    "share",
+    "95 % interval",
+    "attempts",
+    "failed",
+    "live",
+    "probes",
+    "exchanges",
+    "response p50/p99",
+];
+/// Columns of what is left out where it was not measured.
+const OF_EXCHANGES: usize = 2;
+
+/// Stands once below the tables that show them.
+const EXCHANGES: &str = "exchanges: requests with their responses; several at once on a connection (HTTP/2, pipelining) are \
+                         counted as fewer, and a TLS handshake as one more";
+
+/// Whether exchanges of any of them were measured.
+fn has_exchanges(samples: &[MemberSample]) -> bool {
+    samples.iter().any(|sample| sample.total_exchanges.count.is_some())
+}
 
 fn table(samples: &[MemberSample], found: &[MemberAssessment]) -> String {
+    let columns = if has_exchanges(samples) { COLUMNS.len() } else { COLUMNS.len() - OF_EXCHANGES };
     let mut rows = vec![COLUMNS.map(str::to_owned)];
     for (sample, found) in samples.iter().zip(found) {
         rows.push([
@@ -119,9 +146,11 @@ fn table(samples: &[MemberSample], found: &[MemberAssessment]) -> String {
             failures(sample),
             sample.stock.map_or("—".into(), |stock| stock.live.to_string()),
             known(sample, "probes", sample.total.probes),
+            sample.total_exchanges.count.map_or("—".into(), |count| count.to_string()),
+            response_time(sample.total_exchanges.response_time.as_ref()),
         ]);
     }
-    let widths: Vec<usize> = (0..COLUMNS.len())
+    let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
@@ -139,6 +168,22 @@ fn table(samples: &[MemberSample], found: &[MemberAssessment]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// `1.2 ms/20 ms`
+fn response_time(times: Option<&Histogram>) -> String {
+    let quantile = |quantile| times.and_then(|times| times.quantile(quantile)).map(seconds);
+    quantile(0.5).zip(quantile(0.99)).map_or("—".into(), |(p50, p99)| format!("{p50}/{p99}"))
+}
+
+/// Two figures are more than a histogram knows.
+fn seconds(seconds: f64) -> String {
+    let (figure, unit) = match seconds {
+        seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
+        seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
+        seconds => (seconds, "s"),
+    };
+    if figure < 10.0 { format!("{figure:.1} {unit}") } else { format!("{figure:.0} {unit}") }
 }
 
 const fn word(finding: Finding) -> &'static str {

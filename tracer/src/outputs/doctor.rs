@@ -25,6 +25,11 @@ fn program_json(report: &ProgramReport) -> Value {
     let (intent, lost) = match report.intent {
         Intent::Required => ("required", None),
         Intent::Optional(lost) => ("optional", Some(lost)),
+        Intent::Fallback(_) => ("fallback", None),
+    };
+    let fallback_for = match report.intent {
+        Intent::Fallback(program) => Some(program),
+        Intent::Required | Intent::Optional(_) => None,
     };
     let reason = match &report.outcome {
         Outcome::Refused(reason) => Some(reason),
@@ -33,6 +38,7 @@ fn program_json(report: &ProgramReport) -> Value {
     json!({
         "name": report.name,
         "intent": intent,
+        "fallback_for": fallback_for,
         "works": report.outcome.works(),
         "reason": reason,
         "lost": lost.filter(|_| !report.outcome.works()),
@@ -92,10 +98,17 @@ fn memory_text(memory: &Memory) -> String {
 
 fn outcome(report: &ProgramReport) -> String {
     let mut line = match (&report.outcome, report.intent) {
+        (Outcome::Works, Intent::Fallback(other)) => {
+            format!("ok, and stands in for `{other}` with `--exchanges on`, which names its risk")
+        }
         (Outcome::Works, _) => "ok".to_owned(),
+        (Outcome::NotTried, Intent::Fallback(other)) => format!("not tried: `{other}` works"),
         (Outcome::NotTried, _) => "not tried".to_owned(),
         (Outcome::Refused(reason), Intent::Required) => format!("refused, and required: {reason}"),
         (Outcome::Refused(reason), Intent::Optional(lost)) => format!("refused: {reason}; lost: {lost}"),
+        (Outcome::Refused(reason), Intent::Fallback(other)) => {
+            format!("refused: {reason}; would stand in for `{other}`")
+        }
     };
     if let Some(count) = report.verified_instructions {
         let _ = write!(line, " ({count} instructions verified)");

@@ -1,7 +1,7 @@
 use super::{check_json, event_json, event_text};
 use crate::agent::Judged;
 use crate::chronicle::{Cause, Event, PoolName, PoolsChanged, What};
-use crate::collect::{Counters, Uncounted};
+use crate::collect::{Counters, Histogram, Uncounted};
 use crate::detect::{Assessment, Finding, MemberAssessment, Signal, Verdict};
 use crate::outputs::{CheckReport, check_text};
 use crate::pools::{
@@ -218,4 +218,31 @@ fn pools_that_were_found_and_are_idle_take_one_line_of_text() {
     let many = check_text(&report((0..12).map(idle).collect()));
     assert!(many.starts_with("none of the declared pools gets traffic\n"), "{many}");
     assert!(many.ends_with("idle8, idle9 and 2 more (--json has all)\n"), "{many}");
+}
+
+/// What was measured is shown, with what it means; nothing stands for what was not.
+#[test]
+fn exchanges_are_columns_where_they_were_measured() {
+    let report = |pools: Vec<Judged>| CheckReport {
+        host: None,
+        started_seconds: None,
+        duration_seconds: 1.0,
+        pools,
+        unmatched: Vec::new(),
+        other: None,
+        uncounted: None,
+    };
+    let text = check_text(&report(vec![skewed("app")]));
+    assert!(!text.contains("exchanges") && !text.contains("response"), "{text}");
+    let mut measured = skewed("app");
+    let mut times = Histogram::default();
+    times.0[tracer_ebpf::histogram::bucket_of(51_000_000) as usize] = 600;
+    measured.sample.members[0].total_exchanges = Exchanges { count: Some(600), response_time: Some(times) };
+    let text = check_text(&report(vec![measured, skewed("other")]));
+    let lines: Vec<&str> = text.lines().collect();
+    let header = lines.iter().find(|line| line.contains("backend")).unwrap();
+    assert!(header.ends_with("exchanges  response p50/p99"), "{text}");
+    assert!(text.contains("600       55 ms/59 ms\n"), "{text}");
+    assert_eq!(text.matches("response p50/p99").count(), 1, "the other pool's were not: {text}");
+    assert_eq!(text.matches("several at once on a connection").count(), 1, "{text}");
 }

@@ -391,11 +391,11 @@ impl Pools {
                     backend: *backend,
                     weight: place.weight(),
                     decisions: 0,
+                    exchanges: Exchanges::of(&delta, sample.exchanges),
+                    total_exchanges: Exchanges::of(&total, sample.exchanges),
                     delta,
                     total,
                     stock,
-                    exchanges: Exchanges::default(),
-                    total_exchanges: Exchanges::default(),
                     recorded: if sample.adopted_unknown {
                         Recorded::without("adopted")
                     } else {

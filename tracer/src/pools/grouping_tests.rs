@@ -420,3 +420,27 @@ fn with_many_connections_of_unknown_fate_nothing_is_judged() {
     let (is_judged, note) = judged(6);
     assert!(!is_judged && note.contains("--max-connections"), "{note}");
 }
+
+#[test]
+fn exchanges_that_are_not_measured_are_unknown_and_not_zero() {
+    let nginx = balancer("nginx", "nginx", None);
+    let mut pools =
+        Pools::new(vec![pool("app", None, &[("10.0.0.1:80", 1.0), ("10.0.0.2:80", 1.0)])], Filter::default());
+    let mut one = seen(&nginx, "10.0.0.1:80", 4);
+    one.delta.exchanges = 7;
+    one.total.exchanges = 9;
+    one.delta.response_time.0[5] = 7;
+    let unknown = sample(vec![one]);
+    let measured = Sample { exchanges: true, ..unknown.clone() };
+    let counts = |sample: &Sample, pools: &mut Pools| -> Vec<_> {
+        let members = pools.group(sample).remove(0).members.into_iter();
+        let count =
+            |member: MemberSample| (member.exchanges.count, member.total_exchanges.count, member.requests());
+        members.map(count).collect()
+    };
+    assert_eq!(counts(&unknown, &mut pools), [(None, None, None); 2]);
+    let expected = [(Some(7), Some(9), Some(7)), (Some(0), Some(0), Some(0))];
+    assert_eq!(counts(&measured, &mut pools), expected);
+    let members = pools.group(&measured).remove(0).members;
+    assert_eq!(members[0].exchanges.response_time.as_ref().map(crate::collect::Histogram::count), Some(7));
+}

@@ -19,6 +19,7 @@ mod matching;
 mod names;
 mod pools_file;
 mod regularity;
+mod reuse;
 mod sample;
 mod shared;
 mod sorted;
@@ -35,6 +36,7 @@ pub use filter::{BackendRange, BackendRangeError, Filter};
 pub use grouping::Pools;
 pub use names::{Answers, Names, system_resolver};
 pub use pools_file::parse_pools_file;
+pub use reuse::Reuse;
 pub use sample::{
     Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
 };

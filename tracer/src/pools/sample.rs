@@ -169,7 +169,9 @@ impl Recorded {
     }
 }
 
-/// Requests and their responses.
+/// Requests and their responses: the balancer sends on a connection, after it has received or first, and then reads. Several at
+/// once on a connection (HTTP/2, pipelining) count as fewer, in the extreme as one; a TLS handshake, `100 Continue` and other
+/// turns of a protocol count as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchanges {
     /// How many; `None` when not measured.
@@ -179,6 +181,14 @@ pub struct Exchanges {
 }
 
 impl Exchanges {
+    /// Those among the counters, if they were `measured`.
+    pub(crate) fn of(counters: &Counters, measured: bool) -> Self {
+        Self {
+            count: measured.then_some(counters.exchanges),
+            response_time: measured.then(|| counters.response_time.clone()),
+        }
+    }
+
     /// Adds what was measured.
     pub(crate) fn add(&mut self, more: &Self) {
         if let Some(count) = more.count {

@@ -114,7 +114,7 @@ macro_rules! member_line {
 
         impl MemberLine {
             fn of(member: &MemberSample, complete: bool) -> Self {
-                let Counters { $($counter,)* failed, connect_time, cancelled_age } = &member.delta;
+                let Counters { $($counter,)* failed, connect_time, cancelled_age, .. } = &member.delta;
                 let write = |name: &str, count: u64| {
                     let measured = !member.recorded.unmeasured.contains(name);
                     (measured && !(complete && count == 0)).then_some(Count(count))
@@ -163,6 +163,8 @@ macro_rules! member_line {
                     failed: self.failed.unwrap_or_default().failures(&mut read),
                     connect_time: self.connect_buckets.unwrap_or_default(),
                     cancelled_age: self.cancelled_buckets.unwrap_or_default(),
+                    exchanges: self.exchanges.unwrap_or_default().0,
+                    response_time: self.response_buckets.clone().unwrap_or_default(),
                 };
                 let stock = self.live.map(|live| Stock {
                     live: live.0,

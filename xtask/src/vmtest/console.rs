@@ -46,6 +46,9 @@ pub(crate) struct Doctor {
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) works: bool,
+    /// Why not; `None` when it works or was not needed.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
     /// `None` when the kernel does not say.
     pub(crate) verified_instructions: Option<u32>,
 }

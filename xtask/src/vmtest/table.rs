@@ -61,6 +61,7 @@ fn row(cells: &[String]) -> String {
 fn program(found: Option<&Program>) -> String {
     match found {
         None => "–".to_owned(),
+        Some(Program { works: false, reason: None, .. }) => "not needed".to_owned(),
         Some(Program { works: false, .. }) => "refused".to_owned(),
         Some(Program { verified_instructions: None, .. }) => "ok".to_owned(),
         Some(Program { verified_instructions: Some(count), .. }) => format!("ok ({})", grouped(*count)),
@@ -108,7 +109,8 @@ mod tests {
     use crate::vmtest::console::Doctor;
 
     fn program(name: &str, works: bool, verified_instructions: Option<u32>) -> Program {
-        Program { name: name.to_owned(), works, verified_instructions }
+        let reason = (!works).then(|| "Invalid argument".to_owned());
+        Program { name: name.to_owned(), works, reason, verified_instructions }
     }
 
     fn guest(release: &str, doctor: Doctor, tests: &str) -> Guest {
@@ -123,9 +125,10 @@ mod tests {
     fn a_program_that_only_one_kernel_knows_has_a_column() {
         let old =
             Doctor { refusal: Some("too old".to_owned()), programs: vec![program("lifecycle", false, None)] };
+        let spare = Program { reason: None, ..program("spare", false, None) };
         let new = Doctor {
             refusal: None,
-            programs: vec![program("lifecycle", true, Some(4_080)), program("adopt", true, None)],
+            programs: vec![program("lifecycle", true, Some(4_080)), program("adopt", true, None), spare],
         };
         let result = "test result: FAILED. 55 passed; 17 failed; 0 ignored; 0 measured; 0 filtered out";
         let mut unreached = guest("7.0", Doctor::default(), "");
@@ -133,11 +136,11 @@ mod tests {
         unreached.verdict.steps[0].1 = Outcome::Failed("signal 9".to_owned());
         assert_eq!(
             markdown(&[guest("5.10", old, ""), guest("6.1", new, result), unreached]),
-            "| kernel | Debian's version | `lifecycle` | `adopt` | demo | end-to-end tests |\n\
-             |---|---|---|---|---|---|\n\
-             | 5.10 | 1-1 | refused | – | refused | refused |\n\
-             | 6.1 | 1-1 | ok (4,080) | ok | ok | 55 of 72 passed |\n\
-             | 7.0 | 1-1 | – | – | failed | – |\n"
+            "| kernel | Debian's version | `lifecycle` | `adopt` | `spare` | demo | end-to-end tests |\n\
+             |---|---|---|---|---|---|---|\n\
+             | 5.10 | 1-1 | refused | – | – | refused | refused |\n\
+             | 6.1 | 1-1 | ok (4,080) | ok | not needed | ok | 55 of 72 passed |\n\
+             | 7.0 | 1-1 | – | – | – | failed | – |\n"
         );
     }
 

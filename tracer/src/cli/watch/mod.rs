@@ -13,13 +13,13 @@ mod writer;
 use super::check::watching;
 use super::config::Typed;
 use super::exit::{Exit, Failure, host_name, say};
-use super::options::{Bounds, PoolOptions};
+use super::options::{Bounds, Exchanges, PoolOptions};
 use super::source::Source;
 use super::stop::Stop;
 use crate::agent::{Agent, Judged};
 use crate::chronicle::{Chronicle, Event, What};
 use crate::detect::Settings;
-use crate::kernel::Tracer;
+use crate::kernel::{self, Tracer};
 use crate::outputs::{event_json, event_text};
 use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
@@ -53,6 +53,9 @@ pub(super) struct Arguments {
     /// Expected shares from the configurations of balancers that run here, unless files are named
     #[arg(long)]
     auto: bool,
+    /// Measure requests and their response times
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Exchanges::Auto)]
+    exchanges: Exchanges,
     #[command(flatten)]
     pools: PoolOptions,
     #[command(flatten)]
@@ -64,6 +67,7 @@ impl Arguments {
     fn needing_restart(&self, started: &Self) -> Vec<&'static str> {
         let mut flags = self.bounds.unlike(&started.bounds);
         let others = [
+            ("exchanges", self.exchanges != started.exchanges),
             ("json", self.json != started.json),
             ("samples", self.samples != started.samples),
             ("replay", self.replay != started.replay),
@@ -190,7 +194,8 @@ fn source(declarations: &Declarations) -> Result<Source, Failure> {
         let agent = Agent::new(Pools::default(), Settings::default());
         return Source::recording(file, agent, Selection::new(arguments.pools.filter()), None);
     }
-    let tracer = Tracer::start(arguments.bounds.settings())?;
+    let exchanges = arguments.exchanges.with_auto(kernel::Exchanges::Prepared);
+    let tracer = Tracer::start(arguments.bounds.settings(exchanges))?;
     tracer.notices().iter().for_each(|notice| say(notice));
     Ok(Source::kernel(tracer, Agent::new(declarations.sorted(), Settings::default()), None))
 }
