@@ -109,8 +109,8 @@ fn misconfigured(check: Tracer, load: Load, right: &Right) -> Told {
 }
 
 /// Something happens to a pool that was right, as `watch` tells it.
-fn happens(pools: Pools, load: Load, right: &Right, event: impl FnOnce()) -> Told {
-    let mut running = watch(pools).start();
+fn happens(watch: Tracer, load: Load, right: &Right, event: impl FnOnce()) -> Told {
+    let mut running = watch.start();
     let is_right = |event: &Value| {
         event["event"] == "verdict" && event["pool"] == "app" && right.is_told(&event["check"])
     };
@@ -190,10 +190,10 @@ fn a_backend_that_stops_is_failing_under_nginx() {
     fault("nginx: one of four refuses", || {
         let mut scene = Scene::new(Answer(300));
         let _nginx = scene.nginx().start();
-        let (pools, load) = (Pools::of_backends(&scene.backends), scene.load());
+        let (watch, load) = (watch(Pools::of_backends(&scene.backends)), scene.load());
         let victim = scene.backends.remove(1);
         let right = Right::of(victim.address, "backend-failing", "failing");
-        happens(pools, load, &right, || drop(victim))
+        happens(watch, load, &right, || drop(victim))
     });
 }
 
@@ -202,10 +202,10 @@ fn a_backend_that_stops_is_failing_under_haproxy() {
     fault("HAProxy: one of four refuses", || {
         let mut scene = Scene::new(Answer(300));
         let _haproxy = scene.haproxy().start();
-        let (pools, load) = (Pools::of_backends(&scene.backends), scene.load());
+        let (watch, load) = (watch(Pools::of_backends(&scene.backends)), scene.load());
         let victim = scene.backends.remove(1);
         let right = Right::of(victim.address, "backend-failing", "failing");
-        happens(pools, load, &right, || drop(victim))
+        happens(watch, load, &right, || drop(victim))
     });
 }
 
@@ -221,7 +221,7 @@ fn a_backend_that_falls_silent_is_failing_under_haproxy() {
         let _haproxy = Haproxy::at(block.balancer(1)).servers(all, "").within(&network.front).start();
         let load = Load::on(block.balancer(1)).within(&network.front).per_second(PER_SECOND).threads(160);
         let right = Right::of(all[1], "backend-failing", "failing");
-        happens(Pools::of(all), load, &right, || {
+        happens(watch(Pools::of(all)), load, &right, || {
             // The route counts once the address is no longer the router's own.
             network.route([all[1]], Fate::BlackHole);
             network.router.ip(&format!("addr del {}/32 dev lo", all[1].ip()));
@@ -236,8 +236,8 @@ fn an_application_that_crashes_is_failing() {
         let _nginx = scene.nginx().start();
         let victim = &scene.backends[1];
         let right = Right::of(victim.address, "backend-failing", "failing");
-        let pools = Pools::of_backends(&scene.backends);
-        happens(pools, scene.load(), &right, || victim.now(ResetWithoutData))
+        let watch = watch(Pools::of_backends(&scene.backends));
+        happens(watch, scene.load(), &right, || victim.now(ResetWithoutData))
     });
 }
 
@@ -246,32 +246,56 @@ fn an_outage_of_all_backends_is_the_pool_failing() {
     fault("nginx: all of four refuse", || {
         let mut scene = Scene::new(Answer(300));
         let _nginx = scene.nginx().start();
-        let (pools, load) = (Pools::of_backends(&scene.backends), scene.load());
+        let (watch, load) = (watch(Pools::of_backends(&scene.backends)), scene.load());
         let right = Right { verdict: "pool-failing", finding: None, signal: "connections" };
-        happens(pools, load, &right, || scene.backends.clear())
+        happens(watch, load, &right, || scene.backends.clear())
     });
 }
 
-#[test]
-fn a_backend_that_becomes_slow_is_slow_under_least_connections() {
-    fault("HAProxy leastconn: one of four eight times slower", || {
+/// One of four becomes eight times slower under HAProxy with least connections. By itself `watch` measures no exchanges
+/// here, where no connection is reused.
+#[track_caller]
+fn slow_under_least_connections(name: &str, exchanges: &str) {
+    fault(name, || {
         let scene = Scene::new(Late(USUAL));
         let _haproxy = scene.haproxy().balance("leastconn").start();
         let victim = &scene.backends[1];
         let right = Right::of(victim.address, "backend-slow", "slow");
         let pools = Pools::new().chosen_by("least-connections").app(scene.addresses());
-        happens(pools, scene.load(), &right, || victim.now(Late(SLOW)))
+        let watch = watch(pools).arguments(&["--exchanges", exchanges]);
+        happens(watch, scene.load(), &right, || victim.now(Late(SLOW)))
     });
 }
 
 #[test]
-fn a_backend_that_becomes_slow_is_slow_in_turns() {
-    fault("nginx: one of four eight times slower", || {
+fn a_backend_that_becomes_slow_under_least_connections_is_slow_by_its_response_times() {
+    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower, exchanges measured", "on");
+}
+
+#[test]
+fn a_backend_that_becomes_slow_under_least_connections_is_slow_by_its_lifetimes() {
+    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower", "off");
+}
+
+/// The same under nginx with round robin.
+#[track_caller]
+fn slow_in_turns(name: &str, exchanges: &str) {
+    fault(name, || {
         let scene = Scene::new(Late(USUAL));
         let _nginx = scene.nginx().start();
         let victim = &scene.backends[1];
         let right = Right::of(victim.address, "backend-slow", "slow");
-        let pools = Pools::of_backends(&scene.backends);
-        happens(pools, scene.load(), &right, || victim.now(Late(SLOW)))
+        let watch = watch(Pools::of_backends(&scene.backends)).arguments(&["--exchanges", exchanges]);
+        happens(watch, scene.load(), &right, || victim.now(Late(SLOW)))
     });
+}
+
+#[test]
+fn a_backend_that_becomes_slow_in_turns_is_slow_by_its_response_times() {
+    slow_in_turns("nginx: one of four 8 × slower, exchanges measured", "on");
+}
+
+#[test]
+fn a_backend_that_becomes_slow_in_turns_is_slow_by_its_lifetimes() {
+    slow_in_turns("nginx: one of four 8 × slower", "off");
 }
