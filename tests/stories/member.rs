@@ -66,10 +66,12 @@ impl Member {
             let times: &mut Histogram = total.response_time.get_or_insert_default();
             *times += exchanges.response_time.get_or_insert_default();
         }
+        let decisions = std::mem::take(&mut self.decisions);
+        let checks = delta.attempts.saturating_sub(decisions);
         MemberSample {
             backend: self.backend,
             weight: self.weight,
-            decisions: std::mem::take(&mut self.decisions),
+            decisions,
             delta,
             total: self.total.clone(),
             stock: Some(Stock {
@@ -78,6 +80,7 @@ impl Member {
                 closing: 0,
                 rtt_sum_us: 200 * self.live,
             }),
+            requests: exchanges.count.map(|count| count.saturating_sub(checks)),
             exchanges,
             total_exchanges: self.total_exchanges.clone(),
             recorded: Recorded::default(),

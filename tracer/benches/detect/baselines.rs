@@ -2,7 +2,7 @@
 
 /// Length of their window, ticks.
 const WINDOW: u64 = 60;
-/// Normal quantile of one false alarm in a year of minutes: p < 1.9e-6.
+/// Normal quantile of one false alarm in a year of minutes; the approximation below makes it rather less, p ≈ 1e-6.
 const CHI_SQUARE_Z: f64 = 4.62;
 /// Largest share over the expected one, the customary limit.
 const MOST_OVER_MEAN: f64 = 1.5;

@@ -65,7 +65,7 @@ fn balanced(pool: &Pool, plan: &Plan) -> Row {
             continue;
         }
         let said = subject.assessment();
-        for (said, truth) in said.iter().flat_map(|said| &said.members).zip(&truth) {
+        for (said, truth) in said.members.iter().zip(&truth) {
             row.note(said.share_interval, *truth);
         }
     }
@@ -89,7 +89,7 @@ fn faulty(pool: &Pool, fault: Fault, plan: &Plan) -> Row {
         for _ in 0..AFTER {
             subject.observe(stream.next());
         }
-        if let Some(said) = subject.assessment().filter(|_| subject.has_finding()) {
+        if let Some(said) = subject.finding() {
             row.note(said.members[0].share_interval, truth);
         }
     }
@@ -109,7 +109,7 @@ impl Row {
 pub(crate) fn section(rows: &[Row]) -> String {
     let mut text = format!(
         "## Intervals\n\nHow many of the 95 % intervals of a share contain the true one: of all members of a balanced pool, every \
-         {APART} s; of the faulty member, {AFTER} s after the fault.\n\n| cell | intervals | contain it |\n|---|--:|--:|\n"
+         {APART} s; of the faulty member, {AFTER} s after the fault, where it is found then.\n\n| cell | intervals | contain it |\n|---|--:|--:|\n"
     );
     for row in rows {
         let name = row.name.trim_start_matches("coverage: ");

@@ -181,7 +181,7 @@ fn once(
         tests.tick(pool.counts(tick));
     }
     // A finding from before is no answer to the fault.
-    let before = subject.has_finding();
+    let before = subject.finding().is_some();
     fault.begin(&mut stream, &mut subject);
     let mut run = Run { found: None, baselines: with_baselines.then_some([None; 3]) };
     let (mut seconds, mut connections, mut done) = (0.0, 0.0, before);
@@ -191,9 +191,8 @@ fn once(
         connections += pool.counts(tick).map(whole).sum::<f64>();
         if !done {
             subject.observe(tick);
-            if subject.has_finding() {
-                let right = subject.assessment().is_some_and(|said| expected(fault).is_met(&said));
-                run.found = Some((seconds, connections, right));
+            if let Some(said) = subject.finding() {
+                run.found = Some((seconds, connections, expected(fault).is_met(said)));
                 done = true;
             }
         }

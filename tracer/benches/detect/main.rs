@@ -90,7 +90,7 @@ fn report(arguments: &Arguments, results: &Results) -> String {
         sections.push(times::section("Fresh start", words, &results.fresh));
     }
     if !results.clearing.is_empty() {
-        let words = "Repaired after two minutes: how long until nothing is found.";
+        let words = "Repaired after two minutes: how long until nothing is found. Runs in which nothing was found at the repair are left out.";
         sections.push(times::section("Clearing", words, &results.clearing));
     }
     if !results.coverage.is_empty() {

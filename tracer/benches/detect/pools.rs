@@ -100,9 +100,10 @@ impl Pool {
         Subject::new(self.kind.method(), &self.weights, exchanges)
     }
 
-    /// Whether members hold connections for unlike times.
-    pub(crate) fn is_slow_in_part(&self) -> bool {
-        matches!(&self.kind, Kind::Farm(servers) if servers.lifetimes.iter().any(|lifetime| *lifetime > servers.lifetimes[0]))
+    /// Whether a member holds its connections for longer than the first does.
+    pub(crate) fn is_slow(&self, member: usize) -> bool {
+        matches!(&self.kind, Kind::Farm(Servers { lifetimes, .. })
+            if lifetimes[member % lifetimes.len()] > lifetimes[0])
     }
 
     /// What each member got in a tick, in the unit that its shares are meant in.

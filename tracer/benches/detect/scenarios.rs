@@ -3,7 +3,7 @@
 use super::chance::Chance;
 use super::fault::{Expected, Fault, Members};
 use super::pools::{Kind, Pool, Servers};
-use super::stats::count;
+use super::stats::{count, mean};
 use super::streams::Policy::{self, LeastConnections, RoundRobin, TwoChoices};
 use super::work::Plan;
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub(crate) struct Row {
     /// Runs that were right after ten seconds, and at the end.
     pub(crate) right: usize,
     at_end: usize,
+    /// Seconds to the first that was right, of the runs that had one.
+    first_right: Vec<f64>,
     /// Runs in which something wrong was said at any time.
     pub(crate) wrong: usize,
     /// The first wrong thing that was said, by its words for verdict and members; runs.
@@ -119,6 +121,7 @@ fn measure(name: &str, pool: &Pool, fault: Fault, expected: Expected, plan: &Pla
         runs: plan.runs,
         right: 0,
         at_end: 0,
+        first_right: Vec::new(),
         wrong: 0,
         said_wrong: BTreeMap::new(),
     };
@@ -131,11 +134,15 @@ fn measure(name: &str, pool: &Pool, fault: Fault, expected: Expected, plan: &Pla
             subject.observe(stream.next());
         }
         fault.begin(&mut stream, &mut subject);
-        let mut wrong = None;
+        let (mut wrong, mut first_right, mut seconds) = (None, None, 0.0);
         for now in 1..=WATCHED {
             subject.observe(stream.next());
-            let said = subject.assessment().filter(|_| subject.has_finding());
-            let right = said.as_ref().is_some_and(|said| expected.is_met(said));
+            let said = subject.finding();
+            let right = said.is_some_and(|said| expected.is_met(said));
+            seconds += 1.0;
+            if right {
+                first_right.get_or_insert(seconds);
+            }
             row.right += usize::from(right && now == SAID_BY);
             row.at_end += usize::from(right && now == WATCHED);
             if let Some(said) = said.filter(|_| !right) {
@@ -145,6 +152,7 @@ fn measure(name: &str, pool: &Pool, fault: Fault, expected: Expected, plan: &Pla
                 wrong.get_or_insert_with(|| format!("{} ({})", said.verdict, named.join(", ")));
             }
         }
+        row.first_right.extend(first_right);
         if let Some(said) = wrong {
             row.wrong += 1;
             *row.said_wrong.entry(said).or_default() += 1;
@@ -158,6 +166,15 @@ impl Row {
         count(self.right) / count(self.runs)
     }
 
+    /// Part of the runs in which the right thing was said within so many seconds.
+    pub(crate) fn right_within(&self, seconds: f64) -> f64 {
+        count(self.first_right.iter().filter(|first| **first <= seconds).count()) / count(self.runs)
+    }
+
+    pub(crate) fn right_at_end(&self) -> f64 {
+        count(self.at_end) / count(self.runs)
+    }
+
     pub(crate) fn wrong_part(&self) -> f64 {
         count(self.wrong) / count(self.runs)
     }
@@ -168,20 +185,22 @@ pub(crate) fn section(rows: &[Row]) -> String {
     let mut text = format!(
         "## Verdicts\n\n{MEMBERS} members, {RATE} connections a second (keep-alive: requests), two hours without a fault. Right: an expected \
          verdict that names the expected member and nobody else. Wrong: anything else that is a finding, at any of the \
-         {WATCHED} seconds watched.\n\n| scenario | expected | runs | right after {SAID_BY} s | right after {WATCHED} s | ever wrong | \
-         the most frequent of what was said first wrongly |\n|---|---|--:|--:|--:|--:|---|\n"
+         {WATCHED} seconds watched.\n\n| scenario | expected | runs | right after {SAID_BY} s | right after {WATCHED} s | \
+         first right, mean s | ever wrong | \
+         the most frequent of what was said first wrongly |\n|---|---|--:|--:|--:|--:|--:|---|\n"
     );
     for row in rows {
         let expected: Vec<&str> = row.expected.verdicts.iter().map(|verdict| verdict.as_str()).collect();
         let said = row.said_wrong.iter().max_by_key(|(_, runs)| **runs);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {:.1} % | {:.1} % | {:.1} % | {} |",
+            "| {} | {} | {} | {:.1} % | {:.1} % | {} | {:.1} % | {} |",
             row.name,
             expected.join(" or "),
             row.runs,
             100.0 * row.right_part(),
-            100.0 * count(row.at_end) / count(row.runs),
+            100.0 * row.right_at_end(),
+            mean(&row.first_right).map_or_else(|| "–".to_owned(), |mean| format!("{mean:.1}")),
             100.0 * row.wrong_part(),
             said.map_or_else(String::new, |(said, runs)| format!("{said}: {runs}")),
         );

@@ -65,6 +65,7 @@ impl Subject {
             stock: None,
             exchanges: exchanges(),
             total_exchanges: exchanges(),
+            requests: self.exchanges.then_some(0),
             recorded: Recorded::default(),
             origin: Origin::Unknown,
         });
@@ -91,6 +92,7 @@ impl Subject {
             member.delta.cancelled_age.0[patience] = cancelled;
             member.stock = Some(Stock { live, ..Stock::default() });
             member.exchanges.count = self.exchanges.then_some(exchanges);
+            member.requests = member.exchanges.count;
         }
         for (member, bucket) in self.filled.drain(..) {
             if let Some(times) = &mut self.sample.members[member as usize].exchanges.response_time {
@@ -107,16 +109,17 @@ impl Subject {
 
     /// Judges the sample as it was filled.
     pub(crate) fn judge_sample(&mut self) {
-        self.assessment = Some(self.judge.judge(&self.sample, self.now_seconds));
+        self.judge.observe(&self.sample, self.now_seconds);
+        self.assessment = (!self.judge.is_quiet()).then(|| self.judge.assess(&self.sample));
     }
 
-    /// Whether something is found at present.
-    pub(crate) fn has_finding(&self) -> bool {
-        self.assessment.as_ref().is_some_and(|assessment| assessment.verdict.is_finding())
+    /// What is found at present.
+    pub(crate) fn finding(&self) -> Option<&Assessment> {
+        self.assessment.as_ref().filter(|assessment| assessment.verdict.is_finding())
     }
 
-    /// What is said at present; `None` before the first second.
-    pub(crate) fn assessment(&self) -> Option<Assessment> {
-        self.assessment.clone()
+    /// What is said at present.
+    pub(crate) fn assessment(&mut self) -> Assessment {
+        self.assessment.clone().unwrap_or_else(|| self.judge.assess(&self.sample))
     }
 }

@@ -168,7 +168,9 @@ fn attempts_and_connections_add_up() {
 fn refused_and_silent_attempts_fail_and_are_tried_elsewhere() {
     let refused = told(Policy::RoundRobin, Fault::Refuses(1.0));
     assert_eq!((refused[0].established, refused[0].refused), (0, refused[0].attempts));
-    assert!(refused[1].attempts > refused[0].attempts && refused[1].refused == 0, "{refused:?}");
+    assert!(refused[1..].iter().all(|other| other.refused == 0), "{refused:?}");
+    // Some 10,000 came, and a third more attempts were made.
+    assert!(refused.iter().map(|sum| sum.attempts).sum::<u64>() > 12_000, "{refused:?}");
     let silent = told(Policy::RoundRobin, Fault::Hangs);
     assert!(silent[0].cancelled > 1000 && silent[0].established == 0, "{silent:?}");
 }
@@ -232,11 +234,11 @@ fn even_counts_raise_no_alarm_of_the_usual_tests_and_tenfold_ones_all_three() {
 }
 
 #[test]
-fn the_limit_of_chi_square_is_that_of_the_tables() {
-    // p = 1.9e-6 with 3 degrees of freedom: 29.2.
+fn the_limit_of_chi_square_is_near_that_of_the_tables() {
+    // With 3 degrees of freedom p = 1e-6 is at 30.7, and 5e-7 at 32.1.
     let counts = |more: u64| [250 + more, 250 - more, 250, 250];
-    assert!(!alarms(&[0.25; 4], &counts(59))[0]);
-    assert!(alarms(&[0.25; 4], &counts(62))[0]);
+    assert!(!alarms(&[0.25; 4], &counts(60))[0]);
+    assert!(alarms(&[0.25; 4], &counts(64))[0]);
 }
 
 #[test]

@@ -7,9 +7,17 @@ use crate::pools::Method;
 const YEAR_SECONDS: f64 = 3.156e7;
 /// Connections since its return that end an absence.
 const RETURNED: f64 = 3.0;
-/// Connections it was due and did not get, per unit of dispersion, for a member that is flagged as getting too little
-/// to count as getting nothing. detector-study.md §4.6.
+/// Connections it was due and did not get, for a member that is flagged as getting too little to count as getting
+/// nothing: the flag knows the dispersion. detector-study.md §4.6.
 const DUE_WHEN_FLAGGED: f64 = 10.0;
+
+/// Under least connections, how many times its longest gap a member must be without. Own choice, by simulation.
+const BUSY_GAPS: f64 = 2.0;
+/// Connections of the pool per member after which what a member usually gets is half of what it got since (e-folding, in
+/// members): an absence that is found in tens of them does not wear it down.
+const USUAL_MEMORY: f64 = 500.0;
+/// No member usually gets less of its due than this, or none would ever be missing.
+const LEAST_USUAL: f64 = 0.02;
 
 /// What a member has gone without.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
@@ -20,6 +28,9 @@ pub(super) struct Absence {
     pub(super) ticks: u64,
     /// When it began, seconds.
     pub(super) began_seconds: f64,
+    /// The share it usually gets, in its due; none before anything was seen. Load-aware balancing gives a slow member
+    /// less, and its gaps are longer.
+    usual: Option<f64>,
     /// Longest that ended, connections of the pool; `None` before the member's first connection.
     longest: Option<f64>,
     /// Since when the member is watched, seconds.
@@ -45,6 +56,20 @@ pub(super) struct Missing {
     /// Connections it was chosen for since, and those of them that were established.
     chosen: f64,
     got: f64,
+}
+
+/// What a member is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    /// Its expected share.
+    pub(super) share: f64,
+    /// Weight of this tick in what it usually gets.
+    pub(super) weight: f64,
+}
+
+/// Weight of a tick with so many connections of a pool with so many members in what each usually gets.
+pub(super) fn weight(pool: f64, members: usize) -> f64 {
+    -(-pool / (USUAL_MEMORY * members.max(1) as f64)).exp_m1()
 }
 
 /// What the rule asks about the pool.
@@ -75,10 +100,21 @@ impl Absence {
         *self = Self::new(now_seconds);
     }
 
+    /// The share of the pool that speaks for an absence: what it is due, or usually gets if that is less.
+    pub(super) fn share(&self, due: f64) -> f64 {
+        due * self.usual.unwrap_or(1.0).clamp(LEAST_USUAL, 1.0)
+    }
+
     /// Takes in one tick: connections of the member and of all that are due some.
-    pub(super) fn tick(&mut self, own: f64, pool: f64, began_seconds: f64, now_seconds: f64) {
+    pub(super) fn tick(&mut self, own: f64, pool: f64, due: Due, began_seconds: f64, now_seconds: f64) {
+        if pool > 0.0 && due.share > 0.0 {
+            let usual = self.usual.unwrap_or(1.0);
+            self.usual = Some(usual + due.weight * ((own / pool / due.share).min(1.0) - usual));
+        }
         if own > 0.0 {
-            self.longest = Some(self.longest.map_or(0.0, |longest| longest.max(self.pool)));
+            // An absence that was found is no measure of what is usual.
+            let gap = if self.missing.is_some() { 0.0 } else { self.pool };
+            self.longest = Some(self.longest.map_or(gap, |longest| longest.max(gap)));
             (self.pool, self.ticks, self.began_seconds) = (0.0, 0, now_seconds);
             self.progress = 0.0;
         } else if pool > 0.0 {
@@ -144,6 +180,7 @@ impl Absence {
         if self.pool <= 0.0 || share <= 0.0 {
             return false;
         }
+        let share = self.share(share);
         let nats = -self.pool * (1.0 - share).max(1e-12).ln() / dispersion.max(1.0);
         if let Some(missing) = &mut self.missing {
             missing.nats = missing.nats.max(nats);
@@ -151,7 +188,7 @@ impl Absence {
         let years = settings.false_alarm_ticks / YEAR_SECONDS;
         let yearly = around.members as f64 * around.per_second * YEAR_SECONDS * years;
         self.progress = nats / (doubled * (yearly.max(1.0).ln() + 3.0));
-        if (self.ticks as f64) < least_ticks {
+        if (self.ticks as f64) < least_ticks && !flagged {
             return false;
         }
         let certain = self.progress >= 1.0;
@@ -160,7 +197,10 @@ impl Absence {
             let unheard = self.longest.is_some_and(|longest| self.pool > settings.hash_gap_ratio * longest);
             certain && recorded && unheard
         } else {
-            certain || (flagged && self.pool * share >= DUE_WHEN_FLAGGED * dispersion.max(1.0))
+            // A member that is not chosen while it is busy has gaps of its own.
+            let busy = around.method == Method::LeastConnections
+                && self.longest.is_some_and(|longest| self.pool <= BUSY_GAPS * longest);
+            !busy && (certain || (flagged && self.pool * share >= DUE_WHEN_FLAGGED))
         };
         found && self.find(nats, after_failures)
     }

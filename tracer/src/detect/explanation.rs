@@ -7,30 +7,41 @@ use super::spread::{Named, Spread, divergence, tilt};
 use super::standing::Window;
 use crate::pools::{ExpectedSource, Method, PoolIdentity, PoolSample};
 
-/// How fast what was seen is forgotten, seconds (e-folding).
-const MEMORY_SECONDS: f64 = 30.0;
-/// Closed connections of the pool before lifetimes are known.
-const LEAST_CLOSED: f64 = 5.0;
+/// How fast what was seen is forgotten, seconds (e-folding): a member that just became slow shows it in the last
+/// seconds, and a pool with little traffic in minutes.
+const MEMORIES_SECONDS: [f64; 3] = [4.0, 30.0, 300.0];
+/// Ended connections of the pool before lifetimes are known.
+const LEAST_ENDED: f64 = 5.0;
 /// Times as long as the rest from which on a member is slow.
 const SLOW: f64 = 1.5;
 /// Times by which a share may lie outside what lifetimes explain. detector.md §7.
 const WIDENED: f64 = 1.15;
+/// Standard errors by which a lifetime must differ from the others' to explain anything: it is computed from a stock that
+/// is seen once a second. Where the method is declared, and where it may be another. detector.md §7, detector-study.md §4.5.
+const DEVIATIONS: f64 = 2.0;
+const DEVIATIONS_ASSUMED: f64 = 3.0;
+/// Squared coefficient of variation of lifetimes: that of lognormal ones with sigma 1. Own choice.
+const VARIATION: f64 = 1.7;
 /// Part of a threshold that a share outside of that must show to count as outside. detector.md §7.
 const OUTSIDE: f64 = 0.5;
 /// Part of the others' lifetime, and of their bytes per connection, below which a member that attracts traffic is likely
 /// to answer with errors. Own choice: an error page is a few hundred bytes.
 const HOLLOW: f64 = 0.25;
 
-/// What a member's lifetime is computed from (Little's law), and what it answers.
+/// What a member's lifetime is computed from (Little's law), and what it answers, over one memory.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
-pub(super) struct Lifetime {
-    /// Live connections, summed over time.
-    live_seconds: f64,
-    /// Connections that closed in that time: not those that opened, or one that is drained would look slow.
-    closed: f64,
+struct Held {
+    /// Live connections, and attempts without an outcome (a balancer counts them in), summed over time.
+    seconds: f64,
+    /// Those that ended in that time: not those that began, or a member that is drained would look slow.
+    ended: f64,
     /// Bytes received in that time.
     received_bytes: f64,
 }
+
+/// How long a member holds its connections, lately.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
+pub(super) struct Lifetime([Held; MEMORIES_SECONDS.len()]);
 
 /// Why shares are uneven.
 pub(super) struct Explanation {
@@ -54,16 +65,18 @@ impl Explanation {
 impl PoolJudge {
     /// Takes in one interval. Without the stock of sockets, or without the closed ones, it says nothing.
     pub(super) fn note_lifetimes(&mut self, sample: &PoolSample, seconds: f64) {
-        let kept = (-seconds / MEMORY_SECONDS).exp();
+        let kept = MEMORIES_SECONDS.map(|memory| (-seconds / memory).exp());
         for (index, member) in self.members.iter_mut().enumerate() {
             let seen = &sample.members[self.roster.place(index)];
             let Some(stock) = seen.stock.filter(|_| !seen.recorded.unmeasured.contains("closed")) else {
                 continue;
             };
-            let lifetime = &mut member.lifetime;
-            lifetime.live_seconds = lifetime.live_seconds * kept + stock.live as f64 * seconds;
-            lifetime.closed = lifetime.closed * kept + seen.delta.closed as f64;
-            lifetime.received_bytes = lifetime.received_bytes * kept + seen.delta.received_bytes as f64;
+            let ended = seen.delta.closed as f64 + seen.delta.failed.total() as f64;
+            for (held, kept) in member.lifetime.0.iter_mut().zip(kept) {
+                held.seconds = held.seconds * kept + (stock.live as f64 + stock.pending as f64) * seconds;
+                held.ended = held.ended * kept + ended;
+                held.received_bytes = held.received_bytes * kept + seen.delta.received_bytes as f64;
+            }
         }
     }
 
@@ -72,10 +85,26 @@ impl PoolJudge {
         // A method that nobody declared may be any.
         let may_be =
             pool.method == Method::LeastConnections || pool.expected_source == ExpectedSource::Assumed;
-        let episode = spread.episode().filter(|_| may_be)?;
+        let episode = spread.episode().filter(|episode| may_be && !episode.named.is_empty())?;
         let window = spread.window_from(Some(&episode.base), self.roster.shares(), self.now_seconds?);
-        let fair = self.fair_shares()?;
+        (0..MEMORIES_SECONDS.len())
+            .find_map(|memory| self.explained_by(memory, spread, &window, pool.method))
+            .map(|(member, times_longer, bytes)| Explanation { member, times_longer, bytes, window })
+    }
+
+    /// The same by what one memory says: the member that departs most, how many times longer it holds its connections,
+    /// and its bytes per connection in those of the others.
+    fn explained_by(
+        &self,
+        memory: usize,
+        spread: &Spread,
+        window: &Window,
+        method: Method,
+    ) -> Option<(usize, f64, Option<f64>)> {
+        let episode = spread.episode()?;
+        let fair = self.fair_shares(memory)?;
         let outside = OUTSIDE * spread.bank().threshold_in_force();
+        let deviations = if method == Method::LeastConnections { DEVIATIONS } else { DEVIATIONS_ASSUMED };
         let explains = |named: &Named| {
             let (due, fair) = (self.roster.shares()[named.member], fair[named.member]);
             let Some(share) = window.observed_of_pool(named.member) else { return false };
@@ -83,67 +112,75 @@ impl PoolJudge {
             let edge = if above { tilt(due.max(fair), WIDENED) } else { tilt(due.min(fair), 1.0 / WIDENED) };
             let inside = if above { share <= edge } else { share >= edge };
             let nats = window.pool * divergence(share.min(1.0), edge) / window.dispersion();
-            (if above { fair > due } else { fair < due }) && (inside || nats < outside)
+            nats < outside || (inside && if above { fair > due } else { fair < due })
         };
-        if episode.named.is_empty() || !episode.named.iter().all(explains) {
+        let clear = |member: usize| self.lifetime_deviation(member, memory).is_some_and(|z| z >= deviations);
+        if !(0..self.members.len()).any(clear) || !episode.named.iter().all(explains) {
             return None;
         }
-        let departs = |member: &usize| self.times_longer(*member).map(|ratio| (*member, ratio));
+        let departs = |member: &usize| self.times_longer(*member, memory).map(|ratio| (*member, ratio));
         let members: Vec<(usize, f64)> =
             (0..self.members.len()).filter_map(|member| departs(&member)).collect();
         let (member, times_longer) = members
             .into_iter()
             .max_by(|a, b| a.1.ln().abs().total_cmp(&b.1.ln().abs()).then(b.0.cmp(&a.0)))?;
-        Some(Explanation { member, times_longer, bytes: self.bytes(member), window })
+        Some((member, times_longer, self.bytes(member, memory)))
     }
 
-    /// Shares in proportion to weight and to connections closed per connection held: what least connections tends to.
-    fn fair_shares(&self) -> Option<Vec<f64>> {
+    /// Shares in proportion to weight and to connections ended per connection held: what least connections tends to.
+    fn fair_shares(&self, memory: usize) -> Option<Vec<f64>> {
         let shares = self.roster.shares();
-        let closed: f64 = self.members.iter().map(|member| member.lifetime.closed).sum();
+        let ended: f64 = self.members.iter().map(|member| member.lifetime.0[memory].ended).sum();
         let speed = |member: usize| {
-            let Lifetime { live_seconds, closed, .. } = self.members[member].lifetime;
-            shares[member] * closed / live_seconds.max(f64::MIN_POSITIVE)
+            let held = self.members[member].lifetime.0[memory];
+            shares[member] * held.ended / held.seconds.max(f64::MIN_POSITIVE)
         };
         let sum: f64 = (0..shares.len()).map(speed).sum();
-        let known = closed >= LEAST_CLOSED && sum > 0.0 && sum.is_finite();
+        let known = ended >= LEAST_ENDED && sum > 0.0 && sum.is_finite();
         known.then(|| (0..shares.len()).map(|member| speed(member) / sum).collect())
     }
 
     /// The others with an expected share, as if they were one.
-    fn others(&self, member: usize) -> Lifetime {
-        let mut rest = Lifetime::default();
+    fn others(&self, member: usize, memory: usize) -> Held {
+        let mut rest = Held::default();
         for (index, other) in self.members.iter().enumerate() {
             if index != member && self.roster.shares()[index] > 0.0 {
-                rest.live_seconds += other.lifetime.live_seconds;
-                rest.closed += other.lifetime.closed;
-                rest.received_bytes += other.lifetime.received_bytes;
+                let held = other.lifetime.0[memory];
+                rest.seconds += held.seconds;
+                rest.ended += held.ended;
+                rest.received_bytes += held.received_bytes;
             }
         }
         rest
     }
 
     /// How many times longer than the others a member holds its connections.
-    fn times_longer(&self, member: usize) -> Option<f64> {
-        let (own, rest) = (self.members[member].lifetime, self.others(member));
-        // One that closes nothing at all holds its connections at least so long.
-        let ratio = (own.live_seconds / own.closed.max(1.0)) / (rest.live_seconds / rest.closed);
-        (self.roster.shares()[member] > 0.0
-            && rest.closed >= LEAST_CLOSED
-            && ratio.is_finite()
-            && ratio > 0.0)
-            .then_some(ratio)
+    fn times_longer(&self, member: usize, memory: usize) -> Option<f64> {
+        let (own, rest) = (self.members[member].lifetime.0[memory], self.others(member, memory));
+        // One that ends nothing at all holds its connections at least so long.
+        let ratio = (own.seconds / own.ended.max(1.0)) / (rest.seconds / rest.ended);
+        let known = self.roster.shares()[member] > 0.0 && rest.ended >= LEAST_ENDED;
+        (known && ratio.is_finite() && ratio > 0.0).then_some(ratio)
+    }
+
+    /// Standard errors by which that differs from 1, either way.
+    fn lifetime_deviation(&self, member: usize, memory: usize) -> Option<f64> {
+        let ratio = self.times_longer(member, memory)?;
+        let (own, rest) = (self.members[member].lifetime.0[memory], self.others(member, memory));
+        let error = |held: &Held| VARIATION / held.ended.max(0.5) + 1.0 / held.seconds.max(0.5);
+        Some(ratio.ln().abs() / (error(&own) + error(&rest)).sqrt())
     }
 
     /// Bytes that a member answers per connection, in those of the others.
-    fn bytes(&self, member: usize) -> Option<f64> {
-        let (own, rest) = (self.members[member].lifetime, self.others(member));
-        let ratio = (own.received_bytes / own.closed) / (rest.received_bytes / rest.closed);
-        (own.closed >= LEAST_CLOSED && ratio.is_finite()).then_some(ratio)
+    fn bytes(&self, member: usize, memory: usize) -> Option<f64> {
+        let (own, rest) = (self.members[member].lifetime.0[memory], self.others(member, memory));
+        let ratio = (own.received_bytes / own.ended) / (rest.received_bytes / rest.ended);
+        (own.ended >= LEAST_ENDED && ratio.is_finite()).then_some(ratio)
     }
 
     /// Whether a member that holds too many live connections does not simply hold each for longer than the others.
     pub(super) fn holds_for_no_reason(&self, holder: &Holder) -> bool {
-        self.times_longer(holder.member).is_none_or(|ratio| ratio < SLOW)
+        let memory = MEMORIES_SECONDS.len() - 1;
+        self.times_longer(holder.member, memory).is_none_or(|ratio| ratio < SLOW)
     }
 }

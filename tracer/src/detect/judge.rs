@@ -1,7 +1,7 @@
 //! The judgement on one pool, tick by tick.
 
 use super::Settings;
-use super::absence::{Absence, Surroundings};
+use super::absence::{self, Absence, Due, Surroundings};
 use super::assessment::Assessment;
 use super::explanation::Lifetime;
 use super::health::{Ejection, Health, Patience, Tally, Tried};
@@ -121,14 +121,14 @@ impl PoolJudge {
         self.count(sample, began);
         self.note_lifetimes(sample, now - began);
         let disturbed = self.observe_members(sample, began, now);
-        self.settle(method, disturbed.then_some(began));
+        self.settle(method, began, disturbed.then_some(began));
         let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         self.connections.tick(&self.decisions, parts, (began, now), &self.settings);
         if let Some(exchanges) = &mut self.exchanges {
             exchanges.tick(&self.requests, parts, (began, now), &self.settings);
         }
         if self.find_missing(method, now) {
-            self.settle(method, Some(now));
+            self.settle(method, now, Some(now));
         }
         self.judge_spreads(sample, now);
         self.judge_pace(sample, began, now);
@@ -178,7 +178,7 @@ impl PoolJudge {
         let mut measured = false;
         for member in 0..self.members.len() {
             let seen = &sample.members[self.roster.place(member)];
-            let requests = seen.requests();
+            let requests = seen.requests;
             measured |= requests.is_some();
             self.decisions[member] = seen.decisions as f64;
             self.requests[member] = requests.unwrap_or(0) as f64;
@@ -257,6 +257,7 @@ impl PoolJudge {
         }
         let boundary_seconds = self.patience.boundary_seconds(self.settings.cancelled_boundary_seconds);
         let turn = self.patience.next(self.members.len());
+        let weight = absence::weight(pool, self.roster.expected());
         let mut disturbed = false;
         let mut all = Tally::default();
         for (index, member) in self.members.iter_mut().enumerate() {
@@ -270,7 +271,7 @@ impl PoolJudge {
                     self.patience.add(&delta.connect_time, delta.established);
                 }
                 disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
-                member.absence.tick(own, pool, began, now);
+                member.absence.tick(own, pool, Due { share, weight }, began, now);
                 if tally.failures() > 0.0 {
                     member.absence.failed();
                 }
@@ -302,7 +303,7 @@ impl PoolJudge {
 
     /// Who takes part in the comparison, given everybody's standing; begins the runs again from the
     /// moment at which it was `disturbed`.
-    fn settle(&mut self, method: Method, disturbed: Option<f64>) {
+    fn settle(&mut self, method: Method, began: f64, disturbed: Option<f64>) {
         let mut changed = std::mem::take(&mut self.unsettled);
         let shares = self.roster.shares();
         for ((eligible, member), &share) in self.eligible.iter_mut().zip(&self.members).zip(shares) {
@@ -317,9 +318,9 @@ impl PoolJudge {
             self.margin = self.settings.margin_for(method, self.roster.is_equal());
             let threshold = self.settings.threshold(self.roster.expected() as f64);
             let parts = Parts { shares, eligible: &self.eligible, margin: self.margin };
-            self.connections.expect(parts, threshold);
+            self.connections.expect(parts, threshold, began);
             if let Some(exchanges) = &mut self.exchanges {
-                exchanges.expect(parts, threshold);
+                exchanges.expect(parts, threshold, began);
             }
         }
         if let Some(from) = disturbed {
@@ -398,6 +399,14 @@ impl PoolJudge {
                 self.was_balanced = false;
             }
         }
+        let explained = |spread: &Spread| self.explanation(spread, &sample.pool).is_some();
+        let of_connections = explained(&self.connections);
+        let of_exchanges = self.exchanges.as_ref().is_some_and(explained);
+        self.was_balanced &= !self.connections.explain(of_connections, now);
+        if let Some(exchanges) = &mut self.exchanges {
+            self.was_balanced &= !exchanges.explain(of_exchanges, now);
+        }
+        let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         let stocks = (0..self.members.len()).map(|member| {
             let seen = &sample.members[self.roster.place(member)];
             (seen.stock.map(|stock| stock.live as f64), seen.delta.closed as f64)

@@ -1,4 +1,4 @@
-//! The programs that measure exchanges: loaded last, attached when they are wanted.
+//! The programs that measure exchanges: loaded first, attached when they are wanted.
 
 use super::object::program;
 use super::refusal::refusal;

@@ -236,6 +236,8 @@ impl Tracer {
                 return;
             }
         };
+        // First, so that of every connection that is counted the exchanges are, too.
+        self.measuring = exchanges::prepare(&mut self.ebpf, &btf, self.settings.exchanges, &mut self.reports);
         for report in &mut self.reports {
             if report.outcome != Outcome::NotTried || exchanges::are_seen_by(report.name) {
                 continue;
@@ -257,7 +259,6 @@ impl Tracer {
                 Err(reason) => report.outcome = Outcome::Refused(reason),
             }
         }
-        self.measuring = exchanges::prepare(&mut self.ebpf, &btf, self.settings.exchanges, &mut self.reports);
     }
 
     /// Sweeps, then reads every counter. A sweep that fails only makes the snapshot's `sweep` unknown.

@@ -15,7 +15,7 @@ pub enum Intent {
     Fallback(&'static str),
 }
 
-/// Every program of the object, in the order in which they are attached.
+/// Every program of the object, in the order in which they are told of.
 pub(super) const PROGRAMS: &[(&str, Intent)] = &[
     (programs::LIFECYCLE, Intent::Required),
     (

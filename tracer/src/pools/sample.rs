@@ -112,16 +112,6 @@ pub struct MemberSample {
     pub origin: Origin,
 }
 
-impl MemberSample {
-    /// Exchanges of the interval, less those of health checks: the connection of a check has one. `None` when they were
-    /// not measured.
-    #[must_use]
-    pub fn requests(&self) -> Option<u64> {
-        let checks = self.delta.attempts.saturating_sub(self.decisions);
-        self.exchanges.count.map(|count| count.saturating_sub(checks))
-    }
-}
-
 /// How a backend came to a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {

@@ -1,7 +1,7 @@
 //! A replay gives the verdicts that were given live: from the start, from every state on, and over a restart.
 
 use super::{Event, Interval, Recorder, Replay};
-use crate::agent::{Agent, Judged};
+use crate::agent::{Agent, DETECTOR_VERSION, Judged};
 use crate::collect::{Counters, Uncounted};
 use crate::detect::Settings;
 use crate::pools::{
@@ -164,16 +164,19 @@ fn a_state_of_another_version_is_left_out_and_said() {
     let mut live = agent();
     live.judge(pools(0), START_SECONDS);
     run(&mut file, &mut live, START_SECONDS, 0..3);
-    let text = String::from_utf8(file).unwrap().replace("\"detector\":1", "\"detector\":7");
+    let this = DETECTOR_VERSION;
+    let text = String::from_utf8(file).unwrap().replace(&format!("\"detector\":{this}"), "\"detector\":77");
     let events: Vec<Event> = Replay::new(text.as_bytes()).map(Result::unwrap).collect();
     assert!(
         matches!(&events[0], Event::Begin { state, .. } if serde_json::to_string(state).unwrap().ends_with("[]}"))
     );
-    assert!(matches!(&events[1], Event::Warning(1, message) if message.contains("version 7, this is 1")));
+    assert!(
+        matches!(&events[1], Event::Warning(1, message) if message.contains(&format!("version 77, this is {this}")))
+    );
     assert_eq!(events.len(), 5);
     let refused =
         serde_json::from_str::<crate::agent::AgentState>("{\"detector\":7,\"judges\":[5]}").unwrap_err();
-    assert!(refused.to_string().contains("expected detector version 1"), "{refused}");
+    assert!(refused.to_string().contains(&format!("expected detector version {this}")), "{refused}");
 }
 
 #[test]
@@ -210,11 +213,21 @@ fn the_largest_state_fits_into_a_line() {
     Recorder::begin(Vec::new(), None, START_SECONDS + 600.0, &agent).unwrap();
 }
 
-/// Written once, by detector version 1. Whoever changes what the detector remembers changes this file and the version.
+/// Written once by every detector version, with `UPDATE_FIXTURES` set. Whoever changes what the detector remembers
+/// changes the version, and this file.
 #[test]
 fn a_state_that_was_written_by_this_version_is_restored() {
-    let file = include_bytes!("../../../tests/fixtures/replay/state.jsonl");
-    let said = replayed(file);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/replay/state.jsonl");
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        let (mut agent, mut file) = (agent(), Vec::new());
+        let until = 560_u32;
+        run(&mut Vec::new(), &mut agent, START_SECONDS, 0..until.into());
+        let now = START_SECONDS + f64::from(until) * TICK_SECONDS;
+        run(&mut file, &mut agent, now, until.into()..u64::from(until) + 4);
+        std::fs::write(path, file).unwrap();
+    }
+    let file = std::fs::read(path).unwrap();
+    let said = replayed(&file);
     assert_eq!(said.len(), 4);
     assert!(said.iter().all(|said| said.contains("Skewed")), "{}", said[0]);
     let samples: Vec<&[u8]> = file.split_inclusive(|&byte| byte == b'\n').skip(1).collect();

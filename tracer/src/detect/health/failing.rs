@@ -31,6 +31,8 @@ pub(in crate::detect) const IN_A_ROW_NATS: f64 = 13.8;
 /// Failure rate that is taken for certain where all of a few attempts failed: a lower bound would be so low that it
 /// took a hundred successes to clear.
 const NOTHING_SUCCEEDS: f64 = 0.5;
+/// And never taken to be higher, so that there is something to fall from.
+const HIGHEST_RATE: f64 = 0.99;
 /// Ages kept before old ones are given half the weight.
 const AGES: u64 = 4096;
 /// No bucket counts further, so that all of them together can be added up.
@@ -239,6 +241,7 @@ impl Health {
     pub(in crate::detect) fn find(&mut self, nats: f64) -> bool {
         if let Some(failing) = &mut self.failing {
             failing.nats = failing.nats.max(nats);
+            failing.rate = failing.rate.max(NOTHING_SUCCEEDS);
             return false;
         }
         let since_seconds = self.unbroken_began_seconds;
@@ -285,9 +288,12 @@ impl Health {
         let Some((rate, nats, since_seconds)) = in_window.or_else(in_a_row) else { return false };
         if let Some(failing) = &mut self.failing {
             failing.nats = failing.nats.max(nats);
+            // The bound at which it was found is low, and a fall from there would take long to see.
+            failing.rate = failing.rate.max(rate.min(HIGHEST_RATE));
             return false;
         }
-        self.failing = Some(Failing { since_seconds, nats, rate: rate.clamp(0.01, 0.99), reversed: 0.0 });
+        self.failing =
+            Some(Failing { since_seconds, nats, rate: rate.clamp(0.01, HIGHEST_RATE), reversed: 0.0 });
         true
     }
 }

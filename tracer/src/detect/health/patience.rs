@@ -1,7 +1,7 @@
 //! From which age on an attempt that was given up says something about the backend.
 //!
 //! A client that goes away takes its attempt with it, however well the backend is. But a backend that usually answers in
-//! a millisecond and has not answered for fifty is silent, whoever lost patience first: the client, or the balancer.
+//! a millisecond and has not answered for a hundred is silent, whoever lost patience first: the client, or the balancer.
 
 use crate::collect::Histogram;
 
@@ -9,8 +9,8 @@ use crate::collect::Histogram;
 const LATE: f64 = 4.0;
 /// What counts as the usual longest.
 const QUANTILE: f64 = 0.99;
-/// Never less, seconds: schedulers are late by so much.
-const LEAST_SECONDS: f64 = 0.02;
+/// Never less, seconds: balancers do not give up sooner, and clients may.
+const LEAST_SECONDS: f64 = 0.1;
 /// Never more, seconds: balancers' own timeouts are seconds.
 const MOST_SECONDS: f64 = 1.0;
 /// Connect times before they are known, and kept before old ones are given half the weight.

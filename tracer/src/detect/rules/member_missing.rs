@@ -52,7 +52,8 @@ fn silent(question: &Question) -> Answer {
     let hashing = sample.pool.method == Method::Hash;
     let least = DUE + (judge.roster.expected() as f64).ln();
     let silent = (0..judge.members.len()).filter(|&member| {
-        let (absence, share) = (&judge.members[member].absence, judge.roster.shares()[member]);
+        let absence = &judge.members[member].absence;
+        let share = absence.share(judge.roster.shares()[member]);
         let dispersion = judge.leading().bank().dispersion().over(absence.ticks).max(1.0);
         share > 0.0
             && (absence.pool * share >= least * dispersion || (!hashing && absence.progress() > HALF_WAY))

@@ -8,12 +8,40 @@ use crate::detect::standing::Window;
 use crate::detect::words;
 use crate::pools::{ExpectedSource, Method};
 
+/// Share of one member, out of so many counts, that is no accident of hashing.
+const COLLAPSED: f64 = 0.9;
+const COLLAPSED_COUNTS: f64 = 200.0;
+/// In a pool whose members are due at most this: two members of which one gets nearly everything may have one client.
+const DUE_AT_MOST: f64 = 0.34;
+
 pub(super) fn judge(question: &Question) -> Answer {
     match strongest(question) {
-        Some(Skew::Spread(spread, episode)) => Answer::Found(departs(question, spread, episode)),
+        Some(Skew::Spread(spread, episode)) => {
+            let found = departs(question, spread, episode);
+            if follows_clients(question, spread, episode) {
+                return Doubt { sentence: found.sentence, needed: None }.into();
+            }
+            Answer::Found(found)
+        }
         Some(Skew::Live(holder)) => Answer::Found(holds(question, holder)),
         None => uneven(question).map_or(Answer::Clear, Answer::Unsure),
     }
+}
+
+/// Whether it may be a matter of who the clients are: under hashing a few heavy ones move shares by any factor, so that
+/// only nearly everything on one member of many is a fault of the balancer. detector-study.md §4.1.
+fn follows_clients(question: &Question, spread: &Spread, episode: &Episode) -> bool {
+    let Question { judge, sample, now, .. } = question;
+    if sample.pool.method != Method::Hash {
+        return false;
+    }
+    let window = spread.window_from(Some(&episode.base), judge.roster.shares(), *now);
+    let most =
+        (0..judge.members.len()).filter_map(|member| window.observed_of_pool(member)).fold(0.0, f64::max);
+    let due = |share: &f64| *share > 0.0 && *share <= DUE_AT_MOST;
+    let collapsed =
+        most >= COLLAPSED && window.pool >= COLLAPSED_COUNTS && judge.roster.shares().iter().any(due);
+    !collapsed
 }
 
 /// What departs.

@@ -47,9 +47,11 @@ pub(in crate::detect) fn attribute(
         if total < 1.0 {
             break;
         }
+        // Beside a fault a pool is no longer as steady as it was without one.
+        let scale = if named.is_empty() { dispersion } else { dispersion.max(1.0) };
         let mut worst = (0, 0.0);
         for (position, &index) in left.iter().enumerate() {
-            let nats = total * departure(counts[index] / total, shares[index] / due, margin) / dispersion;
+            let nats = total * departure(counts[index] / total, shares[index] / due, margin) / scale;
             // Of two that are equally conspicuous but for rounding (always so in a pool of two), the first.
             if nats > worst.1 * (1.0 + 1e-9) {
                 worst = (position, nats);

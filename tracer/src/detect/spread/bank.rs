@@ -48,8 +48,8 @@ pub(in crate::detect) struct Flag {
 pub(in crate::detect) enum Event {
     /// It was raised.
     Raised { member: usize, alternative: usize, run: (f64, f64, u64) },
-    /// It was cleared.
-    Cleared { member: usize },
+    /// It was cleared; it had been well since then, seconds.
+    Cleared { member: usize, well_since_seconds: f64 },
 }
 
 /// The strongest departure that a tick left standing.
@@ -75,6 +75,8 @@ struct Member {
     #[serde(with = "crate::detect::exact")]
     reversed: f64,
     reversed_ticks: u64,
+    /// When the reversed test last stood at zero, seconds.
+    reversed_began_seconds: f64,
     runs: [Run; ALTERNATIVES],
 }
 
@@ -106,7 +108,6 @@ pub(in crate::detect) struct Bank {
     calibration: Calibration,
     strongest: Departure,
     events: Vec<Event>,
-    closed_scales: u8,
 }
 
 impl Bank {
@@ -125,7 +126,6 @@ impl Bank {
             calibration: Calibration::default(),
             strongest: Departure::default(),
             events: Vec::new(),
-            closed_scales: 0,
         }
     }
 
@@ -141,8 +141,9 @@ impl Bank {
                 known.cloned().unwrap_or_default()
             })
             .collect();
-        for member in self.members.iter_mut().filter(|_| !same_shares) {
-            member.flag = None;
+        // What departs from other shares says nothing of these, neither of the member nor of those it took from.
+        if !same_shares && self.members.iter().any(|member| member.flag.is_some()) {
+            self.restart();
         }
         self.counts = vec![0.0; from.len()];
         self.dispersion.drop_blocks(from.len());
@@ -187,6 +188,8 @@ impl Bank {
     pub(in crate::detect) fn restart(&mut self) {
         self.members.iter_mut().for_each(Member::restart);
         self.strongest = Departure::default();
+        // A block that straddles the end of a fault is no scatter.
+        self.dispersion.drop_blocks(self.members.len());
     }
 
     /// Takes in one tick: the new connections of every member, and when it began and ended.
@@ -198,7 +201,6 @@ impl Bank {
         settings: &Settings,
     ) {
         self.events.clear();
-        self.closed_scales = 0;
         let mut total = 0.0;
         for ((kept, &count), member) in self.counts.iter_mut().zip(counts).zip(&self.members) {
             *kept = if member.eligible { count } else { 0.0 };
@@ -207,7 +209,7 @@ impl Bank {
         if self.eligible < 2 || total <= 0.0 {
             return;
         }
-        self.closed_scales = self.dispersion.tick(&self.counts, self.eligible, total, began_seconds);
+        self.dispersion.tick(&self.counts, self.eligible, total, began_seconds);
         let (raising, learning) = (self.threshold_in_force(), self.is_learning());
         let per_tick = self.cap(settings);
         let factors = self.calibration.factors();
@@ -224,7 +226,7 @@ impl Bank {
             for (alternative, (&factor, gain)) in factors.iter().zip(gains).enumerate() {
                 let (height, run) = (&mut member.heights[alternative], &mut member.runs[alternative]);
                 if *height + gain <= 0.0 {
-                    if *height > 0.0 && (run.peak < self.threshold || learning) {
+                    if *height > 0.0 && (run.peak < self.threshold || (learning && member.flag.is_none())) {
                         self.calibration.ended(alternative, run.peak, self.threshold);
                     }
                     if run.ticks > 0 {
@@ -254,7 +256,7 @@ impl Bank {
                 }
             }
         }
-        self.clear(total, settings);
+        self.clear(total, began_seconds, settings);
         self.calibration.forget(ended_seconds - began_seconds, settings.calibration_half_life_seconds);
         if learning {
             self.learning_seconds_left -= ended_seconds - began_seconds;
@@ -262,7 +264,7 @@ impl Bank {
     }
 
     /// The reversed tests of flagged members. detector.md §5.
-    fn clear(&mut self, total: f64, settings: &Settings) {
+    fn clear(&mut self, total: f64, began_seconds: f64, settings: &Settings) {
         for (index, (member, &count)) in self.members.iter_mut().zip(&self.counts).enumerate() {
             let Some(flag) = member.flag else { continue };
             let side = (flag.alternative % ABOVE.len()).min(1).max(self.untested);
@@ -273,6 +275,9 @@ impl Bank {
                 member.reversed_ticks = 0;
                 continue;
             }
+            if member.reversed_ticks == 0 {
+                member.reversed_began_seconds = began_seconds;
+            }
             member.reversed_ticks += 1;
             let scale = self.dispersion.over(member.reversed_ticks);
             member.reversed += gain.min(settings.clearing_nats * scale / CLEARING_LEAST_TICKS);
@@ -280,7 +285,8 @@ impl Bank {
                 && member.reversed_ticks >= settings.clearing_least_ticks
             {
                 member.restart();
-                self.events.push(Event::Cleared { member: index });
+                let well_since_seconds = member.reversed_began_seconds;
+                self.events.push(Event::Cleared { member: index, well_since_seconds });
             }
         }
     }
@@ -306,7 +312,7 @@ impl Bank {
     pub(in crate::detect) fn is_whole(&self, members: usize) -> bool {
         let flagged = self.members.iter().filter_map(|member| member.flag);
         let of = |event: &Event| match *event {
-            Event::Raised { member, .. } | Event::Cleared { member } => member,
+            Event::Raised { member, .. } | Event::Cleared { member, .. } => member,
         };
         self.members.len() == members
             && self.members.iter().all(|member| !member.eligible || member.class < self.classes.len())
@@ -323,11 +329,6 @@ impl Bank {
     /// What the last tick did.
     pub(in crate::detect) fn events(&self) -> &[Event] {
         &self.events
-    }
-
-    /// Scales at which the last tick closed a block, one bit each.
-    pub(in crate::detect) fn closed_scales(&self) -> u8 {
-        self.closed_scales
     }
 
     /// The pool's dispersion.

@@ -1,22 +1,30 @@
 //! Many members slightly off: weak for each of them, clear for the pool.
 //!
-//! One statistic per closed block of the dispersion, in pools of 20 and more: Pearson's X² against what the margin
-//! allows, with Birgé's bound on the tail of a noncentral χ². detector.md §8, detector-study.md §4.9.
+//! In pools of 20 and more, Pearson's X² of the counts since some moment ago against what the margin allows, with Birgé's
+//! bound on the tail of a noncentral χ² (detector.md §8, detector-study.md §4.9). How long ago is 4, 8, 16 … ticks, each
+//! looked at every quarter of its length, so that one is soon found that began when the fault did; that costs about as
+//! much as one look at every member a tick. Both halves must depart in the same way: what happens once, such as the
+//! workers of a reloaded balancer all beginning with the first member, is in one half only.
 
 use super::bank::Bank;
-use super::dispersion::SCALES;
+use super::history::{History, Moment};
 
 /// Smaller pools are served better by the tests of their members.
 const LEAST_MEMBERS: usize = 20;
 /// Scatter of true shares that is fine, as a coefficient of variation.
 const FINE: f64 = 0.1;
+/// Lengths looked at: 2^2 to 2^16 ticks.
+const SHORTEST: u32 = 2;
+const LONGEST: u32 = 16;
+/// Part of the departure of the whole that the halves must have in common.
+const COMMON: f64 = 0.5;
 
 /// Standing finding on the whole pool.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(in crate::detect) struct Diffuse {
-    /// Scale of the block that showed it.
-    scale: usize,
-    /// When that block began, seconds.
+    /// Length that showed it, as a power of two of ticks.
+    length: u32,
+    /// When that began, seconds.
     pub(in crate::detect) since_seconds: f64,
     /// Evidence beyond what the margin allows, nats.
     pub(in crate::detect) nats: f64,
@@ -24,52 +32,109 @@ pub(in crate::detect) struct Diffuse {
     pub(in crate::detect) variation: f64,
 }
 
-/// Looks at the blocks that the bank's last tick closed; gives what stands after them. `shares` as given to the bank.
+/// What is looked at.
+pub(in crate::detect) struct Counts<'a> {
+    /// The tests, for dispersion and thresholds.
+    pub(in crate::detect) bank: &'a Bank,
+    /// Counts then and now.
+    pub(in crate::detect) history: &'a History,
+    /// Expected shares, as given to the bank.
+    pub(in crate::detect) shares: &'a [f64],
+    /// Who is compared.
+    pub(in crate::detect) eligible: &'a [bool],
+    /// Since when what is counted is of the same pool in the same state, seconds.
+    pub(in crate::detect) from_seconds: f64,
+}
+
+/// How far counts are from what is expected of them.
+struct Distance {
+    /// Pearson's X² of the whole.
+    whole: f64,
+    /// What the halves have in common of it, per count squared.
+    common: f64,
+    /// Counts in each half.
+    halves: [f64; 2],
+}
+
+/// Looks at the lengths that are due in this tick; gives what stands after it.
 pub(in crate::detect) fn judge(
     standing: Option<Diffuse>,
-    bank: &Bank,
-    shares: &[f64],
-    eligible: &[bool],
+    counts: &Counts,
     false_alarm_ticks: f64,
 ) -> Option<Diffuse> {
+    let (bank, history) = (counts.bank, counts.history);
     let members = bank.eligible();
     if members < LEAST_MEMBERS {
         return None;
     }
+    let lengths = f64::from(LONGEST - SHORTEST + 1);
+    let threshold = ((false_alarm_ticks * lengths).ln() - 3.0) * if bank.is_learning() { 2.0 } else { 1.0 };
+    let freedom = members as f64 - 1.0;
     let mut standing = standing;
-    let threshold =
-        ((false_alarm_ticks * SCALES as f64).ln() - 3.0) * if bank.is_learning() { 2.0 } else { 1.0 };
-    let sum: f64 =
-        shares.iter().zip(eligible).filter(|(_, eligible)| **eligible).map(|(share, _)| share).sum();
-    // Scale 0 is left out: one second alone raises no flag.
-    for scale in (1..SCALES).filter(|scale| bank.closed_scales() & (1 << scale) != 0) {
-        let block = bank.dispersion().closed(scale);
-        if block.total < 2.0 * members as f64 {
+    for length in SHORTEST..=LONGEST {
+        let ticks = 1_u64 << length;
+        if !history.ticks().is_multiple_of(ticks / 4) || history.ticks() < ticks {
+            break;
+        }
+        let (Some(begin), Some(middle)) = (history.ticks_ago(ticks), history.ticks_ago(ticks / 2)) else {
+            continue;
+        };
+        if begin.seconds < counts.from_seconds || begin.ticks >= middle.ticks {
+            break;
+        }
+        let distance = counts.distance(begin, middle);
+        let [first, second] = distance.halves;
+        let total = first + second;
+        if total < 2.0 * members as f64 {
             continue;
         }
-        let mut distance = 0.0;
-        for ((&count, &share), &eligible) in block.counts.iter().zip(shares).zip(eligible) {
-            if eligible && share > 0.0 {
-                let due = block.total * share / sum;
-                distance += (count - due) * (count - due) / due;
-            }
-        }
-        let dispersion = bank.dispersion().over(1 << (2 * scale)).max(1.0);
-        let freedom = members as f64 - 1.0;
-        let allowed = block.total * FINE * FINE / dispersion;
-        let found = distance / dispersion;
+        let dispersion = bank.dispersion().over(ticks).max(1.0);
+        let allowed = total * FINE * FINE / dispersion;
+        let found = distance.whole / dispersion;
         let limit =
             freedom + allowed + 2.0 * ((freedom + 2.0 * allowed) * threshold).sqrt() + 2.0 * threshold;
-        if found > limit {
-            let since_seconds = standing.map_or(block.began_seconds, |before| before.since_seconds);
-            let variation = ((distance - dispersion * freedom) / block.total).max(0.0).sqrt();
+        let excess = (distance.whole - dispersion * freedom) / total;
+        if found > limit && distance.common >= COMMON * excess {
+            let since_seconds = standing.map_or(begin.seconds, |before| before.since_seconds);
             let nats = excess_nats(found, freedom, allowed);
-            standing = Some(Diffuse { scale, since_seconds, nats, variation });
-        } else if standing.is_some_and(|before| before.scale <= scale) && found < freedom + allowed {
+            standing = Some(Diffuse { length, since_seconds, nats, variation: excess.max(0.0).sqrt() });
+        } else if standing.is_some_and(|before| before.length <= length) && found < freedom + allowed {
             standing = None;
         }
     }
     standing
+}
+
+impl Counts<'_> {
+    fn distance(&self, begin: &Moment, middle: &Moment) -> Distance {
+        let now = self.history.now();
+        let taking_part =
+            || (0..now.len()).filter(|&member| self.eligible[member] && self.shares[member] > 0.0);
+        let halves = |member: usize| {
+            let between = middle.counts[member] - begin.counts[member];
+            [between, now[member] - middle.counts[member]]
+        };
+        let (mut due, mut total) = (0.0, [0.0; 2]);
+        for member in taking_part() {
+            let [first, second] = halves(member);
+            due += self.shares[member];
+            total = [total[0] + first, total[1] + second];
+        }
+        let (mut whole, mut common) = (0.0, 0.0);
+        for member in taking_part() {
+            let share = self.shares[member] / due;
+            let [first, second] = halves(member);
+            let off = [first - total[0] * share, second - total[1] * share];
+            whole += (off[0] + off[1]) * (off[0] + off[1]) / share;
+            common += off[0] * off[1] / share;
+        }
+        let sum = total[0] + total[1];
+        Distance {
+            whole: whole / sum.max(1.0),
+            common: common / (total[0] * total[1]).max(1.0),
+            halves: total,
+        }
+    }
 }
 
 /// The threshold at which Birgé's bound would just be met: solves `found = d + λ + 2 √((d + 2λ) t) + 2 t` for t.

@@ -118,11 +118,6 @@ impl Dispersion {
         closed
     }
 
-    /// The block that a scale closed last.
-    pub(in crate::detect) fn closed(&self, scale: usize) -> &Block {
-        &self.scales[scale].previous
-    }
-
     /// Dispersion of counts over `ticks` ticks: the larger of the two scales around it, at least 1 unless the pool is
     /// steadier than chance on all of them.
     pub(in crate::detect) fn over(&self, ticks: u64) -> f64 {

@@ -76,7 +76,7 @@ pub(in crate::detect) enum Outcome {
 pub(in crate::detect) fn judge(standing: Option<Episode>, grounds: &Grounds) -> Outcome {
     let Grounds { bank, history, diffuse, .. } = grounds;
     let cleared = |event: &Event| match (event, &standing) {
-        (Event::Cleared { member }, Some(episode)) => {
+        (Event::Cleared { member, .. }, Some(episode)) => {
             episode.named.iter().any(|named| named.member == *member)
         }
         _ => false,

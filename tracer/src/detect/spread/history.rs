@@ -83,6 +83,12 @@ impl History {
         self.ticks
     }
 
+    /// The moment kept that is nearest to so many ticks ago.
+    pub(in crate::detect) fn ticks_ago(&self, ticks: u64) -> Option<&Moment> {
+        let wanted = self.ticks.checked_sub(ticks)?;
+        self.levels.iter().flatten().min_by_key(|moment| moment.ticks.abs_diff(wanted))
+    }
+
     /// The oldest moment kept that is not before `seconds`.
     pub(in crate::detect) fn since(&self, seconds: f64) -> Option<&Moment> {
         let candidates = self.levels.iter().flatten().filter(|moment| moment.seconds >= seconds - 1e-6);

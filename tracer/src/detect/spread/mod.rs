@@ -15,9 +15,7 @@ use super::{Settings, assessment::Signal};
 pub(in crate::detect) use attribution::Named;
 #[cfg(test)]
 pub(in crate::detect) use attribution::attribute;
-pub(in crate::detect) use bank::Bank;
-#[cfg(test)]
-pub(in crate::detect) use bank::Event;
+pub(in crate::detect) use bank::{Bank, Event};
 pub(in crate::detect) use dispersion::Dispersion;
 pub(in crate::detect) use episode::Episode;
 pub(in crate::detect) use history::Moment;
@@ -48,6 +46,8 @@ pub(in crate::detect) struct Spread {
     history: History,
     diffuse: Option<Diffuse>,
     episode: Option<Episode>,
+    /// Whether something else explains it.
+    explained: bool,
     /// Nats per count that a member at twice its due would show.
     #[serde(with = "crate::detect::exact")]
     power: f64,
@@ -56,6 +56,8 @@ pub(in crate::detect) struct Spread {
     watched_ticks: u64,
     /// Since when they do, seconds.
     watched_from_seconds: f64,
+    /// Since when shares, and who takes part, are what they are, seconds.
+    steady_from_seconds: f64,
     /// Counts of members with an expected share, since when, and when the last of them came.
     seen: f64,
     began_seconds: f64,
@@ -76,10 +78,12 @@ impl Spread {
             history: History::default(),
             diffuse: None,
             episode: None,
+            explained: false,
             power: 0.0,
             watched: 0.0,
             watched_ticks: 0,
             watched_from_seconds: began_seconds,
+            steady_from_seconds: began_seconds,
             seen: 0.0,
             began_seconds,
             last_seconds: began_seconds,
@@ -106,7 +110,8 @@ impl Spread {
     }
 
     /// Called when the shares, the margin or who takes part changed.
-    pub(in crate::detect) fn expect(&mut self, parts: Parts, threshold: f64) {
+    pub(in crate::detect) fn expect(&mut self, parts: Parts, threshold: f64, now: f64) {
+        self.steady_from_seconds = now;
         let Parts { shares, eligible, margin } = parts;
         self.bank.expect(shares, eligible, margin, threshold);
         let sum: f64 = shares.iter().zip(eligible).filter(|(_, e)| **e).map(|(share, _)| share).sum();
@@ -118,6 +123,7 @@ impl Spread {
     pub(in crate::detect) fn restart(&mut self, from_seconds: f64) {
         self.bank.restart();
         self.diffuse = None;
+        self.steady_from_seconds = from_seconds;
         self.start_watching(from_seconds);
     }
 
@@ -138,7 +144,14 @@ impl Spread {
         self.bank.tick(counts, began, now, settings);
         self.history.tick(counts, now);
         let (shares, eligible) = (parts.shares, parts.eligible);
-        self.diffuse = diffuse::judge(self.diffuse, &self.bank, shares, eligible, settings.false_alarm_ticks);
+        let counted = diffuse::Counts {
+            bank: &self.bank,
+            history: &self.history,
+            shares,
+            eligible,
+            from_seconds: self.steady_from_seconds,
+        };
+        self.diffuse = diffuse::judge(self.diffuse, &counted, settings.false_alarm_ticks);
         let due: f64 = counts.iter().zip(shares).filter(|(_, share)| **share > 0.0).map(|(own, _)| own).sum();
         if due > 0.0 {
             self.seen += due;
@@ -182,10 +195,33 @@ impl Spread {
             Outcome::None | Outcome::Ended => None,
         };
         if ended {
+            let well_since = |event: &Event| match event {
+                Event::Cleared { well_since_seconds, .. } => Some(*well_since_seconds),
+                Event::Raised { .. } => None,
+            };
+            let well_since = self.bank.events().iter().filter_map(well_since).reduce(f64::max);
             self.bank.restart();
             self.start_watching(now);
+            if let Some(base) = well_since.and_then(|since| self.history.since(since)) {
+                // What cleared it speaks for "balanced".
+                let (seconds, ticks) = (base.seconds, self.history.ticks() - base.ticks);
+                let window = self.window_from(Some(base), &shares, now);
+                (self.watched, self.watched_ticks, self.watched_from_seconds) = (window.pool, ticks, seconds);
+            }
         }
         ended
+    }
+
+    /// Notes whether the episode is explained by something else at present. One that was and is no more is over: what was
+    /// seen of it is of a time that is over, too. Says whether that ended one.
+    pub(in crate::detect) fn explain(&mut self, explained: bool, now: f64) -> bool {
+        let over = self.episode.is_some() && self.explained && !explained;
+        if over {
+            self.episode = None;
+            self.restart(now);
+        }
+        self.explained = explained && self.episode.is_some();
+        over
     }
 
     /// Forgets the episode: what departs is a consequence of something else.

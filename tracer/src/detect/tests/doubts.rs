@@ -1,7 +1,7 @@
 //! What is said while something is suspected and not yet sure: never "balanced".
 
 use super::balancer::Pool;
-use crate::detect::{Assessment, PoolJudge, Settings, Verdict};
+use crate::detect::{Assessment, Finding, PoolJudge, Settings, Verdict};
 use crate::pools::Method;
 
 #[test]
@@ -105,10 +105,12 @@ fn a_slow_member_under_least_connections_is_not_the_balancers_skew() {
         seen[119].clone()
     };
     let assessment = slow(Method::LeastConnections, vec![1.0, 1.0, 1.0, 3.0]);
-    assert_eq!(assessment.verdict, Verdict::InsufficientEvidence, "{}", assessment.summary);
-    assert!(assessment.members.iter().all(|member| member.finding.is_none()));
-    let said = "x longer than the rest: least connections gives a slow backend less";
-    assert!(assessment.summary.starts_with("10.0.0.14:8080 gets ") && assessment.summary.ends_with(said));
+    assert_eq!(assessment.findings, [Verdict::BackendSlow], "{}", assessment.summary);
+    let findings: Vec<_> = assessment.members.iter().map(|member| member.finding).collect();
+    assert_eq!(findings, [None, None, None, Some(Finding::Slow)]);
+    assert!(assessment.summary.starts_with("10.0.0.14:8080 holds connections "), "{}", assessment.summary);
+    assert!(assessment.summary.contains(" × longer than the others"), "{}", assessment.summary);
+    assert!(assessment.summary.contains("load-aware balancing gives it less"), "{}", assessment.summary);
     assert_eq!(slow(Method::LeastConnections, vec![1.0; 4]).verdict, Verdict::Skewed);
     assert_eq!(slow(Method::RoundRobin, vec![1.0, 1.0, 1.0, 3.0]).verdict, Verdict::Skewed);
     // Another member is the slow one: that explains nothing.

@@ -47,7 +47,7 @@ fn compare(name: &str, vector: &Value) {
             Event::Raised { member, alternative, run: (own, pool, ticks) } => {
                 vec![tick as f64, 1.0, member as f64, alternative as f64, own, pool, ticks as f64]
             }
-            Event::Cleared { member } => vec![tick as f64, 2.0, member as f64, 0.0, 0.0, 0.0, 0.0],
+            Event::Cleared { member, .. } => vec![tick as f64, 2.0, member as f64, 0.0, 0.0, 0.0, 0.0],
         }));
     }
     events.sort_by(|a, b| a.partial_cmp(b).unwrap());

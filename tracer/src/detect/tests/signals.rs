@@ -26,7 +26,7 @@ impl Kept {
         for index in 0..4 {
             let opened = self.chance.arrivals(self.connections[index].max(1e-9));
             let mut member = member(index, Some(1.0), opened, Fate::Served);
-            member.exchanges.count = Some(self.chance.arrivals(self.exchanges[index].max(1e-9)));
+            member.requests = Some(self.chance.arrivals(self.exchanges[index].max(1e-9)));
             members.push(member);
         }
         self.tick += 1;
