@@ -265,6 +265,7 @@ mod tests {
             backend: "10.0.0.1:80".parse().unwrap(),
             weight: Some(1.0),
             decisions: 0,
+            requests: None,
             delta: Counters::default(),
             total: Counters { attempts, ..Counters::default() },
             stock: None,

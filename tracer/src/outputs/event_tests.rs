@@ -28,6 +28,7 @@ fn skewed(name: &str) -> Judged {
                 backend,
                 weight: Some(1.0),
                 decisions: 1,
+                requests: None,
                 delta: Counters::default(),
                 total,
                 stock: None,

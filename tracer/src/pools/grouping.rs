@@ -391,6 +391,7 @@ impl Pools {
                     backend: *backend,
                     weight: place.weight(),
                     decisions: 0,
+                    requests: None,
                     exchanges: Exchanges::of(&delta, sample.exchanges),
                     total_exchanges: Exchanges::of(&total, sample.exchanges),
                     delta,
@@ -434,6 +435,7 @@ impl Pools {
             arrivals.iter().map(|arrival| arrival.backend).zip(decisions).collect();
         for member in &mut members {
             member.decisions = decisions.get(&member.backend).copied().unwrap_or(0);
+            member.requests = checks.requests(member.backend, member.exchanges.count);
         }
         if part.identity.expected_source == ExpectedSource::Assumed {
             let (judged, notes) = assume(checks, self.tallies.entry(part.key).or_default(), &mut members);

@@ -435,7 +435,7 @@ fn exchanges_that_are_not_measured_are_unknown_and_not_zero() {
     let counts = |sample: &Sample, pools: &mut Pools| -> Vec<_> {
         let members = pools.group(sample).remove(0).members.into_iter();
         let count =
-            |member: MemberSample| (member.exchanges.count, member.total_exchanges.count, member.requests());
+            |member: MemberSample| (member.exchanges.count, member.total_exchanges.count, member.requests);
         members.map(count).collect()
     };
     assert_eq!(counts(&unknown, &mut pools), [(None, None, None); 2]);

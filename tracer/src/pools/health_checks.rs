@@ -16,8 +16,11 @@
 //! others get traffic: then it is left out, until traffic comes.
 //!
 //! Over any time: attempts = decisions + probes taken out + checks taken out + held back.
+//!
+//! The exchanges of checks are no requests of anybody's either: see [`CheckExchanges`].
 
 use super::regularity::IdleArrivals;
+use super::requests::CheckExchanges;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -96,6 +99,7 @@ struct Member {
     credit: f64,
     idle: IdleArrivals,
     ledger: Ledger,
+    exchanges: CheckExchanges,
     standing: Standing,
     last_arrival: f64,
     /// Arrivals of the last seconds.
@@ -137,6 +141,18 @@ impl HealthChecks {
             .collect();
         self.leave_out(now_seconds, arrivals, &mut decisions);
         decisions
+    }
+
+    /// Of a member's `exchanges` in the interval whose decisions were asked for last, those that were no health check's:
+    /// nobody's of a member that decides nothing. `None`: not measured.
+    pub(super) fn requests(&mut self, backend: SocketAddr, exchanges: Option<u64>) -> Option<u64> {
+        match self.members.get_mut(&backend) {
+            Some(member) => {
+                let checks = member.ledger.checks + member.ledger.held_back;
+                member.exchanges.requests(checks, exchanges)
+            }
+            None => exchanges.map(|_| 0),
+        }
     }
 
     /// Whether the member gets only health checks while others get traffic, and nobody declared what it should get.
@@ -230,6 +246,7 @@ impl Member {
             credit,
             idle: IdleArrivals::default(),
             ledger: Ledger::default(),
+            exchanges: CheckExchanges::default(),
             standing: Standing::default(),
             last_arrival: f64::NEG_INFINITY,
             recent: 0.0,
@@ -262,7 +279,12 @@ impl Member {
         if arrival.role != self.role {
             // What was held back of a member in its old role stays undecided for good: count it as checks.
             self.ledger.checks += self.idle.held_back();
-            *self = Self { owed: self.owed, ledger: self.ledger, ..Self::new(arrival.role) };
+            *self = Self {
+                owed: self.owed,
+                ledger: self.ledger,
+                exchanges: self.exchanges,
+                ..Self::new(arrival.role)
+            };
         }
         self.ledger.attempts += arrival.attempts;
         let mut rest = arrival.attempts;

@@ -333,3 +333,23 @@ fn a_starved_members_traffic_is_counted_all_the_same() {
         assert_eq!(ledger.attempts, ledger.decisions + ledger.probes + ledger.checks + ledger.held_back);
     }
 }
+
+#[test]
+fn exchanges_of_checks_are_no_requests() {
+    let every = Some(Duration::from_secs(2));
+    let mut checks = HealthChecks::default();
+    let mut requests = [0, 0];
+    for second in 1..=100_u32 {
+        let check = u64::from(second.is_multiple_of(2));
+        // Kept connections: only checks open new ones. The second member is drained.
+        let arrivals = [arrivals(1, Role::Active, check, 0), arrivals(2, Role::Idle, check, 0)];
+        checks.decisions(f64::from(second), 1.0, every, &arrivals);
+        for (member, (sum, traffic)) in requests.iter_mut().zip([25, 0]).enumerate() {
+            let backend = arrivals[member].backend;
+            *sum += checks.requests(backend, Some(traffic + check)).unwrap();
+        }
+    }
+    assert_eq!(requests, [2_500, 0]);
+    assert_eq!(checks.requests(address(1), None), None, "not measured");
+    assert_eq!(checks.requests(address(9), Some(3)), Some(0), "decides nothing");
+}

@@ -56,6 +56,7 @@ mod tests {
             backend: SocketAddr::from(([10, 0, 0, last], 80)),
             weight: Some(1.0),
             decisions: 0,
+            requests: None,
             delta: Counters::default(),
             total: Counters::default(),
             stock: Some(Stock { live, pending, ..Stock::default() }),

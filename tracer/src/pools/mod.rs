@@ -19,6 +19,7 @@ mod matching;
 mod names;
 mod pools_file;
 mod regularity;
+mod requests;
 mod reuse;
 mod sample;
 mod shared;

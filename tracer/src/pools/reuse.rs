@@ -75,6 +75,7 @@ mod tests {
                 backend: "10.0.0.1:80".parse().unwrap(),
                 weight: Some(1.0),
                 decisions: opened,
+                requests: None,
                 total: delta.clone(),
                 delta,
                 stock: Some(Stock { live, ..Stock::default() }),

@@ -96,6 +96,9 @@ pub struct MemberSample {
     /// New connections of the interval that the balancer chose this member for: attempts, less health checks. This is
     /// what shares are computed on.
     pub decisions: u64,
+    /// Exchanges of the interval, less those of health checks; `None` when not measured. This is what shares of exchanges
+    /// are computed on.
+    pub requests: Option<u64>,
     /// Everything counted in the interval.
     pub delta: Counters,
     /// Everything counted since the start.

@@ -27,6 +27,7 @@ fn pools(tick: u64) -> Vec<PoolSample> {
             backend: format!("10.0.0.{}:8080", index + 1).parse().unwrap(),
             weight: Some(1.0),
             decisions: attempts,
+            requests: None,
             total: delta.clone(),
             delta,
             stock: None,

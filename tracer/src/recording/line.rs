@@ -88,6 +88,8 @@ macro_rules! member_line {
             former_name: Option<String>,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             decisions: Option<Count>,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            requests: Option<Count>,
             $(
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 $counter: Option<Count>,
@@ -136,6 +138,7 @@ macro_rules! member_line {
                     at,
                     former_name,
                     decisions: decisions.then_some(Count(member.decisions)),
+                    requests: member.requests.filter(|_| member.requests != exchanges.count).map(Count),
                     $($counter: write(stringify!($counter), *$counter),)*
                     failed: (!failed.is_empty()).then_some(failed),
                     live: stock.map(|stock| Count(stock.live)),
@@ -181,6 +184,7 @@ macro_rules! member_line {
                     backend: self.backend.0,
                     weight: self.weight.unwrap_or(usual_weight),
                     decisions: self.decisions.map_or(delta.attempts, |decisions| decisions.0),
+                    requests: self.requests.or(self.exchanges).map(|requests| requests.0),
                     delta,
                     total: Counters::default(),
                     stock,

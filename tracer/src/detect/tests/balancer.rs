@@ -215,6 +215,7 @@ pub(super) fn member(index: usize, weight: Option<f64>, attempts: u64, fate: Fat
         backend: address(index),
         weight,
         decisions: attempts,
+        requests: None,
         total: delta.clone(),
         delta,
         stock: None,
