@@ -30,6 +30,7 @@ fn demo(scenario: &str, printed: &[&str]) {
         let seconds =
             text.split("\nfound what was planted, in ").nth(1).and_then(|rest| rest.split(' ').next());
         let after = Duration::from_secs_f64(seconds.unwrap_or_else(|| panic!("{text}")).parse().unwrap());
+        // In time by its own limit.
         Told { after: Some(after), requests: 0, wrong: Vec::new() }
     });
 }
