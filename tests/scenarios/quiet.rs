@@ -66,7 +66,7 @@ fn one_client(load: Load<'static>) -> Load<'static> {
 }
 
 fn many_clients(load: Load<'static>) -> Load<'static> {
-    load.from_addresses(CLIENTS)
+    load.clients_at(CLIENTS)
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl<'a> Load<'a> {
     }
 
     /// Has the requests come from so many addresses of loopback in turn.
-    pub(crate) fn from_addresses(mut self, addresses: u16) -> Self {
+    pub(crate) fn clients_at(mut self, addresses: u16) -> Self {
         self.addresses = addresses;
         self
     }
