@@ -1,5 +1,7 @@
 //! The commands that need nothing but the host: `demo` and `doctor`.
 
+use crate::support::exchanges::way;
+use crate::support::measured::{Told, fault};
 use crate::support::{require_root, turn};
 use serde_json::Value;
 use std::process::{Command, Output};
@@ -10,39 +12,62 @@ fn tracer(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tracer")).args(arguments).output().unwrap()
 }
 
-/// Runs a scenario of the demo; what it prints.
+/// Runs a scenario of the demo; what it prints has to contain all of these.
 #[track_caller]
-fn demo(scenario: &str) -> String {
-    let _turn = turn::alone();
-    let started = Instant::now();
-    let output = tracer(&["demo", "--scenario", scenario]);
-    let text = String::from_utf8(output.stdout).unwrap();
-    let planted = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{planted}{text}");
-    assert!(started.elapsed() < Duration::from_secs(15), "took {:?}", started.elapsed());
-    assert!(planted.contains("\nplanted: "), "what was planted is said: {planted}");
-    assert!(text.contains("\nfound what was planted"), "{text}");
-    text
+fn demo(scenario: &str, printed: &[&str]) {
+    fault(&format!("demo: {scenario}"), || {
+        let _turn = turn::alone();
+        let started = Instant::now();
+        let output = tracer(&["demo", "--scenario", scenario, "--exchanges", way()]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let planted = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{planted}{text}");
+        assert!(started.elapsed() < Duration::from_secs(15), "took {:?}", started.elapsed());
+        assert!(planted.contains("\nplanted: "), "what was planted is said: {planted}");
+        for words in printed {
+            assert!(text.contains(words), "should contain `{words}`: {text}");
+        }
+        let seconds =
+            text.split("\nfound what was planted, in ").nth(1).and_then(|rest| rest.split(' ').next());
+        let after = Duration::from_secs_f64(seconds.unwrap_or_else(|| panic!("{text}")).parse().unwrap());
+        // In time by its own limit.
+        Told { after: Some(after), requests: 0, wrong: Vec::new() }
+    });
 }
 
 #[test]
 fn the_demo_finds_a_weight_typo() {
-    assert!(demo("weight-typo").contains("SKEWED"));
+    demo("weight-typo", &["SKEWED", "of new connections"]);
 }
 
 #[test]
 fn the_demo_finds_a_missing_member() {
-    assert!(demo("missing").contains("MEMBER-MISSING"));
+    demo("missing", &["MEMBER-MISSING"]);
+}
+
+#[test]
+fn the_demo_finds_clients_that_stick_to_one_backend() {
+    demo("sticky", &["SKEWED", "of new connections"]);
+}
+
+#[test]
+fn the_demo_finds_a_slow_backend_and_does_not_blame_the_balancer() {
+    demo("slow", &["BACKEND-SLOW"]);
 }
 
 #[test]
 fn the_demo_finds_a_backend_that_refuses() {
-    assert!(demo("refusing").contains("BACKEND-FAILING"));
+    demo("refusing", &["BACKEND-FAILING"]);
+}
+
+#[test]
+fn the_demo_finds_requests_that_are_uneven_over_even_connections() {
+    demo("keepalive", &["SKEWED", "of exchanges", "new ones do not show it"]);
 }
 
 #[test]
 fn the_demo_finds_nothing_where_nothing_is() {
-    assert!(demo("balanced").contains("BALANCED"));
+    demo("balanced", &["BALANCED"]);
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(crate) struct Report {
 
 #[derive(Debug)]
 struct Shared {
-    behaviour: Behaviour,
+    behaviour: Mutex<Behaviour>,
     seen: Seen,
     stopping: AtomicBool,
     open: Mutex<HashMap<u64, TcpStream>>,
@@ -99,7 +99,7 @@ impl Backend {
 
     fn serve(listener: TcpListener, overflows: Overflows, behaviour: Behaviour) -> Self {
         let shared = Arc::new(Shared {
-            behaviour,
+            behaviour: Mutex::new(behaviour),
             seen: Seen::default(),
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
@@ -110,6 +110,11 @@ impl Backend {
         };
         let address = listener.local_addr().unwrap();
         Self { address, listener, overflows, shared, accepting: Some(accepting) }
+    }
+
+    /// Has it do something else with the connections to come.
+    pub(crate) fn now(&self, behaviour: Behaviour) {
+        *self.shared.behaviour.lock().unwrap() = behaviour;
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -221,7 +226,8 @@ fn converse(stream: TcpStream, shared: &Shared, number: u64) -> std::io::Result<
     let _registered = Registered { shared, number };
     stream.set_nodelay(true)?;
     let mut connection = Connection { stream, seen: &shared.seen, any: false };
-    match shared.behaviour {
+    let behaviour = *shared.behaviour.lock().unwrap();
+    match behaviour {
         Behaviour::Answer(bytes) => {
             if connection.request()? {
                 connection.respond(bytes, "close")?;

@@ -14,6 +14,7 @@ const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixture
 pub(crate) struct Haproxy<'a> {
     listens: SocketAddr,
     servers: Vec<(SocketAddr, String)>,
+    balance: &'static str,
     options: String,
     mode: &'static str,
     tls: Option<&'static str>,
@@ -22,7 +23,15 @@ pub(crate) struct Haproxy<'a> {
 
 impl<'a> Haproxy<'a> {
     pub(crate) fn at(listens: SocketAddr) -> Self {
-        Self { listens, servers: Vec::new(), options: String::new(), mode: HTTP, tls: None, namespace: None }
+        Self {
+            listens,
+            servers: Vec::new(),
+            balance: "roundrobin",
+            options: String::new(),
+            mode: HTTP,
+            tls: None,
+            namespace: None,
+        }
     }
 
     /// A line `server`, with its parameters (`check backup`).
@@ -33,6 +42,12 @@ impl<'a> Haproxy<'a> {
 
     pub(crate) fn servers(self, addresses: impl IntoIterator<Item = SocketAddr>, parameters: &str) -> Self {
         addresses.into_iter().fold(self, |haproxy, address| haproxy.server(address, parameters))
+    }
+
+    /// How it chooses, in place of `roundrobin`.
+    pub(crate) fn balance(mut self, method: &'static str) -> Self {
+        self.balance = method;
+        self
     }
 
     /// One more line of the backend.
@@ -73,7 +88,7 @@ impl<'a> Haproxy<'a> {
         for (number, (address, parameters)) in self.servers.iter().enumerate() {
             writeln!(servers, "    server s{number} {address} {parameters}").unwrap();
         }
-        let (listens, options, mode) = (self.listens, &self.options, self.mode);
+        let (listens, balance, options, mode) = (self.listens, self.balance, &self.options, self.mode);
         let tls = self.tls.map_or(String::new(), |version| {
             format!(" ssl crt {CERTIFICATE} ssl-min-ver {version} ssl-max-ver {version}")
         });
@@ -93,7 +108,7 @@ frontend front
     bind {listens} backlog 4096{tls}
     default_backend pool
 backend pool
-    balance roundrobin
+    balance {balance}
 {options}{servers}"
         )
     }

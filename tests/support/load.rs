@@ -1,8 +1,10 @@
 //! Clients of a balancer: requests at a rate, for a time, on threads of their own.
 
 use super::netns::Namespace;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ pub(crate) struct Load<'a> {
     threads: usize,
     keep_alive: bool,
     patience: Duration,
+    addresses: u16,
     namespace: Option<&'a Namespace>,
 }
 
@@ -42,7 +45,15 @@ pub(crate) struct Outcome {
 
 impl<'a> Load<'a> {
     pub(crate) fn on(target: SocketAddr) -> Self {
-        Self { target, per_second: 250, threads: 16, keep_alive: false, patience: PATIENCE, namespace: None }
+        Self {
+            target,
+            per_second: 250,
+            threads: 16,
+            keep_alive: false,
+            patience: PATIENCE,
+            addresses: 0,
+            namespace: None,
+        }
     }
 
     pub(crate) fn per_second(mut self, requests: u32) -> Self {
@@ -68,6 +79,12 @@ impl<'a> Load<'a> {
         self
     }
 
+    /// Has the requests come from so many addresses of loopback in turn.
+    pub(crate) fn clients_at(mut self, addresses: u16) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
     pub(crate) fn within(mut self, namespace: &'a Namespace) -> Self {
         self.namespace = Some(namespace);
         self
@@ -75,23 +92,28 @@ impl<'a> Load<'a> {
 
     /// Sends requests for this long, and waits for the last answer.
     pub(crate) fn run_for(self, duration: Duration) -> Outcome {
-        self.run(|due| due < duration)
+        self.run(&AtomicU64::new(0), |due| due < duration)
     }
 
     /// Sends requests while something else is done, and waits for the last answer.
     pub(crate) fn run_while<T>(self, other: impl FnOnce() -> T) -> T {
-        let over = AtomicBool::new(false);
+        self.run_beside(|_| other())
+    }
+
+    /// The same; what else is done may ask how many requests were sent so far.
+    pub(crate) fn run_beside<T>(self, other: impl FnOnce(&dyn Fn() -> u64) -> T) -> T {
+        let (sent, over) = (AtomicU64::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            scope.spawn(|| self.run(|_| !over.load(SeqCst)));
+            scope.spawn(|| self.run(&sent, |_| !over.load(SeqCst)));
             // Also if it panics: the scope waits for the threads.
             let _over = Over(&over);
-            other()
+            other(&|| sent.load(SeqCst))
         })
     }
 
     /// Sends requests as long as those that are due at this time are wanted.
-    fn run(self, wanted: impl Fn(Duration) -> bool + Sync) -> Outcome {
-        let (next, answered, start) = (AtomicU64::new(0), AtomicU64::new(0), Instant::now());
+    fn run(self, next: &AtomicU64, wanted: impl Fn(Duration) -> bool + Sync) -> Outcome {
+        let (answered, start) = (AtomicU64::new(0), Instant::now());
         let per_second = f64::from(self.per_second);
         std::thread::scope(|scope| {
             for _ in 0..self.threads {
@@ -112,7 +134,7 @@ impl<'a> Load<'a> {
                             break;
                         }
                         std::thread::sleep(due.saturating_sub(start.elapsed()));
-                        if self.request(&mut connection).unwrap_or(false) {
+                        if self.request(number, &mut connection).unwrap_or(false) {
                             answered.fetch_add(1, SeqCst);
                         } else {
                             connection = None;
@@ -122,16 +144,30 @@ impl<'a> Load<'a> {
             }
         });
         let outcome =
-            Outcome { sent: next.into_inner(), answered: answered.into_inner(), took: start.elapsed() };
+            Outcome { sent: next.load(SeqCst), answered: answered.into_inner(), took: start.elapsed() };
         println!("load on {}: {outcome:?}", self.target);
         outcome
     }
 
-    fn request(self, connection: &mut Option<TcpStream>) -> std::io::Result<bool> {
+    /// A connection to the target, for the request of this number.
+    fn connect(self, number: u64) -> std::io::Result<TcpStream> {
+        if self.addresses == 0 {
+            return TcpStream::connect(self.target);
+        }
+        let host = u16::try_from(number % u64::from(self.addresses)).unwrap();
+        let [high, low] = host.to_be_bytes();
+        let from = SocketAddrV4::new(Ipv4Addr::new(127, 20, high, low), 0);
+        let fd = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        socket::bind(fd.as_raw_fd(), &SockaddrIn::from(from))?;
+        socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(self.target))?;
+        Ok(fd.into())
+    }
+
+    fn request(self, number: u64, connection: &mut Option<TcpStream>) -> std::io::Result<bool> {
         let mut stream = match connection.take() {
             Some(stream) => stream,
             None => {
-                let stream = TcpStream::connect(self.target)?;
+                let stream = self.connect(number)?;
                 stream.set_nodelay(true)?;
                 stream.set_read_timeout(Some(self.patience))?;
                 stream

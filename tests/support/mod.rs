@@ -10,6 +10,7 @@ pub(crate) mod crowd_of_clients;
 pub(crate) mod exchanges;
 pub(crate) mod haproxy;
 pub(crate) mod load;
+pub(crate) mod measured;
 pub(crate) mod memory_cgroup;
 pub(crate) mod netns;
 pub(crate) mod netstat;

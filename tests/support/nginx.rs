@@ -11,6 +11,7 @@ use std::path::Path;
 pub(crate) struct Nginx<'a> {
     listens: SocketAddr,
     workers: usize,
+    method: &'static str,
     servers: Vec<(SocketAddr, String)>,
     keepalive: usize,
     namespace: Option<&'a Namespace>,
@@ -25,6 +26,7 @@ impl<'a> Nginx<'a> {
         Self {
             listens,
             workers: 1,
+            method: "",
             servers: Vec::new(),
             keepalive: 0,
             namespace: None,
@@ -47,6 +49,12 @@ impl<'a> Nginx<'a> {
 
     pub(crate) fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// How it chooses, in place of round robin (`least_conn;`).
+    pub(crate) fn method(mut self, line: &'static str) -> Self {
+        self.method = line;
         self
     }
 
@@ -110,7 +118,9 @@ impl<'a> Nginx<'a> {
         if self.keepalive > 0 {
             writeln!(servers, "        keepalive {};", self.keepalive).unwrap();
         }
-        let mut upstream = format!("    upstream pool {{\n{servers}    }}\n");
+        let method =
+            if self.method.is_empty() { String::new() } else { format!("        {}\n", self.method) };
+        let mut upstream = format!("    upstream pool {{\n{method}{servers}    }}\n");
         if let Some(name) = self.included {
             let file = directory.join(name);
             std::fs::write(&file, upstream).unwrap();

@@ -11,13 +11,14 @@ pub(crate) struct Pools {
     text: String,
     port: Option<u16>,
     checked_every: Option<&'static str>,
+    method: Option<&'static str>,
     directory: TempDir,
 }
 
 impl Pools {
     pub(crate) fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("tracer-e2e-").tempdir().unwrap();
-        Self { text: String::new(), port: None, checked_every: None, directory }
+        Self { text: String::new(), port: None, checked_every: None, method: None, directory }
     }
 
     /// Says of the pools to come how often their members are checked over HTTP.
@@ -26,9 +27,20 @@ impl Pools {
         self
     }
 
+    /// Says of the pools to come how their balancer chooses.
+    pub(crate) fn chosen_by(mut self, method: &'static str) -> Self {
+        self.method = Some(method);
+        self
+    }
+
     /// One pool called `app` with these members, all alike.
     pub(crate) fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        Self::new().pool("app", None, addresses.into_iter().map(|address| (address, String::new())))
+        Self::new().app(addresses)
+    }
+
+    /// The same, with what was said before.
+    pub(crate) fn app(self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.pool("app", None, addresses.into_iter().map(|address| (address, String::new())))
     }
 
     pub(crate) fn of_backends(backends: &[Backend]) -> Self {
@@ -48,6 +60,9 @@ impl Pools {
         }
         if let Some(interval) = self.checked_every {
             writeln!(self.text, "health_check_interval = \"{interval}\"").unwrap();
+        }
+        if let Some(method) = self.method {
+            writeln!(self.text, "method = \"{method}\"").unwrap();
         }
         self.text.push_str("members = [\n");
         for (address, more) in members {

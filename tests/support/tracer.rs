@@ -60,6 +60,15 @@ pub(crate) fn check_without_pools(seconds: u64) -> Tracer {
     tracer
 }
 
+/// `tracer check --json` until the verdict on these pools is certain, 60 s at most.
+pub(crate) fn check_until_certain(pools: Pools) -> Tracer {
+    require_root();
+    let port = pools.port().to_string();
+    let mut tracer = tracer(["check", "--json", "--port", &port]).argument("--pools").argument(pools.file());
+    (tracer.seconds, tracer._pools) = (60, Some(pools));
+    tracer
+}
+
 /// `tracer check --json` until somebody sends it SIGINT, 60 s at most, against these pools; nothing is certain before.
 pub(crate) fn check_until_told(pools: Pools) -> Tracer {
     check(60, pools).until_told()

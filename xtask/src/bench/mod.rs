@@ -3,6 +3,7 @@
 // The bench's own, so that both take the same; no more of tracer than this file is needed to build xtask.
 #[path = "../../../tracer/benches/detect/arguments.rs"]
 mod arguments;
+mod servers;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
@@ -14,11 +15,19 @@ use arguments::Arguments;
 pub(crate) enum Bench {
     /// The detector against made-up traffic: false verdicts, delays, verdicts, cost; prints Markdown
     Detect(Arguments),
+    /// Faults and set-ups that are right, on real nginx and HAProxy; needs root, prints Markdown
+    Servers(servers::Arguments),
 }
 
 /// Sets up, builds and runs one.
 pub(crate) fn bench(machine: &Machine, bench: &Bench) -> Result<()> {
-    let Bench::Detect(arguments) = bench;
+    match bench {
+        Bench::Detect(arguments) => detect(machine, arguments),
+        Bench::Servers(arguments) => servers::servers(machine, arguments),
+    }
+}
+
+fn detect(machine: &Machine, arguments: &Arguments) -> Result<()> {
     setup::set_up(machine, false)?;
     let mut cargo = machine.command("cargo");
     cargo.args(["bench", "--package", "tracer", "--bench", "detect", "--"]).args(arguments.determining());

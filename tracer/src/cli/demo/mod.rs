@@ -1,17 +1,22 @@
 //! `tracer demo`: a tiny balancer with backends on loopback, misconfigured on purpose and traced for real: to see the
 //! tool work, and for drills.
 
+mod balancer;
 mod lab;
+mod scenario;
+mod wire;
 
 use super::exit::{Exit, Failure, print, say};
+use super::options::Exchanges;
 use super::stop::Stop;
 use crate::agent::{Agent, Judged};
 use crate::collect::{Ticker, Uncounted};
-use crate::detect::{Finding, Settings, Verdict};
+use crate::detect::Settings;
 use crate::kernel::{self, Tracer};
 use crate::outputs::{CheckReport, check_text};
 use crate::pools::{DeclaredMember, DeclaredPool, Filter, Method, Pools};
 use lab::Lab;
+use scenario::{Expected, Scenario};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -20,81 +25,38 @@ pub(super) struct Arguments {
     /// What is done to the balancer
     #[arg(long, value_enum, default_value = "weight-typo")]
     scenario: Scenario,
-}
-
-/// What is wrong with the demo's balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Scenario {
-    /// Nothing: every backend gets its share
-    Balanced,
-    /// Somebody typed weight=10 instead of weight=1
-    WeightTypo,
-    /// One backend was forgotten in the balancer's configuration
-    Missing,
-    /// One backend refuses connections
-    Refusing,
-}
-
-/// What the tracer should find.
-struct Expected {
-    verdict: Verdict,
-    finding: Option<Finding>,
-}
-
-impl Scenario {
-    /// Connections that the balancer gives each backend in a round.
-    const fn weights(self) -> [u32; BACKENDS] {
-        match self {
-            Self::Balanced | Self::Refusing => [1, 1, 1, 1],
-            Self::WeightTypo => [1, 10, 1, 1],
-            Self::Missing => [1, 0, 1, 1],
-        }
-    }
-
-    const fn planted(self) -> &'static str {
-        match self {
-            Self::Balanced => "nothing: four backends, weight 1 each, in turn",
-            Self::WeightTypo => "weight=10 instead of weight=1 was typed on one of four backends",
-            Self::Missing => "one of four backends was left out of the balancer's configuration",
-            Self::Refusing => "one of four backends does not listen: it refuses every connection",
-        }
-    }
-
-    const fn expected(self) -> Expected {
-        match self {
-            Self::Balanced => Expected { verdict: Verdict::Balanced, finding: None },
-            Self::WeightTypo => Expected { verdict: Verdict::Skewed, finding: Some(Finding::Over) },
-            Self::Missing => Expected { verdict: Verdict::MemberMissing, finding: Some(Finding::Missing) },
-            Self::Refusing => Expected { verdict: Verdict::BackendFailing, finding: Some(Finding::Failing) },
-        }
-    }
+    /// Measure requests and their response times
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    exchanges: Exchanges,
 }
 
 const BACKENDS: usize = 4;
 /// The backend that something is done to.
 const VICTIM: usize = 1;
-/// Connections that the demo's clients open each second.
+/// Requests that the demo's clients send each second, over a connection each.
 const RATE: u32 = 250;
 /// Time within which the tracer must have found what was planted.
 const LONGEST: Duration = Duration::from_secs(12);
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let scenario = arguments.scenario;
-    let lab = Lab::prepare(scenario.weights(), scenario == Scenario::Refusing)
+    let lab = Lab::prepare(&scenario.plan())
         .map_err(|error| Failure::Internal(anyhow::Error::new(error).context("cannot listen on loopback")))?;
     let victim = lab.backends()[VICTIM];
-    let pools = Pools::new(vec![declaration(lab.backends())], Filter::default());
+    let pools = Pools::new(vec![declaration(lab.backends(), scenario.declared_method())], Filter::default());
     let agent = Agent::new(pools, Settings::default());
-    let tracer = Tracer::start(kernel::Settings::default())?;
+    let exchanges = arguments.exchanges.with_auto(kernel::Exchanges::Measured);
+    let tracer = Tracer::start(kernel::Settings { exchanges, ..kernel::Settings::default() })?;
+    tracer.notices().iter().for_each(|notice| say(notice));
     super::block_on(watch(tracer, agent, lab, scenario, victim))
 }
 
 /// What somebody intended: equal weights.
-fn declaration(backends: [SocketAddr; BACKENDS]) -> DeclaredPool {
+fn declaration(backends: [SocketAddr; BACKENDS], method: Method) -> DeclaredPool {
     DeclaredPool {
         balancer: Some("tracer".into()),
         members: backends.map(|backend| DeclaredMember::new(backend, 1.0)).to_vec(),
-        ..DeclaredPool::named("demo", Method::RoundRobin)
+        ..DeclaredPool::named("demo", method)
     }
 }
 
@@ -141,17 +103,18 @@ async fn watch(
         uncounted: Some(uncounted),
     };
     let end = if found {
-        format!("\nfound what was planted, in {seconds:.0} s\n")
+        format!("\nfound what was planted, in {seconds:.1} s\n")
     } else {
-        format!("\ndid not find what was planted within {seconds:.0} s\n")
+        format!("\ndid not find what was planted within {seconds:.1} s\n")
     };
     print(&format!("\n{}{end}", check_text(&report)), if found { Exit::Fine } else { Exit::Finding })
 }
 
-/// Whether the verdict is right, and names the right member and no other.
+/// Whether the verdict is right, on the right signal, and names the right member and no other.
 fn is_found(pool: &Judged, expected: &Expected, victim: SocketAddr) -> bool {
     let Some(assessment) = &pool.assessment else { return false };
     assessment.verdict == expected.verdict
+        && assessment.signal == expected.signal
         && assessment
             .members
             .iter()
