@@ -55,6 +55,7 @@ pub(crate) fn trials() -> Vec<Trial> {
                     let member = &mut members[member];
                     member.decisions = if place % 2 == 0 { counts.delta.attempts } else { counts.decisions };
                     member.weight = counts.weight;
+                    member.requests = counts.exchanges.count.map(|count| count / 2);
                     (member.delta, member.stock, member.exchanges) =
                         (counts.delta, counts.stock, counts.exchanges);
                 }

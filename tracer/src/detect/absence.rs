@@ -107,6 +107,12 @@ impl Absence {
         due * self.usual.unwrap_or(1.0).clamp(LEAST_USUAL, 1.0)
     }
 
+    /// What it went without is counted in another unit from now on.
+    pub(super) fn recount(&mut self, now_seconds: f64) {
+        (self.pool, self.ticks, self.began_seconds) = (0.0, 0, now_seconds);
+        (self.longest, self.progress) = (self.longest.map(|_| 0.0), 0.0);
+    }
+
     /// Takes in one tick: connections of the member and of all that are due some.
     pub(super) fn tick(&mut self, own: f64, pool: f64, due: Due, began_seconds: f64, now_seconds: f64) {
         if pool > 0.0 && due.share > 0.0 {

@@ -1,9 +1,11 @@
 //! Skew that is no fault of the balancer: a load-aware one gives less to who holds connections for longer, and more to
 //! who is done with them sooner. detector.md §7.
 
+use super::assessment::Signal;
 use super::judge::PoolJudge;
 use super::live::Holder;
-use super::spread::{Named, Spread, divergence, tilt};
+use super::slow;
+use super::spread::{Episode, Named, Spread, divergence, tilt};
 use super::standing::Window;
 use crate::pools::{ExpectedSource, Method, PoolIdentity, PoolSample};
 
@@ -14,6 +16,10 @@ const MEMORIES_SECONDS: [f64; 3] = [4.0, 30.0, 300.0];
 const LEAST_ENDED: f64 = 5.0;
 /// Times as long as the rest from which on a member is slow.
 const SLOW: f64 = 1.5;
+/// And from which on it is beyond doubt, where it differs by so many standard errors and shares moved as a consequence.
+/// Own choice: the least that the slow rule tests.
+const SURELY_SLOW: f64 = 2.5;
+const SURE: f64 = 4.0;
 /// Times by which a share may lie outside what lifetimes explain. detector.md §7.
 const WIDENED: f64 = 1.15;
 /// Standard errors by which a lifetime must differ from the others' to explain anything: it is computed from a stock that
@@ -49,6 +55,8 @@ pub(super) struct Explanation {
     pub(super) member: usize,
     /// How many times longer than the others it holds its connections; below 1: for less long.
     pub(super) times_longer: f64,
+    /// Standard errors by which that differs from 1.
+    pub(super) deviations: f64,
     /// Its bytes per connection, in those of the others; `None` where they have none.
     pub(super) bytes: Option<f64>,
     /// What it explains.
@@ -56,6 +64,16 @@ pub(super) struct Explanation {
 }
 
 impl Explanation {
+    /// Whether it gets less because it is slow: not just so much that nobody minds.
+    pub(super) fn is_slow(&self) -> bool {
+        self.times_longer >= SLOW
+    }
+
+    /// Whether that is beyond doubt: it gets less, and holds what it gets for far longer.
+    pub(super) fn is_surely_slow(&self) -> bool {
+        self.times_longer >= SURELY_SLOW && self.deviations >= SURE
+    }
+
     /// Whether it gets more because it answers sooner, with next to nothing.
     pub(super) fn is_hollow(&self) -> bool {
         self.times_longer <= HOLLOW && self.bytes.is_some_and(|bytes| bytes <= HOLLOW)
@@ -87,9 +105,32 @@ impl PoolJudge {
             pool.method == Method::LeastConnections || pool.expected_source == ExpectedSource::Assumed;
         let episode = spread.episode().filter(|episode| may_be && !episode.named.is_empty())?;
         let window = spread.window_from(Some(&episode.base), self.roster.shares(), self.now_seconds?);
+        if spread.signal == Signal::Exchanges {
+            return self.slow_answers(episode, window);
+        }
         (0..MEMORIES_SECONDS.len())
             .find_map(|memory| self.explained_by(memory, spread, &window, pool.method))
-            .map(|(member, times_longer, bytes)| Explanation { member, times_longer, bytes, window })
+            .map(|(member, times_longer, deviations, bytes)| Explanation {
+                member,
+                times_longer,
+                deviations,
+                bytes,
+                window,
+            })
+    }
+
+    /// How long connections last says nothing of exchanges; who answers slowly does.
+    fn slow_answers(&self, episode: &Episode, window: Window) -> Option<Explanation> {
+        let slow::Answer::Found { members, .. } = self.slow.judge() else { return None };
+        let slowest = members.iter().max_by(|a, b| a.ratio().total_cmp(&b.ratio()))?;
+        let is_slow = |named: &Named| members.iter().any(|slow| slow.member == named.member);
+        episode.named.iter().all(|named| named.ratio > 1.0 || is_slow(named)).then(|| Explanation {
+            member: slowest.member,
+            times_longer: slowest.ratio(),
+            deviations: DEVIATIONS,
+            bytes: None,
+            window,
+        })
     }
 
     /// The same by what one memory says: the member that departs most, how many times longer it holds its connections,
@@ -100,7 +141,7 @@ impl PoolJudge {
         spread: &Spread,
         window: &Window,
         method: Method,
-    ) -> Option<(usize, f64, Option<f64>)> {
+    ) -> Option<(usize, f64, f64, Option<f64>)> {
         let episode = spread.episode()?;
         let fair = self.fair_shares(memory)?;
         let outside = OUTSIDE * spread.bank().threshold_in_force();
@@ -121,10 +162,14 @@ impl PoolJudge {
         let departs = |member: &usize| self.times_longer(*member, memory).map(|ratio| (*member, ratio));
         let members: Vec<(usize, f64)> =
             (0..self.members.len()).filter_map(|member| departs(&member)).collect();
-        let (member, times_longer) = members
-            .into_iter()
-            .max_by(|a, b| a.1.ln().abs().total_cmp(&b.1.ln().abs()).then(b.0.cmp(&a.0)))?;
-        Some((member, times_longer, self.bytes(member, memory)))
+        let (member, times_longer) = members.into_iter().reduce(|a, b| {
+            // Of two members each is as slow as the other is fast, but for rounding: the slow one.
+            let (departs, other) = (a.1.ln().abs(), b.1.ln().abs());
+            let alike = (departs - other).abs() <= 1e-9 * departs.max(other);
+            if if alike { b.1 > a.1 } else { other > departs } { b } else { a }
+        })?;
+        let deviations = self.lifetime_deviation(member, memory)?;
+        Some((member, times_longer, deviations, self.bytes(member, memory)))
     }
 
     /// Shares in proportion to weight and to connections ended per connection held: what least connections tends to.

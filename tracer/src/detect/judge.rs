@@ -40,6 +40,8 @@ pub struct PoolJudge {
     /// What the balancer chose each member for in the tick: `decisions`, and `requests` where connections are reused.
     chosen: Vec<f64>,
     eligible: Vec<bool>,
+    /// Whether the exchanges of everybody were measured in the tick.
+    measured: bool,
     /// Whether the spreads have yet to be told who takes part.
     unsettled: bool,
     pub(super) connections: Spread,
@@ -71,6 +73,7 @@ impl PoolJudge {
             requests: Vec::new(),
             chosen: Vec::new(),
             eligible: Vec::new(),
+            measured: false,
             unsettled: true,
             connections: Spread::new(Signal::Connections, &settings, 0, 0.0),
             exchanges: None,
@@ -124,7 +127,7 @@ impl PoolJudge {
         self.settle(method, began, disturbed.then_some(began));
         let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         self.connections.tick(&self.decisions, parts, (began, now), &self.settings);
-        if let Some(exchanges) = &mut self.exchanges {
+        if let Some(exchanges) = self.exchanges.as_mut().filter(|_| self.measured) {
             exchanges.tick(&self.requests, parts, (began, now), &self.settings);
         }
         if self.find_missing(method, now) {
@@ -158,7 +161,7 @@ impl PoolJudge {
 
     /// The spreads that say whom the balancer chooses: of new connections, of exchanges where connections are reused.
     pub(super) fn spreads(&self) -> impl Iterator<Item = &Spread> {
-        let exchanges = self.exchanges.as_ref().filter(|_| self.reuse.is_seen());
+        let exchanges = self.exchanges.as_ref().filter(|_| self.measured && self.reuse.is_seen());
         let connections = (!self.exchanges_lead()).then_some(&self.connections);
         exchanges.into_iter().chain(connections)
     }
@@ -170,32 +173,39 @@ impl PoolJudge {
 
     /// Whether connections are reused so much that opening one is no choice of a backend any more.
     fn exchanges_lead(&self) -> bool {
-        self.exchanges.is_some() && self.reuse.leads()
+        self.exchanges.is_some() && self.measured && self.reuse.leads()
     }
 
     /// What each member was chosen for in the tick.
     fn count(&mut self, sample: &PoolSample, began: f64) {
-        let mut measured = false;
+        let mut measured = self.roster.expected() > 0;
         for member in 0..self.members.len() {
             let seen = &sample.members[self.roster.place(member)];
-            let requests = seen.requests;
-            measured |= requests.is_some();
+            // Exchanges of some members say nothing of their shares.
+            measured &= seen.requests.is_some() || self.roster.shares()[member] <= 0.0;
             self.decisions[member] = seen.decisions as f64;
-            self.requests[member] = requests.unwrap_or(0) as f64;
+            self.requests[member] = seen.requests.unwrap_or(0) as f64;
         }
         if measured && self.exchanges.is_none() {
             let members = self.roster.len();
             self.exchanges = Some(Spread::new(Signal::Exchanges, &self.settings, members, began));
             self.unsettled = true;
         }
+        let led = self.exchanges_lead();
+        self.measured = measured;
         if measured {
             let seconds = sample.interval_seconds;
             self.reuse.tick(self.decisions.iter().sum(), self.requests.iter().sum(), seconds);
         }
         let lead = self.exchanges_lead();
+        if lead != led {
+            // What was counted until now was counted in another unit.
+            self.members.iter_mut().for_each(|member| member.absence.recount(began));
+        }
         for ((chosen, decisions), requests) in self.chosen.iter_mut().zip(&self.decisions).zip(&self.requests)
         {
-            *chosen = if lead { decisions + requests } else { *decisions };
+            // A new connection and its first exchange are one choice.
+            *chosen = if lead { requests.max(*decisions) } else { *decisions };
         }
     }
 
@@ -252,7 +262,11 @@ impl PoolJudge {
         let shares = self.roster.shares();
         let pool: f64 =
             self.chosen.iter().zip(shares).filter(|(_, s)| **s > 0.0).map(|(count, _)| count).sum();
-        if sample.members.iter().any(|member| member.decisions > 0 || member.delta.attempts > 0) {
+        if sample.members.iter().any(|member| {
+            member.decisions > 0
+                || member.delta.attempts > 0
+                || member.requests.is_some_and(|count| count > 0)
+        }) {
             self.first_traffic_seconds.get_or_insert(now);
         }
         let boundary_seconds = self.patience.boundary_seconds(self.settings.cancelled_boundary_seconds);
@@ -271,15 +285,16 @@ impl PoolJudge {
                     self.patience.add(&delta.connect_time, delta.established);
                 }
                 disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
+                // A kept connection serves without being established again.
+                let served = tally.succeeded + self.requests[index];
                 member.absence.tick(own, pool, Due { share, weight }, began, now);
                 if tally.failures() > 0.0 {
                     member.absence.failed();
                 }
-                disturbed |=
-                    member.absence.serve(own, tally.succeeded, now, self.settings.missing_clears_seconds);
+                disturbed |= member.absence.serve(own, served, now, self.settings.missing_clears_seconds);
                 let tried = Tried {
-                    decisions: self.decisions[index],
-                    established: delta.established as f64,
+                    decisions: own,
+                    established: delta.established as f64 + self.requests[index],
                     failures: tally.failures(),
                     missed: member.absence.pool * share,
                 };
@@ -335,7 +350,7 @@ impl PoolJudge {
     /// Members that get nothing. detector.md §9.
     fn find_missing(&mut self, method: Method, now: f64) -> bool {
         let leading = match &self.exchanges {
-            Some(exchanges) if self.reuse.leads() => exchanges,
+            Some(exchanges) if self.measured && self.reuse.leads() => exchanges,
             _ => &self.connections,
         };
         let around = Surroundings {
@@ -357,7 +372,7 @@ impl PoolJudge {
             let before = absence.began_seconds - self.settings.ejection_failure_seconds;
             let after_failures = member.ejection.failed_since(before);
             if member.ejection.is_ejected() {
-                if member.ejection.lasts(now, &self.settings) {
+                if member.ejection.lasts(now, &self.settings) && absence.pool > 0.0 {
                     let nats = -absence.pool * (1.0 - share).max(1e-12).ln() / dispersion.max(1.0);
                     found |= absence.find(nats, true);
                 }
@@ -412,7 +427,8 @@ impl PoolJudge {
         let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         let stocks = (0..self.members.len()).map(|member| {
             let seen = &sample.members[self.roster.place(member)];
-            (seen.stock.map(|stock| stock.live as f64), seen.delta.closed as f64)
+            let closed = !seen.recorded.unmeasured.contains("closed");
+            (seen.stock.map(|stock| stock.live as f64), closed.then_some(seen.delta.closed as f64))
         });
         self.live.tick(stocks, parts, sample.pool.method, sample.interval_seconds, now, &self.settings);
     }

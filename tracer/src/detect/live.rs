@@ -15,6 +15,8 @@ const MEMORY_SECONDS: f64 = 300.0;
 const OLD: f64 = 0.5;
 /// Times its due that a member must hold: short of it, a deploy some time ago explains it.
 const MARGIN: f64 = 1.5;
+/// Times the present stock that must have ended until nobody is younger than it.
+const TURNED_OVER: f64 = 3.0;
 /// Successive ticks that must show it: one alone may lie between the death of a worker and the next one's birth.
 const LEAST_TICKS: u64 = 4;
 
@@ -36,8 +38,11 @@ pub(super) struct Live {
     closed: f64,
     /// By member, at the last tick; empty when it is not known.
     counts: Vec<f64>,
-    /// Whether each member was in service from the beginning on: who is younger has fewer connections and rightly so.
+    /// Whether each member is younger than the pool's connections, or its share is: it has fewer of them, or more, and
+    /// rightly so.
     young: Vec<bool>,
+    /// Connections that ended since somebody last was.
+    ended: f64,
     /// Whether there was a tick.
     begun: bool,
     suspect: Option<Holder>,
@@ -52,13 +57,14 @@ impl Live {
             |from: &Option<usize>| from.map_or(self.begun, |from| self.young.get(from) == Some(&true));
         self.young = change.from.iter().map(young).collect();
         self.counts.clear();
+        self.ended = 0.0;
         (self.suspect, self.shown) = (None, 0);
     }
 
-    /// Takes in one tick: live connections (where known) and ended ones by member.
+    /// Takes in one tick: live connections and ended ones by member, where known.
     pub(super) fn tick(
         &mut self,
-        stocks: impl Iterator<Item = (Option<f64>, f64)>,
+        stocks: impl Iterator<Item = (Option<f64>, Option<f64>)>,
         parts: Parts,
         method: Method,
         seconds: f64,
@@ -69,13 +75,20 @@ impl Live {
         self.closed *= (-seconds.max(0.0) / MEMORY_SECONDS).exp();
         let mut known = true;
         for (live, closed) in stocks {
-            self.closed += closed;
-            known &= live.is_some();
+            self.closed += closed.unwrap_or(0.0);
+            self.ended += closed.unwrap_or(0.0);
+            known &= live.is_some() && closed.is_some();
             self.counts.push(live.unwrap_or(0.0));
         }
         for (young, eligible) in self.young.iter_mut().zip(parts.eligible) {
             // Who was out of service has lost its connections.
-            *young |= self.begun && !eligible;
+            if self.begun && !eligible && !*young {
+                (*young, self.ended) = (true, 0.0);
+            }
+        }
+        if self.ended > TURNED_OVER * self.counts.iter().sum::<f64>().max(1.0) {
+            self.young.fill(false);
+            self.ended = 0.0;
         }
         self.begun = true;
         if !known {

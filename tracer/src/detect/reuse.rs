@@ -8,7 +8,9 @@ const LEADS: f64 = 3.0;
 const LEADS_NO_MORE: f64 = 2.0;
 /// Exchanges per new connection from which on exchanges may be uneven where connections are even.
 const SEEN: f64 = 1.5;
-/// Exchanges before the ratio means anything.
+/// And until the ratio has fallen below this.
+const SEEN_NO_MORE: f64 = 1.2;
+/// Exchanges before the ratio means anything; in a silent night what was known before goes on.
 const LEAST: f64 = 20.0;
 
 /// New connections and exchanges of a pool, lately.
@@ -17,6 +19,7 @@ pub(super) struct Reuse {
     connections: f64,
     exchanges: f64,
     leads: bool,
+    seen: bool,
 }
 
 impl Reuse {
@@ -25,13 +28,16 @@ impl Reuse {
         let kept = (-seconds.max(0.0) / MEMORY_SECONDS).exp();
         self.connections = self.connections * kept + connections;
         self.exchanges = self.exchanges * kept + exchanges;
-        let limit = if self.leads { LEADS_NO_MORE } else { LEADS };
-        self.leads = self.exchanges >= LEAST && self.exchanges >= limit * self.connections;
+        if self.exchanges.max(self.connections) >= LEAST {
+            let exceeds = |limit: f64| self.exchanges >= limit * self.connections;
+            self.leads = exceeds(if self.leads { LEADS_NO_MORE } else { LEADS });
+            self.seen = exceeds(if self.seen { SEEN_NO_MORE } else { SEEN });
+        }
     }
 
     /// Whether there are clearly more exchanges than new connections.
     pub(super) fn is_seen(&self) -> bool {
-        self.exchanges >= LEAST && self.exchanges >= SEEN * self.connections
+        self.seen
     }
 
     /// Whether there are so many more that it is exchanges that are distributed.
@@ -53,6 +59,14 @@ mod tests {
         }
         assert!(!single.is_seen() && !single.leads());
         assert!(kept.is_seen() && kept.leads());
+    }
+
+    #[test]
+    fn a_silent_night_changes_nothing() {
+        let mut reuse = Reuse::default();
+        (0..600).for_each(|_| reuse.tick(1.0, 100.0, 1.0));
+        (0..40_000).for_each(|_| reuse.tick(0.0, 0.0, 1.0));
+        assert!(reuse.leads() && reuse.is_seen());
     }
 
     #[test]

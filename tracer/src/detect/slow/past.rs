@@ -26,7 +26,7 @@ const LEAST_ANSWERS: f64 = 200.0;
 /// Answers that the present median is taken from (e-folding).
 const PRESENT: f64 = 200.0;
 /// A flag takes at least so many ticks: spells of some seconds are no news.
-const LEAST_TICKS: f64 = 10.0;
+const LEAST_TICKS: f64 = 8.0;
 /// A block in which a test came to this part of the threshold does not teach.
 const STRAINED: f64 = 0.25;
 /// After so long, how the pool is now is how it is, seconds.

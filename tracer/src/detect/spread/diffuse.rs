@@ -22,7 +22,7 @@ const COMMON: f64 = 0.5;
 /// Standing finding on the whole pool.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(in crate::detect) struct Diffuse {
-    /// Length that showed it, as a power of two of ticks.
+    /// Shortest length that showed it, as a power of two of ticks.
     length: u32,
     /// When that began, seconds.
     pub(in crate::detect) since_seconds: f64,
@@ -46,6 +46,14 @@ pub(in crate::detect) struct Counts<'a> {
     pub(in crate::detect) from_seconds: f64,
 }
 
+/// What a tick leaves standing.
+pub(in crate::detect) enum After {
+    /// A finding, or none.
+    Stands(Option<Diffuse>),
+    /// The pool is well again since then, seconds: what came before must not be looked at any more.
+    Well { since_seconds: f64 },
+}
+
 /// How far counts are from what is expected of them.
 struct Distance {
     /// Pearson's X² of the whole.
@@ -57,15 +65,11 @@ struct Distance {
 }
 
 /// Looks at the lengths that are due in this tick; gives what stands after it.
-pub(in crate::detect) fn judge(
-    standing: Option<Diffuse>,
-    counts: &Counts,
-    false_alarm_ticks: f64,
-) -> Option<Diffuse> {
+pub(in crate::detect) fn judge(standing: Option<Diffuse>, counts: &Counts, false_alarm_ticks: f64) -> After {
     let (bank, history) = (counts.bank, counts.history);
     let members = bank.eligible();
     if members < LEAST_MEMBERS {
-        return None;
+        return After::Stands(None);
     }
     let lengths = f64::from(LONGEST - SHORTEST + 1);
     let threshold = ((false_alarm_ticks * lengths).ln() - 3.0) * if bank.is_learning() { 2.0 } else { 1.0 };
@@ -96,13 +100,14 @@ pub(in crate::detect) fn judge(
         let excess = (distance.whole - dispersion * freedom) / total;
         if found > limit && distance.common >= COMMON * excess {
             let since_seconds = standing.map_or(begin.seconds, |before| before.since_seconds);
+            let length = standing.map_or(length, |before| before.length.min(length));
             let nats = excess_nats(found, freedom, allowed);
             standing = Some(Diffuse { length, since_seconds, nats, variation: excess.max(0.0).sqrt() });
-        } else if standing.is_some_and(|before| before.length <= length) && found < freedom + allowed {
-            standing = None;
+        } else if standing.is_some_and(|before| before.length == length) && found < freedom + allowed {
+            return After::Well { since_seconds: begin.seconds };
         }
     }
-    standing
+    After::Stands(standing)
 }
 
 impl Counts<'_> {

@@ -78,6 +78,16 @@ impl History {
         &self.now
     }
 
+    /// Whether it is of so many members, then and now.
+    pub(in crate::detect) fn is_whole(&self, members: usize) -> bool {
+        self.now.len() == members
+            && self
+                .levels
+                .iter()
+                .flatten()
+                .all(|moment| moment.counts.len() == members && moment.ticks <= self.ticks)
+    }
+
     /// Ticks so far.
     pub(in crate::detect) fn ticks(&self) -> u64 {
         self.ticks

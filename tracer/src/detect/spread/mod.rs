@@ -151,7 +151,13 @@ impl Spread {
             eligible,
             from_seconds: self.steady_from_seconds,
         };
-        self.diffuse = diffuse::judge(self.diffuse, &counted, settings.false_alarm_ticks);
+        self.diffuse = match diffuse::judge(self.diffuse, &counted, settings.false_alarm_ticks) {
+            diffuse::After::Stands(standing) => standing,
+            diffuse::After::Well { since_seconds } => {
+                self.steady_from_seconds = since_seconds;
+                None
+            }
+        };
         let due: f64 = counts.iter().zip(shares).filter(|(_, share)| **share > 0.0).map(|(own, _)| own).sum();
         if due > 0.0 {
             self.seen += due;
@@ -204,7 +210,7 @@ impl Spread {
             self.start_watching(now);
             if let Some(base) = well_since.and_then(|since| self.history.since(since)) {
                 // What cleared it speaks for "balanced".
-                let (seconds, ticks) = (base.seconds, self.history.ticks() - base.ticks);
+                let (seconds, ticks) = (base.seconds, self.history.ticks().saturating_sub(base.ticks));
                 let window = self.window_from(Some(base), &shares, now);
                 (self.watched, self.watched_ticks, self.watched_from_seconds) = (window.pool, ticks, seconds);
             }
@@ -306,7 +312,7 @@ impl Spread {
     /// Whether it is of so many members, and all it refers to is there.
     pub(in crate::detect) fn is_whole(&self, members: usize) -> bool {
         self.bank.is_whole(members)
-            && self.history.now().len() == members
+            && self.history.is_whole(members)
             && self.episode.iter().all(|episode| episode.is_whole(members))
     }
 }
