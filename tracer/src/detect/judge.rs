@@ -417,12 +417,15 @@ impl PoolJudge {
                 self.was_balanced = false;
             }
         }
-        let explained = |spread: &Spread| self.explanation(spread, &sample.pool).is_some();
-        let of_connections = explained(&self.connections);
-        let of_exchanges = self.exchanges.as_ref().is_some_and(explained);
-        self.was_balanced &= !self.connections.explain(of_connections, now);
-        if let Some(exchanges) = &mut self.exchanges {
-            self.was_balanced &= !exchanges.explain(of_exchanges, now);
+        let explained = |spread: &Spread| {
+            let explanation = self.explanation(spread, &sample.pool);
+            (explanation.is_some(), explanation.is_some_and(|explanation| explanation.is_surely_slow()))
+        };
+        let (of_connections, of_exchanges) =
+            (explained(&self.connections), self.exchanges.as_ref().map(explained));
+        self.was_balanced &= !self.connections.explain(of_connections.0, of_connections.1, now);
+        if let (Some(exchanges), Some((explained, surely))) = (&mut self.exchanges, of_exchanges) {
+            self.was_balanced &= !exchanges.explain(explained, surely, now);
         }
         let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         let stocks = (0..self.members.len()).map(|member| {

@@ -51,10 +51,13 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Members joined or left. Who joins a pool that was seen before is younger than its connections.
+    /// Members joined or left, or are due something else. Who joins a pool that was seen before is younger than its
+    /// connections, and so are new shares.
     pub(super) fn rearrange(&mut self, change: &Change) {
-        let young =
-            |from: &Option<usize>| from.map_or(self.begun, |from| self.young.get(from) == Some(&true));
+        let young = |from: &Option<usize>| {
+            (self.begun && !change.same_shares)
+                || from.map_or(self.begun, |from| self.young.get(from) == Some(&true))
+        };
         self.young = change.from.iter().map(young).collect();
         self.counts.clear();
         self.ended = 0.0;

@@ -84,7 +84,7 @@ impl Tally {
 
     /// All causes together.
     pub(in crate::detect) fn failures(&self) -> f64 {
-        self.failed.iter().sum()
+        if self.failed == [0.0; CAUSES] { 0.0 } else { self.failed.iter().sum() }
     }
 
     /// The most frequent cause.
@@ -95,7 +95,10 @@ impl Tally {
     pub(in crate::detect) fn add(&mut self, other: &Self) {
         self.tried += other.tried;
         self.succeeded += other.succeeded;
-        self.failed.iter_mut().zip(other.failed).for_each(|(sum, count)| *sum += count);
+        // At most times nobody fails.
+        if other.failed != [0.0; CAUSES] {
+            self.failed.iter_mut().zip(other.failed).for_each(|(sum, count)| *sum += count);
+        }
     }
 
     /// Without a part of it; never below nothing.
@@ -163,8 +166,8 @@ impl Health {
         now_seconds: f64,
         settings: &Settings,
     ) -> bool {
-        for (window, seconds) in self.windows.iter_mut().zip(WINDOWS_SECONDS) {
-            window.advance(slot_of(now_seconds, seconds / SLOTS as f64));
+        for (window, slot) in self.windows.iter_mut().zip(slots_of(now_seconds)) {
+            window.advance(slot);
         }
         let silent = self.windows[LONGEST].sum.tried <= 0.0;
         if tally.succeeded > 0.0 {
@@ -345,8 +348,8 @@ impl Window {
     }
 }
 
-/// Number of the slot that a moment lies in.
+/// Number of the slot of each window that a moment lies in.
 #[expect(clippy::cast_possible_truncation, reason = "a float to an integer saturates, and NaN becomes 0")]
-fn slot_of(now_seconds: f64, width_seconds: f64) -> u64 {
-    (now_seconds / width_seconds).floor() as u64
+fn slots_of(now_seconds: f64) -> [u64; WINDOWS_SECONDS.len()] {
+    WINDOWS_SECONDS.map(|seconds| (now_seconds * (SLOTS as f64 / seconds)).floor() as u64)
 }

@@ -46,8 +46,8 @@ fn gets_less(question: &Question, explanation: &Explanation) -> Answer {
         words::percent(explanation.window.observed_of_pool(member).unwrap_or(0.0)),
         explanation.times_longer,
     );
-    let episode = question.judge.leading().episode();
-    match episode.filter(|_| explanation.is_surely_slow()) {
+    let spread = question.judge.leading();
+    match spread.episode().filter(|_| spread.is_surely_explained()) {
         Some(episode) => Answer::Found(Found {
             verdict: Verdict::BackendSlow,
             members: vec![(member, Finding::Slow)],

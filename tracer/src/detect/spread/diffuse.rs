@@ -1,7 +1,7 @@
 //! Many members slightly off: weak for each of them, clear for the pool.
 //!
 //! In pools of 20 and more, Pearson's X² of the counts since some moment ago against what the margin allows, with Birgé's
-//! bound on the tail of a noncentral χ² (detector.md §8, detector-study.md §4.9). How long ago is 4, 8, 16 … ticks, each
+//! bound on the tail of a noncentral χ² (detector.md §8, detector-study.md §4.9). How long ago is 16, 32, 64 … ticks, each
 //! looked at every quarter of its length, so that one is soon found that began when the fault did; that costs about as
 //! much as one look at every member a tick. Both halves must depart in the same way: what happens once, such as the
 //! workers of a reloaded balancer all beginning with the first member, is in one half only.
@@ -13,8 +13,8 @@ use super::history::{History, Moment};
 const LEAST_MEMBERS: usize = 20;
 /// Scatter of true shares that is fine, as a coefficient of variation.
 const FINE: f64 = 0.1;
-/// Lengths looked at: 2^2 to 2^16 ticks.
-const SHORTEST: u32 = 2;
+/// Lengths looked at: 2^4 to 2^16 ticks. Shorter ones would show what the workers of a reloaded balancer do at first.
+const SHORTEST: u32 = 4;
 const LONGEST: u32 = 16;
 /// Part of the departure of the whole that the halves must have in common.
 const COMMON: f64 = 0.5;

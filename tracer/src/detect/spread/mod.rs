@@ -48,6 +48,8 @@ pub(in crate::detect) struct Spread {
     episode: Option<Episode>,
     /// Whether something else explains it.
     explained: bool,
+    /// Whether it was, at some moment of the episode, beyond doubt.
+    explained_surely: bool,
     /// Nats per count that a member at twice its due would show.
     #[serde(with = "crate::detect::exact")]
     power: f64,
@@ -79,6 +81,7 @@ impl Spread {
             diffuse: None,
             episode: None,
             explained: false,
+            explained_surely: false,
             power: 0.0,
             watched: 0.0,
             watched_ticks: 0,
@@ -220,14 +223,20 @@ impl Spread {
 
     /// Notes whether the episode is explained by something else at present. One that was and is no more is over: what was
     /// seen of it is of a time that is over, too. Says whether that ended one.
-    pub(in crate::detect) fn explain(&mut self, explained: bool, now: f64) -> bool {
+    pub(in crate::detect) fn explain(&mut self, explained: bool, surely: bool, now: f64) -> bool {
         let over = self.episode.is_some() && self.explained && !explained;
         if over {
             self.episode = None;
             self.restart(now);
         }
         self.explained = explained && self.episode.is_some();
+        self.explained_surely = self.explained && (self.explained_surely || surely);
         over
+    }
+
+    /// Whether something else was found to explain the episode beyond doubt.
+    pub(in crate::detect) fn is_surely_explained(&self) -> bool {
+        self.explained_surely
     }
 
     /// Forgets the episode: what departs is a consequence of something else.
