@@ -49,7 +49,8 @@ fn nginx(name: &str, declared: &'static str, method: &'static str, load: fn(Load
     stays_quiet(name, declared, Answer(300), start, load);
 }
 
-/// HAProxy that chooses by this `balance`.
+/// HAProxy that chooses by this `balance`. Its `random` draws points of a ring, of which a small weight has too few for
+/// shares to be even.
 #[track_caller]
 fn haproxy(
     name: &str,
@@ -57,7 +58,7 @@ fn haproxy(
     method: &'static str,
     load: fn(Load<'static>) -> Load<'static>,
 ) {
-    let start = |front, all: Vec<_>| Haproxy::at(front).servers(all, "").balance(method).start();
+    let start = |front, all: Vec<_>| Haproxy::at(front).servers(all, "weight 256").balance(method).start();
     stays_quiet(name, declared, Answer(300), start, load);
 }
 
