@@ -109,7 +109,8 @@ impl PoolJudge {
             return self.slow_answers(episode, window);
         }
         (0..MEMORIES_SECONDS.len())
-            .find_map(|memory| self.explained_by(memory, spread, &window, pool.method))
+            .filter_map(|memory| self.explained_by(memory, spread, &window, pool.method))
+            .max_by(|a, b| a.2.total_cmp(&b.2))
             .map(|(member, times_longer, deviations, bytes)| Explanation {
                 member,
                 times_longer,
