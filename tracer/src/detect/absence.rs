@@ -1,7 +1,6 @@
 //! Members that get nothing while the pool goes on. detector.md §9.
 
 use super::Settings;
-use super::spread::tilt;
 use crate::pools::Method;
 
 /// Seconds of a year.
@@ -210,8 +209,7 @@ impl Absence {
                 && self.longest.is_some_and(|longest| self.pool <= BUSY_GAPS * longest);
             !busy
                 && (certain
-                    || (flagged
-                        && -self.pool * (1.0 - tilt(share, LEFT_WHEN_FLAGGED)).ln() >= NATS_WHEN_FLAGGED))
+                    || (flagged && -self.pool * (1.0 - share * LEFT_WHEN_FLAGGED).ln() >= NATS_WHEN_FLAGGED))
         };
         found && self.find(nats, after_failures)
     }

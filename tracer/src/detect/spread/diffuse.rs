@@ -16,6 +16,9 @@ const FINE: f64 = 0.1;
 /// Lengths looked at: 2^4 to 2^16 ticks. Shorter ones would show what the workers of a reloaded balancer do at first.
 const SHORTEST: u32 = 4;
 const LONGEST: u32 = 16;
+/// Counts per member on average: workers of a reloaded balancer that all begin with the same members give these a few more
+/// each, and that must not be much of it. Own choice, by simulation.
+const LEAST_EACH: f64 = 32.0;
 /// Part of the departure of the whole that the halves must have in common.
 const COMMON: f64 = 0.5;
 
@@ -89,7 +92,7 @@ pub(in crate::detect) fn judge(standing: Option<Diffuse>, counts: &Counts, false
         let distance = counts.distance(begin, middle);
         let [first, second] = distance.halves;
         let total = first + second;
-        if total < 2.0 * members as f64 {
+        if total < LEAST_EACH * members as f64 {
             continue;
         }
         let dispersion = bank.dispersion().over(ticks).max(1.0);
