@@ -13,8 +13,8 @@ use crate::support::turn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const SECONDS: u64 = 9;
-const TRAFFIC: Duration = Duration::from_millis(5500);
+const SECONDS: u64 = 14;
+const TRAFFIC: Duration = Duration::from_millis(10_500);
 /// A handshake with the member that is far away.
 const HANDSHAKE: Duration = Duration::from_millis(150);
 /// Less than that, and much less than the second after which nginx gives up.
