@@ -18,6 +18,8 @@ const OBJECT_ENVIRONMENT: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_RUSTFLAGS", "-Ctarget-cpu=v3"),
     // Build scripts run here, where there is no such processor.
     ("CARGO_PROFILE_RELEASE_BUILD_OVERRIDE_RUSTFLAGS", ""),
+    // What is compiled incrementally comes in several parts, which the kernel's verifier then finds incomplete.
+    ("CARGO_INCREMENTAL", "0"),
     // aya-build shows each line of that cargo as a warning; without its progress only real ones are left.
     ("CARGO_TERM_QUIET", "true"),
 ];

@@ -1,9 +1,9 @@
 //! Many members slightly off: weak for each of them, clear for the pool.
 //!
 //! In pools of 20 and more, Pearson's X² of the counts since some moment ago against what the margin allows, with Birgé's
-//! bound on the tail of a noncentral χ² (detector.md §8, detector-study.md §4.9). How long ago is 16, 32, 64 … ticks, each
-//! looked at every quarter of its length, so that one is soon found that began when the fault did; that costs about as
-//! much as one look at every member a tick. Both halves must depart in the same way: what happens once, such as the
+//! bound on the tail of a noncentral χ² (detector.md §8, detector-study.md §4.9). How long ago is 16, 24, 32, 48, 64 …
+//! ticks, each looked at every eighth of its length, so that one is soon found that began when the fault did; that costs
+//! less than two looks at every member a tick. Both halves must depart in the same way: what happens once, such as the
 //! workers of a reloaded balancer all beginning with the first member, is in one half only.
 
 use super::bank::Bank;
@@ -13,9 +13,10 @@ use super::history::{History, Moment};
 const LEAST_MEMBERS: usize = 20;
 /// Scatter of true shares that is fine, as a coefficient of variation.
 const FINE: f64 = 0.1;
-/// Lengths looked at: 2^4 to 2^16 ticks. Shorter ones would show what the workers of a reloaded balancer do at first.
-const SHORTEST: u32 = 4;
-const LONGEST: u32 = 16;
+/// The shortest length looked at, ticks. Shorter ones would show what the workers of a reloaded balancer do at first.
+const SHORTEST: u64 = 16;
+/// How many lengths: every second is twice the one before the last, up to 2^16 ticks.
+const LENGTHS: u32 = 25;
 /// Counts per member on average: workers of a reloaded balancer that all begin with the same members give these a few more
 /// each, and that must not be much of it. Own choice, by simulation.
 const LEAST_EACH: f64 = 32.0;
@@ -25,7 +26,7 @@ const COMMON: f64 = 0.5;
 /// Standing finding on the whole pool.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 pub(in crate::detect) struct Diffuse {
-    /// Shortest length that showed it, as a power of two of ticks.
+    /// Which length showed it, the shortest that did.
     length: u32,
     /// When that began, seconds.
     pub(in crate::detect) since_seconds: f64,
@@ -74,14 +75,17 @@ pub(in crate::detect) fn judge(standing: Option<Diffuse>, counts: &Counts, false
     if members < LEAST_MEMBERS {
         return After::Stands(None);
     }
-    let lengths = f64::from(LONGEST - SHORTEST + 1);
-    let threshold = ((false_alarm_ticks * lengths).ln() - 3.0) * if bank.is_learning() { 2.0 } else { 1.0 };
+    let threshold =
+        ((false_alarm_ticks * f64::from(LENGTHS)).ln() - 3.0) * if bank.is_learning() { 2.0 } else { 1.0 };
     let freedom = members as f64 - 1.0;
     let mut standing = standing;
-    for length in SHORTEST..=LONGEST {
-        let ticks = 1_u64 << length;
-        if !history.ticks().is_multiple_of(ticks / 4) || history.ticks() < ticks {
+    for length in 0..LENGTHS {
+        let ticks = ticks_of(length);
+        if history.ticks() < ticks {
             break;
+        }
+        if !history.ticks().is_multiple_of(ticks / 8) {
+            continue;
         }
         let (Some(begin), Some(middle)) = (history.ticks_ago(ticks), history.ticks_ago(ticks / 2)) else {
             continue;
@@ -111,6 +115,12 @@ pub(in crate::detect) fn judge(standing: Option<Diffuse>, counts: &Counts, false
         }
     }
     After::Stands(standing)
+}
+
+/// A length in ticks: 16, 24, 32, 48, 64 …
+fn ticks_of(length: u32) -> u64 {
+    let octave = SHORTEST << (length / 2);
+    if length.is_multiple_of(2) { octave } else { octave + octave / 2 }
 }
 
 impl Counts<'_> {
