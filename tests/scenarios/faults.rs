@@ -304,5 +304,5 @@ fn a_backend_that_becomes_slow_in_turns_is_slow_by_its_response_times() {
 /// Six times as slow all of them: of a stock of four connections nothing can be told on a machine that is slow itself.
 #[test]
 fn a_backend_that_becomes_slow_in_turns_is_slow_by_its_lifetimes() {
-    slow_in_turns("nginx: one of four 8 × slower", "off", BY_LIFETIMES, 6);
+    slow_in_turns("nginx: one of four 8 × slower", "off", IN_TIME, 6);
 }

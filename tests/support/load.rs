@@ -185,12 +185,19 @@ impl<'a> Load<'a> {
                 }
                 response.extend_from_slice(&part[..read]);
             }
-            *connection = Some(stream);
+            // nginx ends a connection after a thousand requests, and says so with the last.
+            *connection = (!says_close(&response)).then_some(stream);
         } else {
             stream.read_to_end(&mut response)?;
         }
         Ok(response.starts_with(b"HTTP/1.1 200"))
     }
+}
+
+/// Whether the server ends the connection after this response.
+fn says_close(response: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(response).to_ascii_lowercase();
+    text.split("\r\n\r\n").next().is_some_and(|head| head.lines().any(|line| line == "connection: close"))
 }
 
 /// Whether head and body are there, by Content-Length.
