@@ -33,6 +33,11 @@ const OUTSIDE: f64 = 0.5;
 /// Part of the others' lifetime, and of their bytes per connection, below which a member that attracts traffic is likely
 /// to answer with errors. Own choice: an error page is a few hundred bytes.
 const HOLLOW: f64 = 0.25;
+/// Times the connections of the others, each in its due, from which on a member is rightly passed over by who counts
+/// them: one that holds a single very long connection while hardly any other lasts. Own choice, as `SLOW`.
+const BUSIER: f64 = 1.5;
+/// Connections it holds at least, averaged over the time that is explained: less is a moment of it.
+const BUSY: f64 = 0.5;
 
 /// What a member's lifetime is computed from (Little's law), and what it answers, over one memory.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
@@ -100,10 +105,8 @@ impl PoolJudge {
 
     /// Why an episode is none of the balancer's: every member that is named lies where its lifetime puts it.
     pub(super) fn explanation(&self, spread: &Spread, pool: &PoolIdentity) -> Option<Explanation> {
-        // A method that nobody declared may be any.
-        let may_be =
-            pool.method == Method::LeastConnections || pool.expected_source == ExpectedSource::Assumed;
-        let episode = spread.episode().filter(|episode| may_be && !episode.named.is_empty())?;
+        let load_aware = may_be_load_aware(pool);
+        let episode = spread.episode().filter(|episode| load_aware && !episode.named.is_empty())?;
         let window = spread.window_from(Some(&episode.base), self.roster.shares(), self.now_seconds?);
         if spread.signal == Signal::Exchanges {
             return self.slow_answers(episode, window);
@@ -118,6 +121,54 @@ impl PoolJudge {
                 bytes,
                 window,
             })
+    }
+
+    /// Whether an episode is none of the balancer's, for whatever reason.
+    pub(super) fn is_explained(&self, spread: &Spread, pool: &PoolIdentity) -> bool {
+        self.explanation(spread, pool).is_some() || self.passed_over(spread, pool).is_some()
+    }
+
+    /// Whether an episode may turn out to be a slow member's in a moment: who gets less answers as if it were slow.
+    pub(super) fn may_be_slowness(&self, spread: &Spread, pool: &PoolIdentity) -> bool {
+        let load_aware = may_be_load_aware(pool);
+        let suspected = |member: usize| self.slow.is_suspected(member);
+        let fits = |named: &Named| named.ratio > 1.0 || suspected(named.member);
+        spread
+            .episode()
+            .filter(|_| load_aware)
+            .is_some_and(|episode| episode.named.iter().all(fits) && (0..self.members.len()).any(suspected))
+    }
+
+    /// The member that gets less than its due because it held more connections than the others all the while: what
+    /// load-aware balancing looks at is what a member holds, whatever holds it. With little traffic that may be one
+    /// connection, which says nothing of how long the member holds others. None unless that holds of everybody named.
+    pub(super) fn passed_over(&self, spread: &Spread, pool: &PoolIdentity) -> Option<usize> {
+        let episode = spread.episode().filter(|_| may_be_load_aware(pool))?;
+        let seconds = self.now_seconds? - episode.base.seconds;
+        // What it holds lately, over no longer than the episode where that can be.
+        let memory = MEMORIES_SECONDS.iter().rposition(|memory| *memory <= seconds).unwrap_or(0);
+        let busy = |named: &Named| {
+            let own = self.members[named.member].lifetime.0[memory].seconds;
+            named.ratio < 1.0
+                && own >= BUSY * MEMORIES_SECONDS[memory]
+                && is_busier(
+                    own,
+                    self.others(named.member, memory).seconds,
+                    self.roster.shares()[named.member],
+                )
+        };
+        let known = !self.live.counts().is_empty() && episode.named.iter().all(busy);
+        episode.named.first().filter(|_| known).map(|named| named.member)
+    }
+
+    /// Who began the tick with clearly more connections than the others, so that a balancer that counts them has no
+    /// reason to choose it; empty where they are not known.
+    pub(super) fn began_busier(&self) -> Vec<bool> {
+        let shares = self.roster.shares();
+        let due = self.live.counts().iter().zip(shares).filter(|(_, share)| **share > 0.0);
+        let all: f64 = due.map(|(live, _)| live).sum();
+        let live = self.live.counts().iter().zip(shares);
+        live.map(|(own, share)| *share > 0.0 && is_busier(*own, all - own, *share)).collect()
     }
 
     /// How long connections last says nothing of exchanges; who answers slowly does.
@@ -229,4 +280,14 @@ impl PoolJudge {
         let memory = MEMORIES_SECONDS.len() - 1;
         self.times_longer(holder.member, memory).is_none_or(|ratio| ratio < SLOW)
     }
+}
+
+/// Whether the balancer may look at what its members hold: a method that nobody declared may be any.
+fn may_be_load_aware(pool: &PoolIdentity) -> bool {
+    pool.method == Method::LeastConnections || pool.expected_source == ExpectedSource::Assumed
+}
+
+/// Whether a member that is due `share` of all holds clearly more than its due beside what the others hold.
+fn is_busier(own: f64, others: f64, share: f64) -> bool {
+    own * (1.0 - share) > BUSIER * others * share
 }
