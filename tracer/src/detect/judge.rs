@@ -392,7 +392,8 @@ impl PoolJudge {
 
     /// Episodes that may turn out to be a slow member's in a moment.
     fn hold_back(&mut self, sample: &PoolSample) {
-        let may_explain = |spread: &Spread| self.may_be_slowness(spread, &sample.pool);
+        let may_explain =
+            |spread: &Spread| spread.may_be_held_back() && self.may_be_slowness(spread, &sample.pool);
         let of_connections = may_explain(&self.connections);
         let of_exchanges = self.exchanges.as_ref().map(may_explain);
         self.connections.hold_back(of_connections);

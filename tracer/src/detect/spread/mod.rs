@@ -28,6 +28,8 @@ use odds::{ABOVE, power};
 
 /// Ticks for which an episode is held back at most. Own choice: a slow member's response times are sure in less.
 const MOST_HELD_BACK: u64 = 5;
+/// Of an episode that was told.
+const TOLD: u64 = MOST_HELD_BACK + 1;
 
 /// Who takes part in the comparison.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,7 @@ pub(in crate::detect) struct Spread {
     explained: bool,
     /// Whether it was, at some moment of the episode, beyond doubt.
     explained_surely: bool,
-    /// Ticks of the episode in which it was held back; the most there can be once it was told.
+    /// Ticks of the episode in which it was held back; [`TOLD`] once it was told.
     held_back: u64,
     /// Nats per count that a member at twice its due would show.
     #[serde(with = "crate::detect::exact")]
@@ -240,12 +242,17 @@ impl Spread {
         over
     }
 
-    /// Holds the episode back for a few ticks from its first on, while what `may_explain` it is not sure yet.
+    /// Whether the episode may still be held back: it has not been told yet.
+    pub(in crate::detect) fn may_be_held_back(&self) -> bool {
+        self.episode.is_some() && self.held_back <= MOST_HELD_BACK
+    }
+
+    /// Holds the episode back for a few ticks from its first on, while it is not sure yet what `may_explain` it.
     pub(in crate::detect) fn hold_back(&mut self, may_explain: bool) {
         self.held_back = match self.episode {
             None => 0,
-            Some(_) if may_explain => self.held_back.saturating_add(1),
-            Some(_) => u64::MAX,
+            Some(_) if may_explain => self.held_back + 1,
+            Some(_) => TOLD,
         };
     }
 
