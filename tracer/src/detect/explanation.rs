@@ -26,6 +26,8 @@ const WIDENED: f64 = 1.15;
 /// is seen once a second. Where the method is declared, and where it may be another. detector.md §7, detector-study.md §4.5.
 const DEVIATIONS: f64 = 2.0;
 const DEVIATIONS_ASSUMED: f64 = 3.0;
+/// And from which on it may yet come to explain something. Own choice.
+const DEVIATIONS_SUSPECTED: f64 = 1.0;
 /// Squared coefficient of variation of lifetimes: that of lognormal ones with sigma 1. Own choice.
 const VARIATION: f64 = 1.7;
 /// Part of a threshold that a share outside of that must show to count as outside. detector.md §7.
@@ -33,6 +35,11 @@ const OUTSIDE: f64 = 0.5;
 /// Part of the others' lifetime, and of their bytes per connection, below which a member that attracts traffic is likely
 /// to answer with errors. Own choice: an error page is a few hundred bytes.
 const HOLLOW: f64 = 0.25;
+/// Times the connections of the others, each in its due, from which on a member is rightly passed over by who counts
+/// them: one that holds a single very long connection while hardly any other lasts. Own choice, as `SLOW`.
+const BUSIER: f64 = 1.5;
+/// Connections it holds at least, averaged over the time that is explained: less is a moment of it.
+const BUSY: f64 = 0.5;
 
 /// What a member's lifetime is computed from (Little's law), and what it answers, over one memory.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
@@ -47,7 +54,24 @@ struct Held {
 
 /// How long a member holds its connections, lately.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
-pub(super) struct Lifetime([Held; MEMORIES_SECONDS.len()]);
+pub(super) struct Lifetime {
+    /// Over each memory.
+    held: [Held; MEMORIES_SECONDS.len()],
+    /// For how long it has held anything at all, and the longest of such times, which fades with the longest memory,
+    /// seconds.
+    stretch_seconds: f64,
+    longest_seconds: f64,
+}
+
+impl Lifetime {
+    /// What is left of the time for which connections were held when one that was there all along in the longest
+    /// stretch is left out, 0 to 1.
+    fn part_without_longest(&self, memory: usize) -> f64 {
+        let seconds = self.held[memory].seconds;
+        let left = (seconds - remembered(self.longest_seconds, memory)).max(0.0);
+        if seconds > 0.0 { left / seconds } else { 0.0 }
+    }
+}
 
 /// Why shares are uneven.
 pub(super) struct Explanation {
@@ -55,6 +79,8 @@ pub(super) struct Explanation {
     pub(super) member: usize,
     /// How many times longer than the others it holds its connections; below 1: for less long.
     pub(super) times_longer: f64,
+    /// The same without the longest time for which it held anything: one connection that lasts is its client's doing.
+    times_longer_without: f64,
     /// Standard errors by which that differs from 1.
     pub(super) deviations: f64,
     /// Its bytes per connection, in those of the others; `None` where they have none.
@@ -69,9 +95,9 @@ impl Explanation {
         self.times_longer >= SLOW
     }
 
-    /// Whether that is beyond doubt: it gets less, and holds what it gets for far longer.
+    /// Whether that is beyond doubt: it gets less, and holds what it gets for far longer, and not just one of them.
     pub(super) fn is_surely_slow(&self) -> bool {
-        self.times_longer >= SURELY_SLOW && self.deviations >= SURE
+        self.times_longer >= SURELY_SLOW && self.times_longer_without >= SLOW && self.deviations >= SURE
     }
 
     /// Whether it gets more because it answers sooner, with next to nothing.
@@ -90,8 +116,12 @@ impl PoolJudge {
                 continue;
             };
             let ended = seen.delta.closed as f64 + seen.delta.failed.total() as f64;
-            for (held, kept) in member.lifetime.0.iter_mut().zip(kept) {
-                held.seconds = held.seconds * kept + (stock.live as f64 + stock.pending as f64) * seconds;
+            let holds = stock.live as f64 + stock.pending as f64;
+            let Lifetime { held, stretch_seconds, longest_seconds } = &mut member.lifetime;
+            *stretch_seconds = if holds > 0.0 { *stretch_seconds + seconds } else { 0.0 };
+            *longest_seconds = (*longest_seconds * kept[kept.len() - 1]).max(*stretch_seconds);
+            for (held, kept) in held.iter_mut().zip(kept) {
+                held.seconds = held.seconds * kept + holds * seconds;
                 held.ended = held.ended * kept + ended;
                 held.received_bytes = held.received_bytes * kept + seen.delta.received_bytes as f64;
             }
@@ -100,24 +130,79 @@ impl PoolJudge {
 
     /// Why an episode is none of the balancer's: every member that is named lies where its lifetime puts it.
     pub(super) fn explanation(&self, spread: &Spread, pool: &PoolIdentity) -> Option<Explanation> {
-        // A method that nobody declared may be any.
-        let may_be =
-            pool.method == Method::LeastConnections || pool.expected_source == ExpectedSource::Assumed;
-        let episode = spread.episode().filter(|episode| may_be && !episode.named.is_empty())?;
+        let load_aware = may_be_load_aware(pool);
+        let episode = spread.episode().filter(|episode| load_aware && !episode.named.is_empty())?;
         let window = spread.window_from(Some(&episode.base), self.roster.shares(), self.now_seconds?);
         if spread.signal == Signal::Exchanges {
             return self.slow_answers(episode, window);
         }
         (0..MEMORIES_SECONDS.len())
             .filter_map(|memory| self.explained_by(memory, spread, &window, pool.method))
-            .max_by(|a, b| a.2.total_cmp(&b.2))
-            .map(|(member, times_longer, deviations, bytes)| Explanation {
-                member,
-                times_longer,
-                deviations,
-                bytes,
-                window,
-            })
+            .max_by(|a, b| a.deviations.total_cmp(&b.deviations))
+    }
+
+    /// Whether an episode is none of the balancer's, for whatever reason.
+    pub(super) fn is_explained(&self, spread: &Spread, pool: &PoolIdentity) -> bool {
+        self.explanation(spread, pool).is_some() || self.passed_over(spread, pool).is_some()
+    }
+
+    /// Whether a member seems to hold its connections for longer than the others, over any memory.
+    fn may_hold_longer(&self, member: usize) -> bool {
+        let longer = |memory: usize| self.times_longer(member, memory).is_some_and(|ratio| ratio >= SLOW);
+        let clearly = |memory: usize| {
+            self.lifetime_deviation(member, memory)
+                .is_some_and(|deviations| deviations >= DEVIATIONS_SUSPECTED)
+        };
+        (0..MEMORIES_SECONDS.len()).any(|memory| longer(memory) && clearly(memory))
+    }
+
+    /// Whether an episode may turn out to be a slow member's in a moment: who gets less answers as
+    /// if it were slow, or seems to hold its connections for longer.
+    pub(super) fn may_be_slowness(&self, spread: &Spread, pool: &PoolIdentity) -> bool {
+        let load_aware = may_be_load_aware(pool);
+        let answers_slowly = |member: usize| self.slow.is_suspected(member);
+        let suspected = |member: usize| answers_slowly(member) || self.may_hold_longer(member);
+        spread.episode().filter(|_| load_aware).is_some_and(|episode| {
+            let mut under = episode.named.iter().filter(|named| named.ratio < 1.0).peekable();
+            match under.peek() {
+                Some(_) => under.all(|named| suspected(named.member)),
+                None => (0..self.members.len()).any(answers_slowly),
+            }
+        })
+    }
+
+    /// The member that gets less than its due because it held more connections than the others all the while: what
+    /// load-aware balancing looks at is what a member holds, whatever holds it. With little traffic that may be one
+    /// connection, which says nothing of how long the member holds others. None unless that holds of everybody named.
+    pub(super) fn passed_over(&self, spread: &Spread, pool: &PoolIdentity) -> Option<usize> {
+        let episode = spread.episode().filter(|_| may_be_load_aware(pool))?;
+        let seconds = self.now_seconds? - episode.base.seconds;
+        // The shortest memory that is not far too short; it is full of the episode to this many seconds.
+        let long_enough = |memory: &f64| *memory >= seconds / 2.0;
+        let memory = MEMORIES_SECONDS.iter().position(long_enough).unwrap_or(MEMORIES_SECONDS.len() - 1);
+        let full = remembered(seconds, memory);
+        let busy = |named: &Named| {
+            let own = self.members[named.member].lifetime.held[memory].seconds;
+            named.ratio < 1.0
+                && own >= BUSY * full
+                && is_busier(
+                    own,
+                    self.others(named.member, memory).seconds,
+                    self.roster.shares()[named.member],
+                )
+        };
+        let known = !self.live.counts().is_empty() && episode.named.iter().all(busy);
+        episode.named.first().filter(|_| known).map(|named| named.member)
+    }
+
+    /// Who began the tick with clearly more connections than the others, so that a balancer that counts them has no
+    /// reason to choose it; empty where they are not known.
+    pub(super) fn began_busier(&self) -> Vec<bool> {
+        let shares = self.roster.shares();
+        let due = self.live.counts().iter().zip(shares).filter(|(_, share)| **share > 0.0);
+        let all: f64 = due.map(|(live, _)| live).sum();
+        let live = self.live.counts().iter().zip(shares);
+        live.map(|(own, share)| *share > 0.0 && is_busier(*own, all - own, *share)).collect()
     }
 
     /// How long connections last says nothing of exchanges; who answers slowly does.
@@ -128,21 +213,21 @@ impl PoolJudge {
         episode.named.iter().all(|named| named.ratio > 1.0 || is_slow(named)).then(|| Explanation {
             member: slowest.member,
             times_longer: slowest.ratio(),
+            times_longer_without: slowest.ratio(),
             deviations: DEVIATIONS,
             bytes: None,
             window,
         })
     }
 
-    /// The same by what one memory says: the member that departs most, how many times longer it holds its connections,
-    /// and its bytes per connection in those of the others.
+    /// The same by what one memory says of the member that departs most.
     fn explained_by(
         &self,
         memory: usize,
         spread: &Spread,
         window: &Window,
         method: Method,
-    ) -> Option<(usize, f64, f64, Option<f64>)> {
+    ) -> Option<Explanation> {
         let episode = spread.episode()?;
         let fair = self.fair_shares(memory)?;
         let outside = OUTSIDE * spread.bank().threshold_in_force();
@@ -169,16 +254,22 @@ impl PoolJudge {
             let alike = (departs - other).abs() <= 1e-9 * departs.max(other);
             if if alike { b.1 > a.1 } else { other > departs } { b } else { a }
         })?;
-        let deviations = self.lifetime_deviation(member, memory)?;
-        Some((member, times_longer, deviations, self.bytes(member, memory)))
+        Some(Explanation {
+            member,
+            times_longer,
+            times_longer_without: times_longer * self.members[member].lifetime.part_without_longest(memory),
+            deviations: self.lifetime_deviation(member, memory)?,
+            bytes: self.bytes(member, memory),
+            window: window.clone(),
+        })
     }
 
     /// Shares in proportion to weight and to connections ended per connection held: what least connections tends to.
     fn fair_shares(&self, memory: usize) -> Option<Vec<f64>> {
         let shares = self.roster.shares();
-        let ended: f64 = self.members.iter().map(|member| member.lifetime.0[memory].ended).sum();
+        let ended: f64 = self.members.iter().map(|member| member.lifetime.held[memory].ended).sum();
         let speed = |member: usize| {
-            let held = self.members[member].lifetime.0[memory];
+            let held = self.members[member].lifetime.held[memory];
             shares[member] * held.ended / held.seconds.max(f64::MIN_POSITIVE)
         };
         let sum: f64 = (0..shares.len()).map(speed).sum();
@@ -191,7 +282,7 @@ impl PoolJudge {
         let mut rest = Held::default();
         for (index, other) in self.members.iter().enumerate() {
             if index != member && self.roster.shares()[index] > 0.0 {
-                let held = other.lifetime.0[memory];
+                let held = other.lifetime.held[memory];
                 rest.seconds += held.seconds;
                 rest.ended += held.ended;
                 rest.received_bytes += held.received_bytes;
@@ -202,7 +293,7 @@ impl PoolJudge {
 
     /// How many times longer than the others a member holds its connections.
     fn times_longer(&self, member: usize, memory: usize) -> Option<f64> {
-        let (own, rest) = (self.members[member].lifetime.0[memory], self.others(member, memory));
+        let (own, rest) = (self.members[member].lifetime.held[memory], self.others(member, memory));
         // One that ends nothing at all holds its connections at least so long.
         let ratio = (own.seconds / own.ended.max(1.0)) / (rest.seconds / rest.ended);
         let known = self.roster.shares()[member] > 0.0 && rest.ended >= LEAST_ENDED;
@@ -212,14 +303,14 @@ impl PoolJudge {
     /// Standard errors by which that differs from 1, either way.
     fn lifetime_deviation(&self, member: usize, memory: usize) -> Option<f64> {
         let ratio = self.times_longer(member, memory)?;
-        let (own, rest) = (self.members[member].lifetime.0[memory], self.others(member, memory));
+        let (own, rest) = (self.members[member].lifetime.held[memory], self.others(member, memory));
         let error = |held: &Held| VARIATION / held.ended.max(0.5) + 1.0 / held.seconds.max(0.5);
         Some(ratio.ln().abs() / (error(&own) + error(&rest)).sqrt())
     }
 
     /// Bytes that a member answers per connection, in those of the others.
     fn bytes(&self, member: usize, memory: usize) -> Option<f64> {
-        let (own, rest) = (self.members[member].lifetime.0[memory], self.others(member, memory));
+        let (own, rest) = (self.members[member].lifetime.held[memory], self.others(member, memory));
         let ratio = (own.received_bytes / own.ended) / (rest.received_bytes / rest.ended);
         (own.ended >= LEAST_ENDED && ratio.is_finite()).then_some(ratio)
     }
@@ -229,4 +320,20 @@ impl PoolJudge {
         let memory = MEMORIES_SECONDS.len() - 1;
         self.times_longer(holder.member, memory).is_none_or(|ratio| ratio < SLOW)
     }
+}
+
+/// What a memory holds of the last so many seconds, seconds.
+fn remembered(seconds: f64, memory: usize) -> f64 {
+    let memory = MEMORIES_SECONDS[memory];
+    memory * -(-seconds / memory).exp_m1()
+}
+
+/// Whether the balancer may look at what its members hold: a method that nobody declared may be any.
+fn may_be_load_aware(pool: &PoolIdentity) -> bool {
+    pool.method == Method::LeastConnections || pool.expected_source == ExpectedSource::Assumed
+}
+
+/// Whether a member that is due `share` of all holds clearly more than its due beside what the others hold.
+fn is_busier(own: f64, others: f64, share: f64) -> bool {
+    own * (1.0 - share) > BUSIER * others * share
 }

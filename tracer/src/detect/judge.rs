@@ -3,7 +3,7 @@
 use super::Settings;
 use super::absence::{self, Absence, Due, Surroundings};
 use super::assessment::Assessment;
-use super::explanation::Lifetime;
+use super::explanation::{Explanation, Lifetime};
 use super::health::{Ejection, Health, Patience, Tally, Tried};
 use super::live::Live;
 use super::reuse::Reuse;
@@ -135,6 +135,7 @@ impl PoolJudge {
         }
         self.judge_spreads(sample, now);
         self.judge_pace(sample, began, now);
+        self.hold_back(sample);
     }
 
     /// Says what stands after the last interval; `sample` is the one that was observed.
@@ -272,6 +273,8 @@ impl PoolJudge {
         let boundary_seconds = self.patience.boundary_seconds(self.settings.cancelled_boundary_seconds);
         let turn = self.patience.next(self.members.len());
         let weight = absence::weight(pool, self.roster.expected());
+        let counts_connections = sample.pool.method == Method::LeastConnections;
+        let busier = if counts_connections { self.began_busier() } else { Vec::new() };
         let mut disturbed = false;
         let mut all = Tally::default();
         for (index, member) in self.members.iter_mut().enumerate() {
@@ -287,7 +290,10 @@ impl PoolJudge {
                 disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
                 // A kept connection serves without being established again.
                 let served = tally.succeeded + self.requests[index];
-                member.absence.tick(own, pool, Due { share, weight }, began, now);
+                // Who is rightly passed over goes without nothing.
+                let passed_over = own <= 0.0 && busier.get(index) == Some(&true);
+                let missed = if passed_over { 0.0 } else { pool };
+                member.absence.tick(own, missed, Due { share, weight }, began, now);
                 if tally.failures() > 0.0 {
                     member.absence.failed();
                 }
@@ -384,6 +390,18 @@ impl PoolJudge {
         found
     }
 
+    /// Episodes that may turn out to be a slow member's in a moment.
+    fn hold_back(&mut self, sample: &PoolSample) {
+        let may_explain =
+            |spread: &Spread| spread.may_be_held_back() && self.may_be_slowness(spread, &sample.pool);
+        let of_connections = may_explain(&self.connections);
+        let of_exchanges = self.exchanges.as_ref().map(may_explain);
+        self.connections.hold_back(of_connections);
+        if let (Some(exchanges), Some(may_explain)) = (&mut self.exchanges, of_exchanges) {
+            exchanges.hold_back(may_explain);
+        }
+    }
+
     /// Who answers slowly.
     fn judge_pace(&mut self, sample: &PoolSample, began: f64, now: f64) {
         let pace = |member: usize| {
@@ -419,7 +437,8 @@ impl PoolJudge {
         }
         let explained = |spread: &Spread| {
             let explanation = self.explanation(spread, &sample.pool);
-            (explanation.is_some(), explanation.is_some_and(|explanation| explanation.is_surely_slow()))
+            let surely = explanation.as_ref().is_some_and(Explanation::is_surely_slow);
+            (explanation.is_some() || self.passed_over(spread, &sample.pool).is_some(), surely)
         };
         let (of_connections, of_exchanges) =
             (explained(&self.connections), self.exchanges.as_ref().map(explained));

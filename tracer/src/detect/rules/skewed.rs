@@ -55,8 +55,8 @@ enum Skew<'a> {
 fn strongest<'a>(question: &Question<'a>) -> Option<Skew<'a>> {
     let judge = question.judge;
     let standing = judge.spreads().filter_map(|spread| Some((spread, spread.episode()?)));
-    let unexplained =
-        standing.filter(|(spread, _)| judge.explanation(spread, &question.sample.pool).is_none());
+    let unexplained = standing
+        .filter(|(spread, _)| !spread.is_held_back() && !judge.is_explained(spread, &question.sample.pool));
     let strongest = unexplained.max_by(|a, b| a.1.nats.total_cmp(&b.1.nats));
     let live = || judge.live.found().filter(|holder| judge.holds_for_no_reason(holder)).map(Skew::Live);
     strongest.map(|(spread, episode)| Skew::Spread(spread, episode)).or_else(live)
@@ -136,9 +136,12 @@ fn holds(question: &Question, holder: &Holder) -> Found {
 fn uneven(question: &Question) -> Option<Doubt> {
     let Question { judge, sample, judged, .. } = question;
     let leading = judge.leading();
-    if leading.episode().is_some() {
+    if let Some(episode) = leading.episode() {
+        if leading.is_held_back() {
+            return Some(may_be_slow(question, episode));
+        }
         // It stands, and is explained.
-        return None;
+        return judge.passed_over(leading, &sample.pool).map(|member| passed_over(question, member));
     }
     let shares = judge.roster.shares();
     let departs = (0..shares.len()).filter(|&member| shares[member] > 0.0).filter_map(|member| {
@@ -166,4 +169,24 @@ fn uneven(question: &Question) -> Option<Doubt> {
     );
     sentence.push_str(words::hint(judge, judged, sample.pool.method).unwrap_or_default());
     Some(question.sure_after(sentence, lacks))
+}
+
+/// A member that a balancer which counts connections leaves alone while it holds more than the others: whether it would
+/// be chosen otherwise cannot be told.
+fn passed_over(question: &Question, member: usize) -> Doubt {
+    let sentence = format!(
+        "{} gets less while it holds more connections than the others: load-aware balancing passes it over",
+        question.address(member)
+    );
+    Doubt { sentence, needed: None }
+}
+
+/// A skew that a slow member would cause, while one seems to be slow.
+fn may_be_slow(question: &Question, episode: &Episode) -> Doubt {
+    let who = episode.named.first().map(|named| question.address(named.member).to_string());
+    let sentence = format!(
+        "{} departs from its share, and slow answers may be why; a moment more to be sure",
+        who.as_deref().unwrap_or("the pool")
+    );
+    Doubt { sentence, needed: None }
 }

@@ -47,6 +47,10 @@ const CONNECTS: Kind = Kind {
     measures: [Measure::ConnectTime, Measure::UpperConnectTime],
 };
 
+/// Part of the evidence for a slow member from which on it may well be one. Own choice: chance alone comes so far once
+/// in a hundred runs.
+const SUSPICIOUS: f64 = 0.25;
+
 /// No interval is longer; what says so is not looked at. Seconds: a century.
 const LONGEST_SECONDS: f64 = 3.2e9;
 
@@ -127,6 +131,12 @@ impl Slowness {
     /// Whether anything is found.
     pub(super) fn is_found(&self) -> bool {
         self.responses.is_found() || self.connects.is_found() || self.lifetimes.is_found()
+    }
+
+    /// Whether a member answers as if it were slow, though that is not sure yet.
+    pub(super) fn is_suspected(&self, member: usize) -> bool {
+        self.responses.flag(member).is_some()
+            || self.responses.evidence(member) >= SUSPICIOUS * self.raise.max(f64::MIN_POSITIVE)
     }
 
     /// Who is slow. Lifetimes count where responses are not measured.

@@ -116,6 +116,11 @@ impl Run {
         self.height / scale
     }
 
+    /// Evidence so far, nats times the scale.
+    pub(super) fn height(&self) -> f64 {
+        self.height
+    }
+
     /// What the others did in it, given what everybody has done by now and whether that has the member's in it.
     pub(super) fn rest(&self, all: Tally, is_among: bool) -> Tally {
         let since = all.without(self.all_before);

@@ -407,6 +407,13 @@ impl Times {
         self.members.get(member).and_then(|member| member.flag.as_ref())
     }
 
+    /// Strongest evidence that a member without a flag is slow, nats.
+    pub(super) fn evidence(&self, member: usize) -> f64 {
+        let runs = self.members.get(member).filter(|member| member.running).map(|member| &member.runs);
+        let nats = |run: &Run| run.height() / self.dispersion.over(run.ticks).max(1.0);
+        runs.into_iter().flatten().flatten().map(nats).fold(0.0, f64::max)
+    }
+
     /// The pool against its own past.
     pub(super) fn past(&self) -> &Past {
         &self.past

@@ -207,6 +207,10 @@ impl Bank {
             total += *kept;
         }
         if self.eligible < 2 || total <= 0.0 {
+            // Time is time, once the first traffic came.
+            if self.learning_seconds_left < settings.learning_seconds {
+                self.learn(ended_seconds - began_seconds);
+            }
             return;
         }
         self.dispersion.tick(&self.counts, self.eligible, total, began_seconds);
@@ -258,8 +262,15 @@ impl Bank {
         }
         self.clear(total, began_seconds, settings);
         self.calibration.forget(ended_seconds - began_seconds, settings.calibration_half_life_seconds);
-        if learning {
-            self.learning_seconds_left -= ended_seconds - began_seconds;
+        self.learn(ended_seconds - began_seconds);
+    }
+
+    /// The pool is so many seconds less new. It stays new until its dispersion is known, however long that takes: what
+    /// is learned is learned from counts.
+    fn learn(&mut self, seconds: f64) {
+        let left = self.learning_seconds_left - seconds;
+        if self.is_learning() && (left > 0.0 || self.dispersion.is_known()) {
+            self.learning_seconds_left = left;
         }
     }
 

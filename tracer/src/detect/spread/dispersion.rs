@@ -124,6 +124,11 @@ impl Dispersion {
         self.by_scale[scale_of(ticks)]
     }
 
+    /// Whether it was measured, if only over the shortest time.
+    pub(in crate::detect) fn is_known(&self) -> bool {
+        self.scales[0].seen >= KNOWN
+    }
+
     fn summarise(&mut self) {
         let known = self.scales.iter().filter(|scale| scale.seen >= KNOWN);
         let (count, largest) =

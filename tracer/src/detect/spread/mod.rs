@@ -26,6 +26,11 @@ use episode::{Grounds, Outcome};
 use history::History;
 use odds::{ABOVE, power};
 
+/// Ticks for which an episode is held back at most. Own choice: a slow member's response times are sure in less.
+const MOST_HELD_BACK: u64 = 5;
+/// Of an episode that was told.
+const TOLD: u64 = MOST_HELD_BACK + 1;
+
 /// Who takes part in the comparison.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::detect) struct Parts<'a> {
@@ -50,6 +55,8 @@ pub(in crate::detect) struct Spread {
     explained: bool,
     /// Whether it was, at some moment of the episode, beyond doubt.
     explained_surely: bool,
+    /// Ticks of the episode in which it was held back; [`TOLD`] once it was told.
+    held_back: u64,
     /// Nats per count that a member at twice its due would show.
     #[serde(with = "crate::detect::exact")]
     power: f64,
@@ -82,6 +89,7 @@ impl Spread {
             episode: None,
             explained: false,
             explained_surely: false,
+            held_back: 0,
             power: 0.0,
             watched: 0.0,
             watched_ticks: 0,
@@ -232,6 +240,25 @@ impl Spread {
         self.explained = explained && self.episode.is_some();
         self.explained_surely = self.explained && (self.explained_surely || surely);
         over
+    }
+
+    /// Whether the episode may still be held back: it has not been told yet.
+    pub(in crate::detect) fn may_be_held_back(&self) -> bool {
+        self.episode.is_some() && self.held_back <= MOST_HELD_BACK
+    }
+
+    /// Holds the episode back for a few ticks from its first on, while it is not sure yet what `may_explain` it.
+    pub(in crate::detect) fn hold_back(&mut self, may_explain: bool) {
+        self.held_back = match self.episode {
+            None => 0,
+            Some(_) if may_explain => self.held_back + 1,
+            Some(_) => TOLD,
+        };
+    }
+
+    /// Whether the episode is held back.
+    pub(in crate::detect) fn is_held_back(&self) -> bool {
+        (1..=MOST_HELD_BACK).contains(&self.held_back)
     }
 
     /// Whether something else was found to explain the episode beyond doubt.

@@ -38,7 +38,7 @@ fn a_pool_that_is_plainly_uneven_is_never_balanced() {
 
 #[test]
 fn an_uneven_start_is_told_with_what_is_needed_to_be_sure_of_it() {
-    let mut pool = Pool::new(4, 35.0, true, 2);
+    let mut pool = Pool::new(4, 20.0, true, 2);
     pool.actual[1] = 10.0;
     let assessment = pool.run(2);
     assert_eq!(assessment.verdict, Verdict::InsufficientEvidence);

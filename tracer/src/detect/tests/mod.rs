@@ -6,6 +6,7 @@ mod doubts;
 mod failures;
 mod golden;
 mod outages;
+mod passed_over;
 mod properties;
 mod signals;
 mod soak;
