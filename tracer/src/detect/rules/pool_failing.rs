@@ -77,7 +77,7 @@ fn nothing_succeeded(question: &Question) -> Option<Doubt> {
     let sentence = match (tally.cause(), failures) {
         (0, 1.0) => format!("{which} was refused"),
         (0, _) => format!("{which} were refused"),
-        (_, _) => format!("{which} failed: {}", cause(tally, None)),
+        (_, _) => format!("{which} failed: {}", cause(&tally, None)),
     };
     Some(Doubt { sentence, needed: None })
 }
@@ -86,7 +86,7 @@ fn nothing_succeeded(question: &Question) -> Option<Doubt> {
 pub(super) fn telling(health: &Health) -> (Tally, f64) {
     let longest = WINDOWS_SECONDS.len() - 1;
     let index = (0..longest).find(|&index| health.window(index).failures() >= TELLING).unwrap_or(longest);
-    (*health.window(index), WINDOWS_SECONDS[index])
+    (health.window(index), WINDOWS_SECONDS[index])
 }
 
 /// Why attempts fail, in words; with the age at which the balancer gave up, where that is it.
