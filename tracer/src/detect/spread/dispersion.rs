@@ -37,8 +37,8 @@ pub(in crate::detect) struct Block {
 
 impl Block {
     fn restart(&mut self, members: usize) {
-        self.counts.clear();
         self.counts.resize(members, 0.0);
+        self.counts.fill(0.0);
         self.total = 0.0;
         self.ticks = 0;
     }
@@ -114,7 +114,9 @@ impl Dispersion {
             }
             below = scale.phi;
         }
-        self.summarise();
+        if closed != 0 {
+            self.summarise();
+        }
         closed
     }
 
@@ -129,20 +131,24 @@ impl Dispersion {
         let (count, largest) =
             known.fold((0, 0.0_f64), |(count, most), scale| (count + 1, most.max(scale.phi)));
         let floor = if count >= 2 && largest < STEADY { largest.max(STEADIEST) } else { 1.0 };
+        let inherited = self.inherited();
         for index in 0..SCALES {
-            self.by_scale[index] =
-                floor.max(self.inherited(index.saturating_sub(1))).max(self.inherited(index));
+            self.by_scale[index] = floor.max(inherited[index.saturating_sub(1)]).max(inherited[index]);
         }
     }
 
-    /// Dispersion of a scale, of the nearest known one below it, or 1.
-    fn inherited(&self, index: usize) -> f64 {
-        let source = (0..=index).rev().find(|&below| self.scales[below].seen >= KNOWN);
-        match source {
-            Some(below) => self.scales[below].phi,
-            None if index == 0 => self.scales[0].phi,
-            None => self.scales[0].phi.max(1.0),
-        }
+    /// Dispersion of every scale: of the nearest known one that is not above it, or 1.
+    fn inherited(&self) -> [f64; SCALES] {
+        let [lowest, ..] = &self.scales;
+        let mut nearest = lowest.phi.max(1.0);
+        let mut inherited = self.scales.each_ref().map(|scale| {
+            if scale.seen >= KNOWN {
+                nearest = scale.phi;
+            }
+            nearest
+        });
+        inherited[0] = lowest.phi;
+        inherited
     }
 
     #[cfg(test)]
