@@ -116,3 +116,51 @@ fn numbers_at(now_seconds: f64) -> [u64; WINDOWS] {
 fn slot_of(number: u64) -> usize {
     usize::try_from(number % SLOTS as u64).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tally(succeeded: u32, refused: u32) -> Tally {
+        let mut tally = Tally { succeeded: f64::from(succeeded), ..Tally::default() };
+        tally.failed[0] = f64::from(refused);
+        tally.tried = tally.succeeded + tally.failures();
+        tally
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_holds_what_came_in_its_last_ten_slots(
+            ticks in prop::collection::vec((0_u32..80, 0_u32..50, 0_u32..3), 1..200),
+        ) {
+            let (mut windows, mut now_seconds, mut came) = (Windows::default(), 0.0, Vec::new());
+            for (seconds, succeeded, refused) in ticks {
+                // Most ticks follow one another; some come after a long silence.
+                now_seconds += if seconds < 70 { 1.0 } else { f64::from(seconds) };
+                windows.advance(now_seconds);
+                windows.add(&tally(succeeded, refused));
+                came.push((numbers_at(now_seconds), tally(succeeded, refused)));
+                for (window, number) in numbers_at(now_seconds).into_iter().enumerate() {
+                    let mut expected = Tally::default();
+                    let within = came.iter().filter(|(numbers, _)| numbers[window] + SLOTS as u64 > number);
+                    within.for_each(|(_, tally)| expected.add(tally));
+                    prop_assert_eq!(windows.sum(window), expected);
+                    prop_assert_eq!(windows.causes(window), expected.failed);
+                    prop_assert!(windows.may_hold_failures() || expected.failures() <= 0.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn failures_take_no_place_once_they_are_forgotten() {
+        let mut windows = Windows::default();
+        windows.advance(1000.0);
+        windows.add(&tally(5, 1));
+        windows.advance(1200.0);
+        assert!(windows.may_hold_failures());
+        windows.advance(1330.0);
+        assert!(!windows.may_hold_failures());
+    }
+}

@@ -87,6 +87,9 @@ fn left_out(question: &Question) -> Option<Doubt> {
 /// A member that fails, not often enough to be sure.
 fn may_fail(question: &Question) -> Option<Doubt> {
     let judge = question.judge;
+    if !judge.members.iter().any(|member| member.health.may_have_failed()) {
+        return None;
+    }
     let mut all = [Tally::default(); WINDOWS_SECONDS.len()];
     for (window, sum) in all.iter_mut().enumerate() {
         judge.members.iter().for_each(|member| sum.add(&member.health.window(window)));

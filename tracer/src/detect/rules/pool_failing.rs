@@ -36,13 +36,15 @@ fn failing(question: &Question) -> impl Iterator<Item = usize> {
 /// Whether it is the pool that fails rather than some of its members.
 pub(super) fn is_found(question: &Question) -> bool {
     let judge = question.judge;
+    let failing = failing(question).count();
+    if judge.health.failing().is_some() || failing < 2 {
+        return judge.health.failing().is_some();
+    }
     let tried = judge
         .members
         .iter()
         .filter(|member| member.health.failing().is_some() || member.health.window(LONGEST).tried > 0.0);
-    let most = (tried.count() as f64 * judge.settings.pool_failing_share).ceil();
-    let failing = failing(question).count();
-    judge.health.failing().is_some() || (failing >= 2 && failing as f64 >= most)
+    failing as f64 >= (tried.count() as f64 * judge.settings.pool_failing_share).ceil()
 }
 
 fn sentence(question: &Question, failing: &[usize]) -> String {
