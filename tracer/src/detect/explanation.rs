@@ -7,7 +7,8 @@ use super::live::Holder;
 use super::slow;
 use super::spread::{Episode, Named, Spread, divergence, tilt};
 use super::standing::Window;
-use crate::pools::{ExpectedSource, Method, PoolIdentity, PoolSample};
+use crate::collect::{Counters, Stock};
+use crate::pools::{ExpectedSource, Method, PoolIdentity};
 
 /// How fast what was seen is forgotten, seconds (e-folding): a member that just became slow shows it in the last
 /// seconds, and a pool with little traffic in minutes.
@@ -63,7 +64,42 @@ pub(super) struct Lifetime {
     longest_seconds: f64,
 }
 
+/// What an interval leaves of what every memory held before it, and its length.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fading {
+    kept: [f64; MEMORIES_SECONDS.len()],
+    seconds: f64,
+}
+
+impl Fading {
+    /// After an interval of so many seconds.
+    pub(super) fn over(seconds: f64) -> Self {
+        Self { kept: MEMORIES_SECONDS.map(|memory| (-seconds / memory).exp()), seconds }
+    }
+}
+
 impl Lifetime {
+    /// Takes in one interval. Without the stock of sockets, or without the closed ones, it says nothing.
+    pub(super) fn tick(
+        &mut self,
+        stock: Option<Stock>,
+        closed: Option<f64>,
+        delta: &Counters,
+        fading: &Fading,
+    ) {
+        let (Some(stock), Some(closed)) = (stock, closed) else { return };
+        let Fading { kept, seconds } = *fading;
+        let holds = stock.live as f64 + stock.pending as f64;
+        let ended = closed + delta.failed.total() as f64;
+        self.stretch_seconds = if holds > 0.0 { self.stretch_seconds + seconds } else { 0.0 };
+        self.longest_seconds = (self.longest_seconds * kept[kept.len() - 1]).max(self.stretch_seconds);
+        for (held, kept) in self.held.iter_mut().zip(kept) {
+            held.seconds = held.seconds * kept + holds * seconds;
+            held.ended = held.ended * kept + ended;
+            held.received_bytes = held.received_bytes * kept + delta.received_bytes as f64;
+        }
+    }
+
     /// What is left of the time for which connections were held when one that was there all along in the longest
     /// stretch is left out, 0 to 1.
     fn part_without_longest(&self, memory: usize) -> f64 {
@@ -107,27 +143,6 @@ impl Explanation {
 }
 
 impl PoolJudge {
-    /// Takes in one interval. Without the stock of sockets, or without the closed ones, it says nothing.
-    pub(super) fn note_lifetimes(&mut self, sample: &PoolSample, seconds: f64) {
-        let kept = MEMORIES_SECONDS.map(|memory| (-seconds / memory).exp());
-        for (index, member) in self.members.iter_mut().enumerate() {
-            let seen = &sample.members[self.roster.place(index)];
-            let Some(stock) = seen.stock.filter(|_| !seen.recorded.unmeasured.contains("closed")) else {
-                continue;
-            };
-            let ended = seen.delta.closed as f64 + seen.delta.failed.total() as f64;
-            let holds = stock.live as f64 + stock.pending as f64;
-            let Lifetime { held, stretch_seconds, longest_seconds } = &mut member.lifetime;
-            *stretch_seconds = if holds > 0.0 { *stretch_seconds + seconds } else { 0.0 };
-            *longest_seconds = (*longest_seconds * kept[kept.len() - 1]).max(*stretch_seconds);
-            for (held, kept) in held.iter_mut().zip(kept) {
-                held.seconds = held.seconds * kept + holds * seconds;
-                held.ended = held.ended * kept + ended;
-                held.received_bytes = held.received_bytes * kept + seen.delta.received_bytes as f64;
-            }
-        }
-    }
-
     /// Why an episode is none of the balancer's: every member that is named lies where its lifetime puts it.
     pub(super) fn explanation(&self, spread: &Spread, pool: &PoolIdentity) -> Option<Explanation> {
         let load_aware = may_be_load_aware(pool);

@@ -3,7 +3,7 @@
 use super::Settings;
 use super::absence::{self, Absence, Due, Surroundings};
 use super::assessment::Assessment;
-use super::explanation::{Explanation, Lifetime};
+use super::explanation::{Explanation, Fading, Lifetime};
 use super::health::{Ejection, Health, Patience, Tally, Tried};
 use super::live::Live;
 use super::reuse::Reuse;
@@ -13,7 +13,8 @@ use super::slow::{Durations, Pace, Slowness};
 use super::spread::{Parts, Spread};
 use super::stray::Stray;
 use super::{Verdict, assessment::Signal};
-use crate::pools::{Method, PoolSample};
+use crate::pools::{MemberSample, Method, PoolSample};
+use std::cell::LazyCell;
 
 /// What is kept of one member.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
@@ -23,6 +24,13 @@ pub(super) struct Member {
     pub(super) health: Health,
     pub(super) lifetime: Lifetime,
     pub(super) stray: Stray,
+}
+
+impl Member {
+    /// Whether it takes part in the comparison, if it is due anything.
+    fn takes_part(&self) -> bool {
+        self.health.failing().is_none() && self.absence.missing().is_none() && !self.ejection.is_ejected()
+    }
 }
 
 /// Judges one pool: keeps what must be remembered between its samples.
@@ -40,6 +48,9 @@ pub struct PoolJudge {
     /// What the balancer chose each member for in the tick: `decisions`, and `requests` where connections are reused.
     chosen: Vec<f64>,
     eligible: Vec<bool>,
+    /// Who has had nothing while the pool went on.
+    #[serde(skip)]
+    without: Vec<usize>,
     /// Whether the exchanges of everybody were measured in the tick.
     measured: bool,
     /// Whether the spreads have yet to be told who takes part.
@@ -73,6 +84,7 @@ impl PoolJudge {
             requests: Vec::new(),
             chosen: Vec::new(),
             eligible: Vec::new(),
+            without: Vec::new(),
             measured: false,
             unsettled: true,
             connections: Spread::new(Signal::Connections, &settings, 0, 0.0),
@@ -122,8 +134,8 @@ impl PoolJudge {
             self.rearrange(&change, began, now);
         }
         self.count(sample, began);
-        self.note_lifetimes(sample, now - began);
-        let disturbed = self.observe_members(sample, began, now);
+        let mut paces = Vec::with_capacity(self.members.len());
+        let disturbed = self.observe_members(sample, began, now, &mut paces);
         self.settle(method, began, disturbed.then_some(began));
         let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         self.connections.tick(&self.decisions, parts, (began, now), &self.settings);
@@ -133,8 +145,9 @@ impl PoolJudge {
         if self.find_missing(method, now) {
             self.settle(method, now, Some(now));
         }
-        self.judge_spreads(sample, now);
-        self.judge_pace(sample, began, now);
+        paces.iter_mut().zip(&self.eligible).for_each(|(pace, eligible)| pace.takes_part = *eligible);
+        self.judge_spreads(sample, &paces, now);
+        self.slow.tick(&paces, began, now, &self.settings);
         self.hold_back(sample);
     }
 
@@ -157,7 +170,8 @@ impl PoolJudge {
             && self.spreads().all(|spread| spread.episode().is_none())
             && self.live.found().is_none()
             && !self.slow.is_found()
-            && !self.members.iter().any(found)
+            // Who takes part is due a share, and neither failing nor missing.
+            && !self.members.iter().zip(&self.eligible).any(|(member, takes_part)| !takes_part && found(member))
     }
 
     /// The spreads that say whom the balancer chooses: of new connections, of exchanges where connections are reused.
@@ -259,7 +273,13 @@ impl PoolJudge {
 
     /// Takes in what every member did; says whether a member's or the pool's standing changed so that what the bank
     /// saw until now does not count any more.
-    fn observe_members(&mut self, sample: &PoolSample, began: f64, now: f64) -> bool {
+    fn observe_members<'a>(
+        &mut self,
+        sample: &'a PoolSample,
+        began: f64,
+        now: f64,
+        paces: &mut Vec<Pace<'a>>,
+    ) -> bool {
         let shares = self.roster.shares();
         let pool: f64 =
             self.chosen.iter().zip(shares).filter(|(_, s)| **s > 0.0).map(|(count, _)| count).sum();
@@ -270,24 +290,27 @@ impl PoolJudge {
         }) {
             self.first_traffic_seconds.get_or_insert(now);
         }
-        let boundary_seconds = self.patience.boundary_seconds(self.settings.cancelled_boundary_seconds);
-        let turn = self.patience.next(self.members.len());
+        let (patience, unknown) = (&self.patience, self.settings.cancelled_boundary_seconds);
+        let boundary_seconds = LazyCell::new(|| patience.boundary_seconds(unknown));
         let weight = absence::weight(pool, self.roster.expected());
         let counts_connections = sample.pool.method == Method::LeastConnections;
         let busier = if counts_connections { self.began_busier() } else { Vec::new() };
-        let mut disturbed = false;
+        let fading = Fading::over(now - began);
+        let (mut disturbed, mut failing) = (false, false);
         let mut all = Tally::default();
+        self.without.clear();
         for (index, member) in self.members.iter_mut().enumerate() {
-            let delta = &sample.members[self.roster.place(index)].delta;
-            let (own, share) = (self.chosen[index], shares[index]);
+            let seen = &sample.members[self.roster.place(index)];
+            let (own, share, delta) = (self.chosen[index], shares[index], &seen.delta);
+            let pace = pace_of(seen);
+            member.lifetime.tick(seen.stock, pace.closed, delta, &fading);
+            paces.push(pace);
             // Who is due nothing may be down for good reason: its health checks fail, and nobody need know.
             if share > 0.0 {
-                let tally = Tally::of(delta, boundary_seconds);
+                let tally = Tally::of(delta, || *boundary_seconds);
                 all.add(&tally);
-                if index == turn {
-                    self.patience.add(&delta.connect_time, delta.established);
-                }
                 disturbed |= member.health.tick(&tally, Some(delta), now, &self.settings);
+                failing |= member.health.failing().is_some();
                 // A kept connection serves without being established again.
                 let served = tally.succeeded + self.requests[index];
                 // Who is rightly passed over goes without nothing.
@@ -305,33 +328,43 @@ impl PoolJudge {
                     missed: member.absence.pool * share,
                 };
                 member.ejection.tick(tried, now, &self.settings);
+                self.unsettled |= member.takes_part() != self.eligible[index];
+                if member.absence.pool > 0.0 {
+                    self.without.push(index);
+                }
             } else {
                 member.stray.tick(self.decisions[index], began, now, &self.settings);
             }
+        }
+        let turn = self.patience.next(self.members.len());
+        if shares.get(turn).is_some_and(|share| *share > 0.0) {
+            let delta = &sample.members[self.roster.place(turn)].delta;
+            self.patience.add(&delta.connect_time, delta.established);
         }
         if self.health.tick(&all, None, now, &self.settings) {
             // What every member failed of in the outage is told; it must not be found again in their longer windows.
             self.members.iter_mut().for_each(|member| member.health.forget());
             disturbed = true;
         }
-        disturbed |= self.judge_failures(now);
-        let anybody = self.members.iter().any(|member| member.health.failing().is_some());
-        if self.health.failing().is_none() && !anybody {
+        let newly = self.judge_failures(now);
+        failing |= newly && self.members.iter().any(|member| member.health.failing().is_some());
+        if self.health.failing().is_none() && !failing {
             self.past.add(&all);
         }
-        disturbed
+        disturbed | newly
     }
 
     /// Who takes part in the comparison, given everybody's standing; begins the runs again from the
     /// moment at which it was `disturbed`.
     fn settle(&mut self, method: Method, began: f64, disturbed: Option<f64>) {
+        // Somebody's standing may have changed; else there is nothing to do.
+        if !self.unsettled && disturbed.is_none() {
+            return;
+        }
         let mut changed = std::mem::take(&mut self.unsettled);
         let shares = self.roster.shares();
         for ((eligible, member), &share) in self.eligible.iter_mut().zip(&self.members).zip(shares) {
-            let takes_part = share > 0.0
-                && member.health.failing().is_none()
-                && member.absence.missing().is_none()
-                && !member.ejection.is_ejected();
+            let takes_part = share > 0.0 && member.takes_part();
             changed |= takes_part != *eligible;
             *eligible = takes_part;
         }
@@ -368,9 +401,9 @@ impl PoolJudge {
             now_seconds: now,
         };
         let mut found = false;
-        for (index, member) in self.members.iter_mut().enumerate() {
-            let share = self.roster.shares()[index];
-            if share <= 0.0 || member.health.failing().is_some() {
+        for &index in &self.without {
+            let (member, share) = (&mut self.members[index], self.roster.shares()[index]);
+            if member.health.failing().is_some() {
                 continue;
             }
             let absence = &mut member.absence;
@@ -378,7 +411,7 @@ impl PoolJudge {
             let before = absence.began_seconds - self.settings.ejection_failure_seconds;
             let after_failures = member.ejection.failed_since(before);
             if member.ejection.is_ejected() {
-                if member.ejection.lasts(now, &self.settings) && absence.pool > 0.0 {
+                if member.ejection.lasts(now, &self.settings) {
                     let nats = -absence.pool * (1.0 - share).max(1e-12).ln() / dispersion.max(1.0);
                     found |= absence.find(nats, true);
                 }
@@ -402,28 +435,8 @@ impl PoolJudge {
         }
     }
 
-    /// Who answers slowly.
-    fn judge_pace(&mut self, sample: &PoolSample, began: f64, now: f64) {
-        let pace = |member: usize| {
-            let seen = &sample.members[self.roster.place(member)];
-            let measured = |name| !seen.recorded.unmeasured.contains(name);
-            let (responses, connects) = (&seen.exchanges.response_time, &seen.delta.connect_time);
-            let answered = |spread| Durations { spread, none: seen.exchanges.count == Some(0) };
-            let connected = Durations { spread: connects, none: seen.delta.established == 0 };
-            Pace {
-                response_time: responses.as_ref().map(answered),
-                connect_time: measured("established").then_some(connected),
-                live: seen.stock.map(|stock| stock.live as f64),
-                closed: measured("closed").then_some(seen.delta.closed as f64),
-                takes_part: self.eligible[member],
-            }
-        };
-        let paces: Vec<Pace> = (0..self.members.len()).map(pace).collect();
-        self.slow.tick(&paces, began, now, &self.settings);
-    }
-
     /// Episodes of skew, and the stock of live connections.
-    fn judge_spreads(&mut self, sample: &PoolSample, now: f64) {
+    fn judge_spreads(&mut self, sample: &PoolSample, paces: &[Pace], now: f64) {
         let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
         // Under hashing a failing member's clients go to its neighbour: a consequence.
         let consequence = sample.pool.method == Method::Hash
@@ -447,11 +460,22 @@ impl PoolJudge {
             self.was_balanced &= !exchanges.explain(explained, surely, now);
         }
         let parts = Parts { shares: self.roster.shares(), eligible: &self.eligible, margin: self.margin };
-        let stocks = (0..self.members.len()).map(|member| {
-            let seen = &sample.members[self.roster.place(member)];
-            let closed = !seen.recorded.unmeasured.contains("closed");
-            (seen.stock.map(|stock| stock.live as f64), closed.then_some(seen.delta.closed as f64))
-        });
+        let stocks = paces.iter().map(|pace| (pace.live, pace.closed));
         self.live.tick(stocks, parts, sample.pool.method, sample.interval_seconds, now, &self.settings);
+    }
+}
+
+/// How fast a member was in an interval; whether it takes part is not known yet.
+fn pace_of(seen: &MemberSample) -> Pace<'_> {
+    let unmeasured = &seen.recorded.unmeasured;
+    let measured = |name| unmeasured.is_empty() || !unmeasured.contains(name);
+    let answered = |spread| Durations { spread, none: seen.exchanges.count == Some(0) };
+    let connected = Durations { spread: &seen.delta.connect_time, none: seen.delta.established == 0 };
+    Pace {
+        response_time: seen.exchanges.response_time.as_ref().map(answered),
+        connect_time: measured("established").then_some(connected),
+        live: seen.stock.map(|stock| stock.live as f64),
+        closed: measured("closed").then_some(seen.delta.closed as f64),
+        takes_part: false,
     }
 }

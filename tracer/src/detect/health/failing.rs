@@ -1,17 +1,12 @@
 //! Failure rates of members over 10, 60 and 300 seconds. detector.md §10, detector-study.md §5.
 
+use super::windows::{LONGEST, WINDOWS_SECONDS, Windows};
 use crate::collect::{Counters, Histogram};
 use crate::detect::Settings;
 use crate::detect::interval::wilson;
 use crate::detect::spread::divergence;
 use tracer_ebpf::histogram::upper_bound_ns;
 
-/// Windows, seconds.
-pub(in crate::detect) const WINDOWS_SECONDS: [f64; 3] = [10.0, 60.0, 300.0];
-/// Parts of a window.
-const SLOTS: usize = 10;
-/// Place of the longest window.
-pub(in crate::detect) const LONGEST: usize = WINDOWS_SECONDS.len() - 1;
 /// Standard deviations of the bounds.
 const DEVIATIONS: f64 = 3.0;
 /// A failing member is well when it fails by this much less, as a ratio of rates.
@@ -56,10 +51,10 @@ pub(in crate::detect) struct Tally {
 impl Tally {
     /// Of what a member did in a tick. What the clients gave up, before a backend answers even when it is well (see
     /// `Patience`), is neither a failure nor an attempt.
-    pub(in crate::detect) fn of(delta: &Counters, boundary_seconds: f64) -> Self {
+    pub(in crate::detect) fn of(delta: &Counters, boundary_seconds: impl FnOnce() -> f64) -> Self {
         let aborted = match delta.failed.cancelled {
             0 => 0,
-            all => early_cancelled(&delta.cancelled_age, boundary_seconds).min(all),
+            all => early_cancelled(&delta.cancelled_age, boundary_seconds()).min(all),
         };
         let causes = &delta.failed;
         let failed = [
@@ -74,7 +69,7 @@ impl Tally {
         .map(|count| count as f64);
         // Who was reset had been established, in this tick or in one before.
         let well = delta.established.saturating_sub(delta.resets_without_data) as f64;
-        let resolved = well + failed.iter().sum::<f64>();
+        let resolved = well + total(&failed);
         Self {
             tried: resolved.max(delta.attempts.saturating_sub(aborted) as f64),
             succeeded: well + delta.untracked as f64,
@@ -84,7 +79,7 @@ impl Tally {
 
     /// All causes together.
     pub(in crate::detect) fn failures(&self) -> f64 {
-        if self.failed == [0.0; CAUSES] { 0.0 } else { self.failed.iter().sum() }
+        total(&self.failed)
     }
 
     /// The most frequent cause.
@@ -95,10 +90,7 @@ impl Tally {
     pub(in crate::detect) fn add(&mut self, other: &Self) {
         self.tried += other.tried;
         self.succeeded += other.succeeded;
-        // At most times nobody fails.
-        if other.failed != [0.0; CAUSES] {
-            self.failed.iter_mut().zip(other.failed).for_each(|(sum, count)| *sum += count);
-        }
+        self.failed.iter_mut().zip(other.failed).for_each(|(sum, count)| *sum += count);
     }
 
     /// Without a part of it; never below nothing.
@@ -108,6 +100,12 @@ impl Tally {
         self.failed.iter_mut().zip(part.failed).for_each(|(sum, count)| *sum = (*sum - count).max(0.0));
         self
     }
+}
+
+/// All causes together, in pairs: a sum one after the other would take twice as long, and there is one a member and tick.
+fn total(failed: &[f64; CAUSES]) -> f64 {
+    let [a, b, c, d, e, f, g] = failed;
+    ((a + b) + (c + d)) + ((e + f) + g)
 }
 
 /// Attempts that were given up before that age.
@@ -135,17 +133,10 @@ pub(in crate::detect) struct Failing {
     reversed: f64,
 }
 
-#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
-struct Window {
-    slots: Box<[Tally; SLOTS]>,
-    sum: Tally,
-    slot: u64,
-}
-
 /// Attempts and failures of a member, or of a pool, lately.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(in crate::detect) struct Health {
-    windows: [Window; WINDOWS_SECONDS.len()],
+    windows: Windows,
     failing: Option<Failing>,
     ages: Option<Histogram>,
     first_failure_seconds: f64,
@@ -166,36 +157,31 @@ impl Health {
         now_seconds: f64,
         settings: &Settings,
     ) -> bool {
-        for (window, slot) in self.windows.iter_mut().zip(slots_of(now_seconds)) {
-            window.advance(slot);
-        }
-        let silent = self.windows[LONGEST].sum.tried <= 0.0;
+        self.windows.advance(now_seconds);
+        let failures = tally.failures();
         if tally.succeeded > 0.0 {
             self.unbroken = 0.0;
-        } else if tally.failures() > 0.0 {
+        } else if failures > 0.0 {
             if self.unbroken <= 0.0 {
                 self.unbroken_began_seconds = now_seconds;
             }
-            self.unbroken += tally.failures();
+            self.unbroken += failures;
         }
         if tally.tried <= 0.0 {
+            let silent = self.failing.is_some() && self.window(LONGEST).tried <= 0.0;
             return silent && self.failing.take().is_some();
         }
-        if tally.failures() > 0.0 && self.windows[LONGEST].sum.failures() <= 0.0 {
+        if failures > 0.0 && self.failures() <= 0.0 {
             self.first_failure_seconds = now_seconds;
         }
-        for window in &mut self.windows {
-            let slot = usize::try_from(window.slot % SLOTS as u64).unwrap_or(0);
-            window.slots[slot].add(tally);
-            window.sum.add(tally);
-        }
-        if tally.tried > tally.failures() {
+        self.windows.add(tally);
+        if tally.tried > failures {
             self.streak = 0.0;
         } else {
             if self.streak <= 0.0 {
                 self.streak_began_seconds = now_seconds;
             }
-            self.streak += tally.failures();
+            self.streak += failures;
         }
         if tally.failed[CANCELLED] > 0.0
             && let Some(delta) = delta
@@ -231,8 +217,18 @@ impl Health {
     }
 
     /// What was tried in a window.
-    pub(in crate::detect) fn window(&self, window: usize) -> &Tally {
-        &self.windows[window].sum
+    pub(in crate::detect) fn window(&self, window: usize) -> Tally {
+        self.windows.sum(window)
+    }
+
+    /// Failures in the longest window.
+    pub(in crate::detect) fn failures(&self) -> f64 {
+        total(&self.windows.causes(LONGEST))
+    }
+
+    /// Whether it may have failed lately: if not, there is nothing to look at.
+    pub(in crate::detect) fn may_have_failed(&self) -> bool {
+        self.windows.may_hold_failures()
     }
 
     /// Failures since anything last succeeded, and when the first of them came, seconds.
@@ -279,7 +275,7 @@ impl Health {
         usual: f64,
     ) -> bool {
         let in_window = WINDOWS_SECONDS.iter().enumerate().find_map(|(window, seconds)| {
-            let (rate, nats) = exceeds(self.window(window), limit(window), settings)?;
+            let (rate, nats) = exceeds(&self.window(window), limit(window), settings)?;
             Some((rate, nats, self.first_failure_seconds.max(now_seconds - seconds)))
         });
         let in_a_row = || {
@@ -327,29 +323,4 @@ pub(in crate::detect) fn low(tally: &Tally, deviations: f64) -> f64 {
 /// The failure rate that is too much next to that of `others`.
 pub(in crate::detect) fn limit(others: &Tally, settings: &Settings) -> f64 {
     (3.0 * usual(others)).min(settings.failing_ceiling).max(settings.failing_floor)
-}
-
-impl Window {
-    /// Forgets the slots that lie before the window now.
-    fn advance(&mut self, slot: u64) {
-        if slot <= self.slot {
-            return;
-        }
-        for passed in 1..=(slot - self.slot).min(SLOTS as u64) {
-            let index = usize::try_from((self.slot + passed) % SLOTS as u64).unwrap_or(0);
-            if self.slots[index] != Tally::default() {
-                self.slots[index] = Tally::default();
-                self.sum = Tally::default();
-                let (slots, sum) = (&self.slots, &mut self.sum);
-                slots.iter().for_each(|slot| sum.add(slot));
-            }
-        }
-        self.slot = slot;
-    }
-}
-
-/// Number of the slot of each window that a moment lies in.
-#[expect(clippy::cast_possible_truncation, reason = "a float to an integer saturates, and NaN becomes 0")]
-fn slots_of(now_seconds: f64) -> [u64; WINDOWS_SECONDS.len()] {
-    WINDOWS_SECONDS.map(|seconds| (now_seconds * (SLOTS as f64 / seconds)).floor() as u64)
 }

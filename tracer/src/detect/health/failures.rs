@@ -1,7 +1,8 @@
 //! Who fails: the members against each other, the pool against its own past, and those hardly ever tried.
 //! detector.md §10.
 
-use super::failing::{self, LONGEST, Tally, WINDOWS_SECONDS};
+use super::failing::{self, Tally};
+use super::windows::{LONGEST, WINDOWS_SECONDS};
 use crate::detect::judge::{Member, PoolJudge};
 
 /// Attempts of a pool before its own past tells what is normal.
@@ -20,24 +21,34 @@ const POOL_FAILED: f64 = 4.0;
 impl PoolJudge {
     /// Failure rates, of the members against each other and of the pool against its own past. detector.md §10.
     pub(in crate::detect) fn judge_failures(&mut self, now: f64) -> bool {
+        let mut changed = self.judge_rates(now);
+        changed |= self.judge_left_out(now);
+        changed | self.judge_nothing_succeeds()
+    }
+
+    /// Members whose failures are too many next to the others', and a pool's next to its own past.
+    fn judge_rates(&mut self, now: f64) -> bool {
+        if !self.members.iter().any(|member| member.health.may_have_failed()) {
+            return false;
+        }
         let mut changed = false;
         let mut others = [Tally::default(); WINDOWS_SECONDS.len()];
         let mut failed = 0_usize;
         let mut tried = 0_usize;
         for member in self.members.iter().filter(|member| member.health.failing().is_none()) {
             for (window, sum) in others.iter_mut().enumerate() {
-                sum.add(member.health.window(window));
+                sum.add(&member.health.window(window));
             }
             let long = member.health.window(LONGEST);
             failed += usize::from(long.failures() > 0.0);
             tried += usize::from(long.tried > 0.0);
         }
         for member in &mut self.members {
-            let own: [Tally; WINDOWS_SECONDS.len()] =
-                std::array::from_fn(|window| *member.health.window(window));
-            if own[LONGEST].failures() < self.settings.failing_least {
+            if !member.health.may_have_failed() || member.health.failures() < self.settings.failing_least {
                 continue;
             }
+            let own: [Tally; WINDOWS_SECONDS.len()] =
+                std::array::from_fn(|window| member.health.window(window));
             let counted = member.health.failing().is_none();
             let settings = &self.settings;
             let rest: [Tally; WINDOWS_SECONDS.len()] = std::array::from_fn(|window| {
@@ -59,31 +70,34 @@ impl PoolJudge {
             let shown = others.iter().any(|sum| failing::exceeds(sum, limit, settings).is_some());
             changed |= shown && self.health.judge(now, settings, |_| limit, 1.0);
         }
-        changed |= self.judge_left_out(now);
-        changed | self.judge_nothing_succeeds()
+        changed
     }
 
     /// Members that the balancer leaves out and whose every retry fails. A retry every ten seconds would take a minute
     /// to become failures enough for a rate, and nobody would be told before.
     fn judge_left_out(&mut self, now: f64) -> bool {
+        let left_out = |member: &Member| {
+            member.health.may_have_failed()
+                && (member.ejection.is_ejected() || member.absence.missing().is_some())
+        };
+        if !self.members.iter().any(left_out) {
+            return false;
+        }
         // Who fails in a row is no measure of what is usual: two members may have stopped.
         let mut rest = Tally::default();
         let well = self
             .members
             .iter()
             .filter(|member| member.health.failing().is_none() && member.health.unbroken().0 <= 0.0);
-        well.for_each(|member| rest.add(member.health.window(LONGEST)));
+        well.for_each(|member| rest.add(&member.health.window(LONGEST)));
         if rest.succeeded <= 0.0 || rest.failures() > PRACTICALLY_NONE * rest.succeeded {
             return false;
         }
         let usual = failing::usual(&rest).clamp(self.settings.failing_floor, self.settings.failing_ceiling);
         let mut changed = false;
-        for member in &mut self.members {
-            if !member.ejection.is_ejected() && member.absence.missing().is_none() {
-                continue;
-            }
+        for member in self.members.iter_mut().filter(|member| left_out(member)) {
             // Only failures that are not forgotten: one that is not tried any more is missing in the end.
-            let long = *member.health.window(LONGEST);
+            let long = member.health.window(LONGEST);
             let (row, began_seconds) = member.health.unbroken();
             let row = row.min(long.failures());
             let again = row >= RETRIES_FAILED && now - began_seconds >= LEFT_OUT_SECONDS;
@@ -99,8 +113,11 @@ impl PoolJudge {
     /// alone; where some did fail before the others, it is not they alone.
     fn judge_nothing_succeeds(&mut self) -> bool {
         let (row, _) = self.health.unbroken();
+        let row = row.min(self.health.failures());
+        if row <= 0.0 {
+            return false;
+        }
         let long = self.health.window(LONGEST);
-        let row = row.min(long.failures());
         let usual =
             failing::usual(&self.past).clamp(self.settings.failing_floor, self.settings.failing_ceiling);
         let (nats, certain) = if long.succeeded > 0.0 {

@@ -4,9 +4,9 @@ mod ejection;
 mod failing;
 mod failures;
 mod patience;
+mod windows;
 
 pub(in crate::detect) use ejection::{Ejection, Tried};
-pub(in crate::detect) use failing::{
-    CANCELLED, Health, LOCAL, LONGEST, RESET, Tally, WINDOWS_SECONDS, limit, low,
-};
+pub(in crate::detect) use failing::{CANCELLED, Health, LOCAL, RESET, Tally, limit, low};
 pub(in crate::detect) use patience::Patience;
+pub(in crate::detect) use windows::{LONGEST, WINDOWS_SECONDS};

@@ -87,19 +87,22 @@ fn left_out(question: &Question) -> Option<Doubt> {
 /// A member that fails, not often enough to be sure.
 fn may_fail(question: &Question) -> Option<Doubt> {
     let judge = question.judge;
+    if !judge.members.iter().any(|member| member.health.may_have_failed()) {
+        return None;
+    }
     let mut all = [Tally::default(); WINDOWS_SECONDS.len()];
     for (window, sum) in all.iter_mut().enumerate() {
-        judge.members.iter().for_each(|member| sum.add(member.health.window(window)));
+        judge.members.iter().for_each(|member| sum.add(&member.health.window(window)));
     }
     let suspicious = |member: usize, window: usize| {
         let own = judge.members[member].health.window(window);
-        let limit = health::limit(&all[window].without(own), &judge.settings);
-        own.failures() >= FAILURES && health::low(own, DEVIATIONS) > limit
+        let limit = health::limit(&all[window].without(&own), &judge.settings);
+        own.failures() >= FAILURES && health::low(&own, DEVIATIONS) > limit
     };
     let (member, window) = (0..judge.members.len()).find_map(|member| {
         (0..WINDOWS_SECONDS.len()).find(|&window| suspicious(member, window)).map(|window| (member, window))
     })?;
-    let attempts = of_attempts(judge.members[member].health.window(window), WINDOWS_SECONDS[window]);
+    let attempts = of_attempts(&judge.members[member].health.window(window), WINDOWS_SECONDS[window]);
     let sentence = format!("{} may be failing: {attempts}; watching", question.address(member));
     Some(Doubt { sentence, needed: None })
 }

@@ -36,13 +36,15 @@ fn failing(question: &Question) -> impl Iterator<Item = usize> {
 /// Whether it is the pool that fails rather than some of its members.
 pub(super) fn is_found(question: &Question) -> bool {
     let judge = question.judge;
+    let failing = failing(question).count();
+    if judge.health.failing().is_some() || failing < 2 {
+        return judge.health.failing().is_some();
+    }
     let tried = judge
         .members
         .iter()
         .filter(|member| member.health.failing().is_some() || member.health.window(LONGEST).tried > 0.0);
-    let most = (tried.count() as f64 * judge.settings.pool_failing_share).ceil();
-    let failing = failing(question).count();
-    judge.health.failing().is_some() || (failing >= 2 && failing as f64 >= most)
+    failing as f64 >= (tried.count() as f64 * judge.settings.pool_failing_share).ceil()
 }
 
 fn sentence(question: &Question, failing: &[usize]) -> String {
@@ -77,7 +79,7 @@ fn nothing_succeeded(question: &Question) -> Option<Doubt> {
     let sentence = match (tally.cause(), failures) {
         (0, 1.0) => format!("{which} was refused"),
         (0, _) => format!("{which} were refused"),
-        (_, _) => format!("{which} failed: {}", cause(tally, None)),
+        (_, _) => format!("{which} failed: {}", cause(&tally, None)),
     };
     Some(Doubt { sentence, needed: None })
 }
@@ -86,7 +88,7 @@ fn nothing_succeeded(question: &Question) -> Option<Doubt> {
 pub(super) fn telling(health: &Health) -> (Tally, f64) {
     let longest = WINDOWS_SECONDS.len() - 1;
     let index = (0..longest).find(|&index| health.window(index).failures() >= TELLING).unwrap_or(longest);
-    (*health.window(index), WINDOWS_SECONDS[index])
+    (health.window(index), WINDOWS_SECONDS[index])
 }
 
 /// Why attempts fail, in words; with the age at which the balancer gave up, where that is it.

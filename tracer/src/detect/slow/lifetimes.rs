@@ -9,12 +9,11 @@
 //! for any spread of lifetimes is that a stock is a Poisson number (M/G/∞; Takács 1962). So a flag needs as much
 //! evidence again from the stock alone, as a number of connections: see [`stock`].
 
+use super::memory::{MEMORY, left_by};
 use super::run::{Flag, Rule, Run, Tally};
 use super::{ALTERNATIVES, MARGIN, Pace};
 use crate::detect::spread::divergence;
 
-/// Connections of a member that are remembered (e-folding); as with times.
-const MEMORY: f64 = 60.0;
 /// What was longer ago is forgotten, seconds (e-folding).
 const MEMORY_SECONDS: f64 = 3600.0;
 /// Connections of the others before anything is compared with them.
@@ -31,23 +30,23 @@ const STOCK_LASTS: f64 = 20.0;
 /// weighed by `1/1.5 − 1/2.5`, against closes weighed by `log(2.5/1.5)`.
 const SAMPLING: f64 = 0.27;
 
-/// What is kept of one member.
+/// What is kept of one member. What every tick reads of every member comes first.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Held {
     memory: Tally,
     live: Option<f64>,
-    runs: [Run; ALTERNATIVES.len()],
     /// How long there has been a stock at all, seconds.
     held_seconds: f64,
-    /// The longest of such times within each run.
-    longest_seconds: [f64; ALTERNATIVES.len()],
-    flag: Option<Flag>,
     /// Evidence that there would be were it slow, nats; fades.
     power: f64,
-    takes_part: bool,
     /// What the last tick saw of it; none: not measured.
     #[serde(skip)]
     seen: Option<Tally>,
+    runs: [Run; ALTERNATIVES.len()],
+    /// The longest time with a stock within each run.
+    longest_seconds: [f64; ALTERNATIVES.len()],
+    takes_part: bool,
+    flag: Option<Flag>,
 }
 
 impl Held {
@@ -125,7 +124,7 @@ impl Lifetimes {
             member.seen = if pace.takes_part { member.see(pace, seconds) } else { None };
             if let Some(seen) = member.seen.filter(|seen| !seen.is_nothing()) {
                 any = true;
-                let kept = if seen.events > 0.0 { faded * (-seen.events / MEMORY).exp() } else { faded };
+                let kept = faded * left_by(seen.events);
                 member.memory.events *= kept;
                 member.memory.exposure *= kept;
                 member.power *= faded;

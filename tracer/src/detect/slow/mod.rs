@@ -6,6 +6,7 @@
 //! | `spread`, `cut` | how are durations spread, and how likely is a long one? |
 //! | `run` | one sequential test and its flag |
 //! | `times` | whose responses, or connects, take longer than those of the others? |
+//! | `memory` | how fast is it forgotten what a member did? |
 //! | `past` | do all of them take longer than before? |
 //! | `lifetimes` | who holds connections for longer? (where responses are not measured) |
 //! | `finding` | what is said of it |
@@ -13,6 +14,7 @@
 mod cut;
 mod finding;
 mod lifetimes;
+mod memory;
 mod past;
 mod run;
 mod spread;

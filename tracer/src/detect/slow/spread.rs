@@ -146,15 +146,19 @@ impl Durations<'_> {
             return 0.0;
         }
         let mut sum = 0.0;
-        for (part, counts) in self.spread.0.chunks(PART).enumerate() {
-            if counts.iter().fold(0, |any, count| any | count) == 0 {
-                continue;
-            }
+        let mut take = |from: usize, counts: &[u64]| {
             for (place, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-                into.push((part * PART + place, count as f64));
+                into.push((from + place, count as f64));
                 sum += count as f64;
             }
+        };
+        let (parts, rest) = self.spread.0.as_chunks::<PART>();
+        for (part, counts) in parts.iter().enumerate() {
+            if counts.iter().fold(0, |any, count| any | count) != 0 {
+                take(part * PART, counts);
+            }
         }
+        take(parts.len() * PART, rest);
         sum
     }
 }

@@ -12,6 +12,7 @@
 
 use super::cut::{Cut, Odds, Shares, TESTS};
 use super::finding::Measure;
+use super::memory::{MEMORY, left_by};
 use super::past::Past;
 use super::run::{Flag, Rule, Run, Tally};
 use super::spread::{Spread, Tail};
@@ -20,9 +21,6 @@ use crate::detect::spread::Dispersion;
 
 /// Quantiles at which answers are cut.
 pub(super) const QUANTILES: [f64; 2] = [0.5, 0.75];
-/// Answers of a member that are remembered (e-folding). Own choice: so few that a change is seen after one more memory,
-/// so many that the others' quantiles are known to some per cent.
-const MEMORY: f64 = 60.0;
 /// What was measured longer ago is forgotten with the next answer, seconds (e-folding).
 const MEMORY_SECONDS: f64 = 3600.0;
 /// Answers of the others, and of the member, before they are compared.
@@ -318,7 +316,7 @@ impl Times {
                 idle = (idle_seconds, (-idle_seconds / MEMORY_SECONDS).exp());
             }
             let faded = idle.1;
-            let kept = faded * (-count / MEMORY).exp();
+            let kept = faded * left_by(count);
             let mass = if member.flag.is_none() {
                 answered.count(more);
                 member.memory.renew(kept, more, &mut self.pool)

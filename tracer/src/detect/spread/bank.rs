@@ -90,6 +90,15 @@ impl Member {
     }
 }
 
+/// The tests that do not stand at zero, or will not after gaining so much; one bit each.
+fn moving(heights: &[f64; ALTERNATIVES], gains: &[f64; ALTERNATIVES]) -> u8 {
+    let test = |index: usize| {
+        let (height, gain) = (heights[index], gains[index]);
+        u8::from((height > 0.0) | (height + gain > 0.0)) << index
+    };
+    (0..ALTERNATIVES).fold(0, |moving, index| moving | test(index))
+}
+
 /// All tests of one pool on one signal.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(in crate::detect) struct Bank {
@@ -223,11 +232,12 @@ impl Bank {
                 continue;
             }
             let gains = self.classes[member.class].of(count, total);
-            // At most times nearly every test of nearly every member stands at zero and stays there.
-            if member.heights.iter().zip(gains).all(|(height, gain)| *height <= 0.0 && gain <= 0.0) {
-                continue;
-            }
-            for (alternative, (&factor, gain)) in factors.iter().zip(gains).enumerate() {
+            // At most times most tests of a member stand at zero and stay there.
+            let mut moving = moving(&member.heights, &gains);
+            while moving != 0 {
+                let alternative = moving.trailing_zeros() as usize;
+                moving &= moving - 1;
+                let (factor, gain) = (factors[alternative], gains[alternative]);
                 let (height, run) = (&mut member.heights[alternative], &mut member.runs[alternative]);
                 if *height + gain <= 0.0 {
                     if *height > 0.0 && (run.peak < self.threshold || (learning && member.flag.is_none())) {
@@ -244,7 +254,7 @@ impl Bank {
                 run.ticks += 1;
                 run.own += count;
                 run.pool += total;
-                let scale = self.dispersion.over(run.ticks) * factor;
+                let scale = self.dispersion.of_run(run.ticks, run.pool, self.eligible) * factor;
                 *height = (*height + gain.min(per_tick * scale)).min(HIGHEST * self.threshold * scale);
                 let nats = *height / scale;
                 run.peak = run.peak.max(nats);

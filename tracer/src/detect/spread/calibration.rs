@@ -13,9 +13,12 @@ const PRIOR: f64 = 10.0;
 const FORGET_EVERY_SECONDS: f64 = 3600.0;
 
 /// Excursions of one pool, all members together, per alternative.
-#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(in crate::detect) struct Calibration {
     levels: [[Level; LEVELS.len()]; ALTERNATIVES],
+    /// What follows from them: every tick asks, and they seldom change.
+    #[serde(with = "crate::detect::exact")]
+    factors: [f64; ALTERNATIVES],
     /// Since excursions were last made to weigh less, seconds.
     since_forgotten: f64,
 }
@@ -27,12 +30,21 @@ struct Level {
     above: f64,
 }
 
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { levels: Default::default(), factors: [1.0; ALTERNATIVES], since_forgotten: 0.0 }
+    }
+}
+
+/// Factor that the excursions of an alternative tell.
+fn factor(levels: &[Level]) -> f64 {
+    levels.iter().map(|level| (PRIOR + level.excess) / (PRIOR + level.above)).fold(1.0, f64::max)
+}
+
 impl Calibration {
     /// Factor by which evidence of every alternative is divided, at least 1.
     pub(in crate::detect) fn factors(&self) -> [f64; ALTERNATIVES] {
-        self.levels.map(|levels| {
-            levels.iter().map(|level| (PRIOR + level.excess) / (PRIOR + level.above)).fold(1.0, f64::max)
-        })
+        self.factors
     }
 
     /// Lets time pass: what was long ago says less of how the pool scatters now. detector-study.md §4.4.
@@ -44,18 +56,25 @@ impl Calibration {
                 level.excess *= kept;
                 level.above *= kept;
             }
+            self.factors = self.levels.map(|levels| factor(&levels));
             self.since_forgotten = 0.0;
         }
     }
 
     /// Takes in an excursion that ended without a flag.
     pub(in crate::detect) fn ended(&mut self, alternative: usize, peak: f64, threshold: f64) {
+        let [lowest, ..] = LEVELS;
+        // Most are harmless. What is not a number is above nothing.
+        if peak.is_nan() || peak <= lowest {
+            return;
+        }
         for (level, height) in self.levels[alternative].iter_mut().zip(LEVELS) {
             if peak > height {
                 level.excess += peak.min(2.0 * threshold) - height;
                 level.above += 1.0;
             }
         }
+        self.factors[alternative] = factor(&self.levels[alternative]);
     }
 }
 

@@ -37,8 +37,8 @@ pub(in crate::detect) struct Block {
 
 impl Block {
     fn restart(&mut self, members: usize) {
-        self.counts.clear();
         self.counts.resize(members, 0.0);
+        self.counts.fill(0.0);
         self.total = 0.0;
         self.ticks = 0;
     }
@@ -83,7 +83,7 @@ impl Dispersion {
             return 0;
         }
         let freedom = eligible as f64 - 1.0;
-        let least_total = (eligible as f64).max(16.0);
+        let least_total = least_total(eligible);
         let least_weight = (freedom / 192.0).clamp(1.0 / 192.0, 1.0 / 16.0);
         let mut closed = 0;
         let mut below = 1.0;
@@ -114,7 +114,9 @@ impl Dispersion {
             }
             below = scale.phi;
         }
-        self.summarise();
+        if closed != 0 {
+            self.summarise();
+        }
         closed
     }
 
@@ -122,6 +124,13 @@ impl Dispersion {
     /// steadier than chance on all of them.
     pub(in crate::detect) fn over(&self, ticks: u64) -> f64 {
         self.by_scale[scale_of(ticks)]
+    }
+
+    /// Dispersion of a run of so many ticks and counts. Fewer counts than a block has were never measured: of them not
+    /// even a steady pool is trusted to be steadier than chance, since its workers may just have begun their turns again.
+    pub(in crate::detect) fn of_run(&self, ticks: u64, counts: f64, eligible: usize) -> f64 {
+        let dispersion = self.over(ticks);
+        if counts < least_total(eligible) { dispersion.max(1.0) } else { dispersion }
     }
 
     /// Whether it was measured, if only over the shortest time.
@@ -134,26 +143,35 @@ impl Dispersion {
         let (count, largest) =
             known.fold((0, 0.0_f64), |(count, most), scale| (count + 1, most.max(scale.phi)));
         let floor = if count >= 2 && largest < STEADY { largest.max(STEADIEST) } else { 1.0 };
+        let inherited = self.inherited();
         for index in 0..SCALES {
-            self.by_scale[index] =
-                floor.max(self.inherited(index.saturating_sub(1))).max(self.inherited(index));
+            self.by_scale[index] = floor.max(inherited[index.saturating_sub(1)]).max(inherited[index]);
         }
     }
 
-    /// Dispersion of a scale, of the nearest known one below it, or 1.
-    fn inherited(&self, index: usize) -> f64 {
-        let source = (0..=index).rev().find(|&below| self.scales[below].seen >= KNOWN);
-        match source {
-            Some(below) => self.scales[below].phi,
-            None if index == 0 => self.scales[0].phi,
-            None => self.scales[0].phi.max(1.0),
-        }
+    /// Dispersion of every scale: of the nearest known one that is not above it, or 1.
+    fn inherited(&self) -> [f64; SCALES] {
+        let [lowest, ..] = &self.scales;
+        let mut nearest = lowest.phi.max(1.0);
+        let mut inherited = self.scales.each_ref().map(|scale| {
+            if scale.seen >= KNOWN {
+                nearest = scale.phi;
+            }
+            nearest
+        });
+        inherited[0] = lowest.phi;
+        inherited
     }
 
     #[cfg(test)]
     pub(in crate::detect) fn scales(&self) -> [f64; SCALES] {
         std::array::from_fn(|index| self.scales[index].phi)
     }
+}
+
+/// Counts of a block at least, of so many members.
+fn least_total(eligible: usize) -> f64 {
+    (eligible as f64).max(16.0)
 }
 
 /// The smallest scale whose blocks are at least `ticks` long.
@@ -196,6 +214,16 @@ mod tests {
             dispersion.tick(&[50.0; 4], 4, 200.0, 0.0);
         }
         assert!((dispersion.over(3) - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_steady_pool_is_not_trusted_over_fewer_counts_than_were_ever_measured() {
+        let mut dispersion = Dispersion::new(4);
+        for _ in 0..400 {
+            dispersion.tick(&[50.0; 4], 4, 200.0, 0.0);
+        }
+        assert!((dispersion.of_run(13, 13.0, 4) - 1.0).abs() < 1e-12);
+        assert!((dispersion.of_run(16, 16.0, 4) - 0.25).abs() < 1e-12);
     }
 
     #[test]

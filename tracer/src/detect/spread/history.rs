@@ -60,15 +60,14 @@ impl History {
             if !self.ticks.is_multiple_of(every) {
                 break;
             }
-            if moments.len() < KEPT {
-                moments.push(Moment { seconds, ticks: self.ticks, counts: self.now.clone() });
-                continue;
-            }
-            let oldest = moments.iter_mut().min_by(|a, b| a.seconds.total_cmp(&b.seconds));
-            if let Some(oldest) = oldest {
-                oldest.seconds = seconds;
-                oldest.ticks = self.ticks;
-                oldest.counts.clone_from(&self.now);
+            // They lie in a ring: the place is that of the oldest.
+            match moments.get_mut(place_of(self.ticks / every)) {
+                Some(oldest) => {
+                    oldest.seconds = seconds;
+                    oldest.ticks = self.ticks;
+                    oldest.counts.clone_from(&self.now);
+                }
+                None => moments.push(Moment { seconds, ticks: self.ticks, counts: self.now.clone() }),
             }
         }
     }
@@ -104,6 +103,11 @@ impl History {
         let candidates = self.levels.iter().flatten().filter(|moment| moment.seconds >= seconds - 1e-6);
         candidates.min_by(|a, b| a.seconds.total_cmp(&b.seconds))
     }
+}
+
+/// Place of a level's moments, by their number.
+fn place_of(number: u64) -> usize {
+    usize::try_from(number % KEPT as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is said of shares: skew, absence, strays, too little traffic. No sleep, no clock: ticks.
 
-use super::balancer::{Pool, address};
+use super::balancer::{Fate, Pool, address, member};
+use super::properties::sample;
 use crate::detect::{Assessment, Finding, PoolJudge, Settings, Verdict};
 use crate::pools::{ExpectedSource, Method};
 
@@ -391,4 +392,17 @@ fn intervals_hold_the_true_share_about_as_often_as_they_say() {
         held += u32::from((low..=high).contains(&0.25));
     }
     assert!((182..=200).contains(&held), "{held} of 200");
+}
+
+/// Workers that are reloaded all begin their turns again with the first member.
+#[test]
+fn six_in_a_row_after_hours_of_perfect_turns_are_no_skew() {
+    let mut judge = PoolJudge::new(Settings::default());
+    for tick in 0..10_800_u32 {
+        let turn = if (10_000..10_006).contains(&tick) { 0 } else { tick as usize % 4 };
+        let members = (0..4).map(|index| member(index, Some(1.0), u64::from(index == turn), Fate::Served));
+        let assessment =
+            judge.judge(&sample(members.collect(), Method::RoundRobin, true), f64::from(tick) + 1.0);
+        assert!(!assessment.verdict.is_finding(), "second {tick}: {}", assessment.summary);
+    }
 }
