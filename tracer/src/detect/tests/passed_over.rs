@@ -17,7 +17,11 @@ fn without_the_first(method: Method, held: u64) -> Vec<Assessment> {
             let opened = u64::from(index == turn);
             let mut member = member(index, Some(1.0), opened, Fate::Served);
             member.delta.closed = opened;
-            let live = if alone && index == 0 { held } else { u64::from(opened == 1 && tick / 4 % 2 == 0) };
+            let live = if alone && index == 0 {
+                held
+            } else {
+                u64::from(opened == 1 && (tick / 4).is_multiple_of(2))
+            };
             member.stock = Some(Stock { live, ..Stock::default() });
             member
         });
