@@ -36,7 +36,7 @@ const OUTSIDE: f64 = 0.5;
 /// Part of the others' lifetime, and of their bytes per connection, below which a member that attracts traffic is likely
 /// to answer with errors. Own choice: an error page is a few hundred bytes.
 const HOLLOW: f64 = 0.25;
-/// Times the connections of the others, each in its due, from which on a member is rightly passed over by who counts
+/// Times the connections of somebody else, each in its due, from which on a member is rightly passed over by who counts
 /// them: one that holds a single very long connection while hardly any other lasts. Own choice, as `SLOW`.
 const BUSIER: f64 = 1.5;
 /// Connections it holds at least, averaged over the time that is explained: less is a moment of it.
@@ -186,38 +186,44 @@ impl PoolJudge {
         })
     }
 
-    /// The member that gets less than its due because it held more connections than the others all the while: what
-    /// load-aware balancing looks at is what a member holds, whatever holds it. With little traffic that may be one
-    /// connection, which says nothing of how long the member holds others. None unless that holds of everybody named.
-    pub(super) fn passed_over(&self, spread: &Spread, pool: &PoolIdentity) -> Option<usize> {
+    /// Who gets less than their due because they held more connections than the others all the while, or more because the
+    /// others did: what load-aware balancing looks at is what a member holds, whatever holds it. With little traffic that
+    /// may be one connection, which says nothing of how long the member holds others. The first who is named, if that
+    /// holds of everybody who gets less.
+    pub(super) fn passed_over<'a>(&self, spread: &'a Spread, pool: &PoolIdentity) -> Option<&'a Named> {
         let episode = spread.episode().filter(|_| may_be_load_aware(pool))?;
         let seconds = self.now_seconds? - episode.base.seconds;
         // The shortest memory that is not far too short; it is full of the episode to this many seconds.
         let long_enough = |memory: &f64| *memory >= seconds / 2.0;
         let memory = MEMORIES_SECONDS.iter().position(long_enough).unwrap_or(MEMORIES_SECONDS.len() - 1);
         let full = remembered(seconds, memory);
-        let busy = |named: &Named| {
-            let own = self.members[named.member].lifetime.held[memory].seconds;
-            named.ratio < 1.0
-                && own >= BUSY * full
-                && is_busier(
-                    own,
-                    self.others(named.member, memory).seconds,
-                    self.roster.shares()[named.member],
-                )
+        let shares = self.roster.shares();
+        let under =
+            |member: usize| episode.named.iter().any(|named| named.member == member && named.ratio < 1.0);
+        let over =
+            |member: usize| episode.named.iter().any(|named| named.member == member && named.ratio > 1.0);
+        let anybody_under = episode.named.iter().any(|named| named.ratio < 1.0);
+        let gets_less = |member: &usize| if anybody_under { under(*member) } else { !over(*member) };
+        let held = |member: usize| self.members[member].lifetime.held[memory].seconds;
+        let due = (0..shares.len()).filter(|member| shares[*member] > 0.0);
+        let (less, more): (Vec<usize>, Vec<usize>) = due.partition(gets_less);
+        let held_by_more: f64 = more.iter().map(|member| held(*member)).sum();
+        let due_to_more: f64 = more.iter().map(|member| shares[*member]).sum();
+        let is_busy = |member: &usize| {
+            let own = held(*member);
+            own >= BUSY * full && own * due_to_more > BUSIER * held_by_more * shares[*member]
         };
-        let known = !self.live.counts().is_empty() && episode.named.iter().all(busy);
-        episode.named.first().filter(|_| known).map(|named| named.member)
+        let known = !self.live.counts().is_empty() && !episode.named.is_empty() && less.iter().all(is_busy);
+        episode.named.first().filter(|_| known)
     }
 
-    /// Who began the tick with clearly more connections than the others, so that a balancer that counts them has no
+    /// Who began the tick with clearly more connections than somebody else, so that a balancer that counts them has no
     /// reason to choose it; empty where they are not known.
     pub(super) fn began_busier(&self) -> Vec<bool> {
-        let shares = self.roster.shares();
-        let due = self.live.counts().iter().zip(shares).filter(|(_, share)| **share > 0.0);
-        let all: f64 = due.map(|(live, _)| live).sum();
-        let live = self.live.counts().iter().zip(shares);
-        live.map(|(own, share)| *share > 0.0 && is_busier(*own, all - own, *share)).collect()
+        let live = || self.live.counts().iter().zip(self.roster.shares());
+        let per_due = |(live, share): (&f64, &f64)| (*share > 0.0).then(|| live / share);
+        let least = live().filter_map(per_due).fold(f64::INFINITY, f64::min);
+        live().map(|of| per_due(of).is_some_and(|own| own > BUSIER * least)).collect()
     }
 
     /// How long connections last says nothing of exchanges; who answers slowly does.
@@ -346,9 +352,4 @@ fn remembered(seconds: f64, memory: usize) -> f64 {
 /// Whether the balancer may look at what its members hold: a method that nobody declared may be any.
 fn may_be_load_aware(pool: &PoolIdentity) -> bool {
     pool.method == Method::LeastConnections || pool.expected_source == ExpectedSource::Assumed
-}
-
-/// Whether a member that is due `share` of all holds clearly more than its due beside what the others hold.
-fn is_busier(own: f64, others: f64, share: f64) -> bool {
-    own * (1.0 - share) > BUSIER * others * share
 }

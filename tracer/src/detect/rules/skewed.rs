@@ -3,7 +3,7 @@
 use super::{Answer, Doubt, Found, Question};
 use crate::detect::assessment::{Finding, Signal, Verdict};
 use crate::detect::live::Holder;
-use crate::detect::spread::{Episode, Spread, divergence, tilt};
+use crate::detect::spread::{Episode, Named, Spread, divergence, tilt};
 use crate::detect::standing::Window;
 use crate::detect::words;
 use crate::pools::{ExpectedSource, Method};
@@ -141,7 +141,7 @@ fn uneven(question: &Question) -> Option<Doubt> {
             return Some(may_be_slow(question, episode));
         }
         // It stands, and is explained.
-        return judge.passed_over(leading, &sample.pool).map(|member| passed_over(question, member));
+        return judge.passed_over(leading, &sample.pool).map(|named| passed_over(question, named));
     }
     let shares = judge.roster.shares();
     let departs = (0..shares.len()).filter(|&member| shares[member] > 0.0).filter_map(|member| {
@@ -171,14 +171,15 @@ fn uneven(question: &Question) -> Option<Doubt> {
     Some(question.sure_after(sentence, lacks))
 }
 
-/// A member that a balancer which counts connections leaves alone while it holds more than the others: whether it would
-/// be chosen otherwise cannot be told.
-fn passed_over(question: &Question, member: usize) -> Doubt {
-    let sentence = format!(
-        "{} gets less while it holds more connections than the others: load-aware balancing passes it over",
-        question.address(member)
-    );
-    Doubt { sentence, needed: None }
+/// A member that a balancer which counts connections leaves alone while it holds more than the others, or prefers while
+/// they do: what it would do otherwise cannot be told.
+fn passed_over(question: &Question, named: &Named) -> Doubt {
+    let why = if named.ratio < 1.0 {
+        "gets less while it holds more connections than the others: load-aware balancing passes it over"
+    } else {
+        "gets more while the others hold more connections: load-aware balancing prefers it"
+    };
+    Doubt { sentence: format!("{} {why}", question.address(named.member)), needed: None }
 }
 
 /// A skew that a slow member would cause, while one seems to be slow.

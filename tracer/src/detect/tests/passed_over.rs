@@ -9,15 +9,25 @@ use crate::pools::Method;
 /// Two hours of one connection a second, in turn, each done within its second; then ten minutes in which the first
 /// member gets none, and holds `held` connections.
 fn without_the_first(method: Method, held: u64) -> Vec<Assessment> {
+    among(method, &[1, 2, 3], held)
+}
+
+/// The same, but then the first gets all, and the others hold so many each.
+fn with_the_first_only(method: Method, held: u64) -> Vec<Assessment> {
+    among(method, &[0], held)
+}
+
+/// The same, but then these take turns, and the others hold so many each.
+fn among(method: Method, chosen: &[usize], held: u64) -> Vec<Assessment> {
     let mut judge = PoolJudge::new(Settings::default());
     let tell = |tick: u32| {
         let alone = tick > 7200;
-        let turn = if alone { 1 + tick as usize % 3 } else { tick as usize % 4 };
+        let turn = if alone { chosen[tick as usize % chosen.len()] } else { tick as usize % 4 };
         let members = (0..4).map(|index| {
             let opened = u64::from(index == turn);
             let mut member = member(index, Some(1.0), opened, Fate::Served);
             member.delta.closed = opened;
-            let live = if alone && index == 0 {
+            let live = if alone && !chosen.contains(&index) {
                 held
             } else {
                 u64::from(opened == 1 && (tick / 4).is_multiple_of(2))
@@ -59,4 +69,19 @@ fn a_balancer_that_does_not_count_connections_has_no_such_excuse() {
     let seen = without_the_first(Method::RoundRobin, 1);
     assert!(seen.iter().take(120).any(|assessment| assessment.verdict.is_finding()));
     assert_eq!(seen.last().unwrap().verdict, Verdict::MemberMissing, "{}", seen.last().unwrap().summary);
+}
+
+#[test]
+fn a_member_that_gets_everything_while_the_others_hold_long_connections_is_rightly_preferred() {
+    let seen = with_the_first_only(Method::LeastConnections, 1);
+    for (second, assessment) in seen.iter().enumerate() {
+        assert!(!assessment.verdict.is_finding(), "second {second}: {}", assessment.summary);
+    }
+    let why =
+        "10.0.0.11:8080 gets more while the others hold more connections: load-aware balancing prefers it";
+    assert!(seen.iter().any(|assessment| assessment.summary == why));
+    for (method, held) in [(Method::LeastConnections, 0), (Method::RoundRobin, 1)] {
+        let seen = with_the_first_only(method, held);
+        assert!(seen.iter().take(120).any(|assessment| assessment.verdict.is_finding()), "{method:?}");
+    }
 }
