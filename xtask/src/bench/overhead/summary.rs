@@ -34,7 +34,7 @@ pub(super) struct Costs {
     pub(super) one_empty_ratio: Option<Quartiles>,
     /// The same, over empty programs on all hooks of the case.
     pub(super) floor_ratio: Option<Quartiles>,
-    /// Programs and process together, over those of tcplife.
+    /// Programs and process together, over those of tcplife; for new connections only.
     pub(super) tcplife_ratio: Option<Quartiles>,
     /// Share of the connections that it did not count.
     pub(super) missed: Option<Quartiles>,
@@ -88,6 +88,8 @@ fn costs(case: &Case, own: &[&Run], runs: &[Run], connections: Connections) -> C
     let same = |other: &str, figure: &dyn Fn(&Figures) -> Option<f64>| over(other, figure, figure);
     let one_empty = |figures: &Figures| one(figures, super::empty::FIRST);
     let floor = case.floor(connections);
+    // Hooks that kept connections hardly ever come by.
+    let new_only = connections == Connections::New;
     Costs {
         requests_per_second: of(&|figures| Some(figures.requests_per_second)),
         p99_seconds: of(&|figures| Some(figures.p99_seconds)),
@@ -95,11 +97,9 @@ fn costs(case: &Case, own: &[&Run], runs: &[Run], connections: Connections) -> C
         p99_ratio: same(cases::NOTHING, &|figures| Some(figures.p99_seconds)),
         programs_ns: of(&Figures::programs_ns),
         process_ns: of(&|figures| figures.process_ns),
-        one_empty_ratio: (connections == Connections::New)
-            .then(|| over(cases::EMPTY, &Figures::programs_ns, &one_empty))
-            .flatten(),
+        one_empty_ratio: new_only.then(|| over(cases::EMPTY, &Figures::programs_ns, &one_empty)).flatten(),
         floor_ratio: floor.and_then(|floor| same(floor, &Figures::programs_ns)),
-        tcplife_ratio: same(cases::TCPLIFE, &together),
+        tcplife_ratio: new_only.then(|| same(cases::TCPLIFE, &together)).flatten(),
         missed: of(&Figures::missed),
         missed_connections: missed_connections(own, connections),
         programs: programs(own, connections),
