@@ -15,8 +15,9 @@ const BPF_PROG_TYPE_TRACING: u32 = 26;
 const BPF_TRACE_RAW_TP: u32 = 23;
 const BPF_STATS_RUN_TIME: u32 = 0;
 
-/// `r0 = 0; exit`: what a compiler makes of a function that returns 0, and the least that the verifier takes.
-const EMPTY: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+/// `w0 = 0; exit`: byte for byte what rustc and bpf-linker make of an aya program that returns 0, compiled as tracer's
+/// object is; the verifier takes nothing less.
+const EMPTY: [[u8; 8]; 2] = [[0xb4, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
 const LICENSE: &[u8; 4] = b"GPL\0";
 
 /// `union bpf_attr` of `BPF_PROG_LOAD`, up to the last field that is used.

@@ -107,7 +107,7 @@ impl Case {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Refused {
     pub(super) case: &'static str,
-    /// Its own words.
+    /// Its own words, or the kernel's.
     pub(super) reason: String,
 }
 

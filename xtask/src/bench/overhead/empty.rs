@@ -1,7 +1,7 @@
 //! A program that does nothing, on the hooks that tracer attaches to: what the hooks cost by themselves.
 //!
-//! It is assembled by hand and loaded without aya. The two instructions are what the compiler makes of an empty program,
-//! so that nothing is gained by compiling one; and nothing has to be built that is never shipped.
+//! It is assembled by hand and loaded without aya: compiled, it is the same two instructions, and this way nothing has to
+//! be built that is never shipped.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 

@@ -41,7 +41,7 @@ pub(super) enum Running {
 /// Whether it does.
 pub(super) enum Start {
     Runs(Running),
-    /// It ended at once, and this is what it said.
+    /// This is what it, or the kernel, said.
     Refused(String),
 }
 
@@ -49,10 +49,11 @@ impl Running {
     pub(super) fn start(machine: &Machine, types: &Types, directory: &Path, case: &Case) -> Result<Start> {
         Ok(match &case.runs {
             Runs::Nothing => Start::Runs(Self::Nothing),
-            Runs::Empty(hooks) => {
-                let attached = Empty::attach(types, hooks.iter().copied().flatten())?;
-                Start::Runs(Self::Empty { _attached: attached })
-            }
+            // Before Linux 6.3 there is no sock_send_length.
+            Runs::Empty(hooks) => match Empty::attach(types, hooks.iter().copied().flatten()) {
+                Ok(attached) => Start::Runs(Self::Empty { _attached: attached }),
+                Err(error) => Start::Refused(format!("{error:#}")),
+            },
             Runs::Tool(tool) => {
                 let mut process = Process::start(machine, directory, case.name, tool)?;
                 match process.begins()? {
