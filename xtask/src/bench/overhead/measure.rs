@@ -17,7 +17,7 @@ use crate::machine::Machine;
 
 /// How long the stretches of load are.
 pub(super) struct Lengths {
-    /// Before kept connections are measured: `watch` has seen then that they are kept.
+    /// Before anything is measured: `watch` has seen then who connects, and whether connections are kept.
     pub(super) warm_up: Option<Duration>,
     /// For throughput, latency and the process; the kernel does not measure run times then, which would cost.
     pub(super) undisturbed: Duration,
@@ -105,7 +105,7 @@ fn figures(
 ) -> Result<Figures> {
     let accepted_before = lab.accepted(connections)?;
     let send = |duration| load::send(machine, connections.balancer(), duration);
-    if let (Connections::Kept, Some(warm_up)) = (connections, lengths.warm_up) {
+    if let Some(warm_up) = lengths.warm_up {
         send(warm_up)?;
     }
     let before = running.figures()?;

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// One object, schema `tracer.bench.overhead/1`, in place of Markdown
     #[arg(long)]
     json: bool,
-    /// Rounds; each takes some three minutes
+    /// Rounds; each takes some four minutes
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
     /// One short round, under a minute, to see that every part works; its figures are worth nothing
