@@ -1,8 +1,9 @@
 //! Running programs: what is run is printed, and a failure names it and the remedy.
 
-use std::{ffi::OsStr, io, process::Command};
+use std::{ffi::OsStr, io, os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
 
 /// Runs `command` with its output passed on, and fails unless it succeeds. `remedy` tells what to do then.
 pub(crate) fn run(command: &mut Command, remedy: &str) -> Result<()> {
@@ -31,6 +32,17 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
         bail!("`{line}` failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something that is not text"))
+}
+
+/// Has the kernel send `signal` to the child when the thread that starts it ends, by Ctrl-C or otherwise.
+pub(crate) fn end_with_us(command: &mut Command, signal: Signal) -> &mut Command {
+    // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_pdeathsig(signal)?;
+            Ok(())
+        })
+    }
 }
 
 /// The command as one would type it. `PATH` is left out: we set it on every command.

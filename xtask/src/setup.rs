@@ -6,32 +6,38 @@ use anyhow::{Result, bail};
 
 use crate::{apt, bpf_linker, machine::Machine, rust_src, vmtest::qemu};
 
-/// A program the tests need: package, the binary it is checked by (or a file, with its whole path), and why.
-struct TestProgram {
+/// A program that something needs: package, the binary it is checked by (or a file, with its whole path), and why.
+struct Program {
     package: &'static str,
     binary: &'static str,
     why: &'static str,
 }
 
-const TEST_PROGRAMS: &[TestProgram] = &[
-    TestProgram { package: "nginx", binary: "nginx", why: "balancer under test" },
-    TestProgram {
+const TEST_PROGRAMS: &[Program] = &[
+    Program { package: "nginx", binary: "nginx", why: "balancer under test" },
+    Program {
         package: "libnginx-mod-stream",
         binary: "/usr/lib/nginx/modules/ngx_stream_module.so",
         why: "nginx as a balancer of TCP",
     },
-    TestProgram { package: "haproxy", binary: "haproxy", why: "balancer under test" },
-    TestProgram { package: "iproute2", binary: "ip", why: "network namespaces and addresses of the tests" },
-    TestProgram {
-        package: "bpftool",
-        binary: "bpftool",
-        why: "a second opinion on what is loaded and pinned",
-    },
-    TestProgram {
+    Program { package: "haproxy", binary: "haproxy", why: "balancer under test" },
+    Program { package: "iproute2", binary: "ip", why: "network namespaces and addresses of the tests" },
+    Program { package: "bpftool", binary: "bpftool", why: "a second opinion on what is loaded and pinned" },
+    Program {
         package: "qemu-system-x86",
         binary: qemu::PROGRAM,
         why: "other kernels than the one that runs here",
     },
+];
+
+/// What `bench overhead` needs, and nothing else does.
+const OVERHEAD_PROGRAMS: &[Program] = &[
+    Program { package: "nginx", binary: "nginx", why: "balancer and backends" },
+    Program { package: "iproute2", binary: "ip", why: "its network namespace" },
+    Program { package: "wrk", binary: "wrk", why: "load" },
+    Program { package: "bpftool", binary: "bpftool", why: "what programs in the kernel take" },
+    Program { package: "bpftrace", binary: "bpftrace", why: "a tool to compare with" },
+    Program { package: "libbpf-tools", binary: "tcplife", why: "tools to compare with" },
 ];
 
 /// A prerequisite that is not there.
@@ -48,11 +54,18 @@ struct Missing {
 
 /// Installs what is missing to build tracer, and for the tests also what these need.
 pub(crate) fn set_up(machine: &Machine, tests: bool) -> Result<()> {
+    set_up_with(machine, if tests { TEST_PROGRAMS } else { &[] })
+}
+
+/// Installs what is missing to build tracer, and to compare what it costs with other tools.
+pub(crate) fn set_up_overhead(machine: &Machine) -> Result<()> {
+    set_up_with(machine, OVERHEAD_PROGRAMS)
+}
+
+fn set_up_with(machine: &Machine, programs: &[Program]) -> Result<()> {
     let start = Instant::now();
     let mut missing: Vec<Missing> = [rust_src(machine), bpf_linker(machine)].into_iter().flatten().collect();
-    if tests {
-        missing.extend(test_programs(machine));
-    }
+    missing.extend(absent(machine, programs));
     if missing.is_empty() {
         eprintln!("set-up: all there ({:.1} s)", start.elapsed().as_secs_f64());
         return Ok(());
@@ -107,12 +120,12 @@ fn bpf_linker(machine: &Machine) -> Option<Missing> {
     })
 }
 
-fn test_programs(machine: &Machine) -> impl Iterator<Item = Missing> {
+fn absent(machine: &Machine, programs: &[Program]) -> impl Iterator<Item = Missing> {
     let there = |binary: &str| Path::new(binary).is_absolute() && Path::new(binary).is_file();
     let absent = move |binary: &str| !there(binary) && machine.find(binary).is_none();
-    TEST_PROGRAMS.iter().filter(move |program| absent(program.binary)).map(|program| Missing {
+    programs.iter().filter(move |program| absent(program.binary)).map(|program| Missing {
         what: program.binary,
-        why: format!("not there; the tests need it: {}", program.why),
+        why: format!("not there; it is for: {}", program.why),
         packages: vec![program.package.to_owned()],
         then: None,
         by_hand: None,

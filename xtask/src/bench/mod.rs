@@ -3,6 +3,7 @@
 // The bench's own, so that both take the same; no more of tracer than this file is needed to build xtask.
 #[path = "../../../tracer/benches/detect/arguments.rs"]
 mod arguments;
+mod overhead;
 mod servers;
 
 use anyhow::{Context as _, Result};
@@ -17,6 +18,8 @@ pub(crate) enum Bench {
     Detect(Arguments),
     /// Faults and set-ups that are right, on real nginx and HAProxy; needs root, prints Markdown
     Servers(servers::Arguments),
+    /// What tracer costs a busy balancer, side by side with other tools; needs root, prints Markdown
+    Overhead(overhead::Arguments),
 }
 
 /// Sets up, builds and runs one.
@@ -24,6 +27,7 @@ pub(crate) fn bench(machine: &Machine, bench: &Bench) -> Result<()> {
     match bench {
         Bench::Detect(arguments) => detect(machine, arguments),
         Bench::Servers(arguments) => servers::servers(machine, arguments),
+        Bench::Overhead(arguments) => overhead::overhead(machine, arguments),
     }
 }
 

@@ -2,7 +2,7 @@
 //! descriptors and the lag of its tick have to be flat, and every connection counted in the end.
 
 mod load;
-mod process;
+pub(crate) mod process;
 mod verdict;
 
 use std::{

@@ -3,9 +3,8 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -13,7 +12,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
 use super::{image::INIT, marker::Marker};
-use crate::machine::Machine;
+use crate::{command::end_with_us, machine::Machine};
 
 /// The emulator, of Debian's package `qemu-system-x86`.
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
@@ -98,7 +97,9 @@ pub(crate) fn run(
         .args(["-serial", &format!("file:{}", logs.steps.display())])
         .stdin(Stdio::null());
     let start = Instant::now();
-    let child = end_with_us(&mut command).spawn().with_context(|| format!("cannot start {PROGRAM}"))?;
+    let child = end_with_us(&mut command, Signal::SIGKILL)
+        .spawn()
+        .with_context(|| format!("cannot start {PROGRAM}"))?;
     let mut guest = Guest(child);
     let mut steps = Follow::new(&logs.steps)?;
     loop {
@@ -125,17 +126,6 @@ impl Drop for Guest {
     fn drop(&mut self) {
         let _ended_already = self.0.kill();
         let _no_zombie = self.0.wait();
-    }
-}
-
-/// Has the kernel kill the child when we end, by Ctrl-C or otherwise.
-fn end_with_us(command: &mut Command) -> &mut Command {
-    // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            Ok(())
-        })
     }
 }
 
