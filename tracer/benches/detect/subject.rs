@@ -82,7 +82,8 @@ impl Subject {
         self.now_seconds += 1.0;
         let patience = bucket(PATIENCE_SECONDS) as usize;
         for (member, counts) in self.sample.members.iter_mut().zip(&tick.members) {
-            let Tally { attempts, refused, cancelled, established, closed, live, exchanges } = *counts;
+            let Tally { attempts, refused, cancelled, established, closed, live, pending, exchanges } =
+                *counts;
             member.decisions = attempts;
             member.delta.attempts = attempts;
             member.delta.established = established;
@@ -90,7 +91,7 @@ impl Subject {
             member.delta.failed.refused = refused;
             member.delta.failed.cancelled = cancelled;
             member.delta.cancelled_age.0[patience] = cancelled;
-            member.stock = Some(Stock { live, ..Stock::default() });
+            member.stock = Some(Stock { live, pending, ..Stock::default() });
             member.exchanges.count = self.exchanges.then_some(exchanges);
             member.requests = member.exchanges.count;
         }

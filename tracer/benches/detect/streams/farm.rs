@@ -115,6 +115,7 @@ impl Farm {
         self.now = end;
         for (member, server) in tick.members.iter_mut().zip(&self.servers) {
             member.live = server.live;
+            member.pending = server.active - server.live;
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Tally {
     pub(crate) closed: u64,
     /// Connections at the end of the second.
     pub(crate) live: u64,
+    /// Attempts that wait for an answer at the end of the second.
+    pub(crate) pending: u64,
     /// Requests that were answered.
     pub(crate) exchanges: u64,
 }
