@@ -131,9 +131,14 @@ impl Explanation {
         self.times_longer >= SLOW
     }
 
+    /// Whether it is slow even without the one connection that lasts longest.
+    pub(super) fn is_slow_without_longest(&self) -> bool {
+        self.times_longer_without >= SLOW
+    }
+
     /// Whether that is beyond doubt: it gets less, and holds what it gets for far longer, and not just one of them.
     pub(super) fn is_surely_slow(&self) -> bool {
-        self.times_longer >= SURELY_SLOW && self.times_longer_without >= SLOW && self.deviations >= SURE
+        self.times_longer >= SURELY_SLOW && self.is_slow_without_longest() && self.deviations >= SURE
     }
 
     /// Whether it gets more because it answers sooner, with next to nothing.
@@ -191,7 +196,9 @@ impl PoolJudge {
     /// may be one connection, which says nothing of how long the member holds others. The first who is named, if that
     /// holds of everybody who gets less.
     pub(super) fn passed_over<'a>(&self, spread: &'a Spread, pool: &PoolIdentity) -> Option<&'a Named> {
-        let episode = spread.episode().filter(|_| may_be_load_aware(pool))?;
+        // Of kept connections, which exchanges come over, it is not known who is idle.
+        let of_connections = spread.signal == Signal::Connections;
+        let episode = spread.episode().filter(|_| of_connections && may_be_load_aware(pool))?;
         let seconds = self.now_seconds? - episode.base.seconds;
         // The shortest memory that is not far too short; it is full of the episode to this many seconds.
         let long_enough = |memory: &f64| *memory >= seconds / 2.0;
@@ -205,7 +212,7 @@ impl PoolJudge {
         let anybody_under = episode.named.iter().any(|named| named.ratio < 1.0);
         let gets_less = |member: &usize| if anybody_under { under(*member) } else { !over(*member) };
         let held = |member: usize| self.members[member].lifetime.held[memory].seconds;
-        let due = (0..shares.len()).filter(|member| shares[*member] > 0.0);
+        let due = (0..shares.len()).filter(|member| self.eligible[*member] && shares[*member] > 0.0);
         let (less, more): (Vec<usize>, Vec<usize>) = due.partition(gets_less);
         let held_by_more: f64 = more.iter().map(|member| held(*member)).sum();
         let due_to_more: f64 = more.iter().map(|member| shares[*member]).sum();
@@ -213,15 +220,17 @@ impl PoolJudge {
             let own = held(*member);
             own >= BUSY * full && own * due_to_more > BUSIER * held_by_more * shares[*member]
         };
-        let known = !self.live.counts().is_empty() && !episode.named.is_empty() && less.iter().all(is_busy);
+        let known = !less.is_empty() && less.iter().all(is_busy);
         episode.named.first().filter(|_| known)
     }
 
     /// Who began the tick with clearly more connections than somebody else, so that a balancer that counts them has no
     /// reason to choose it; empty where they are not known.
     pub(super) fn began_busier(&self) -> Vec<bool> {
-        let live = || self.live.counts().iter().zip(self.roster.shares());
-        let per_due = |(live, share): (&f64, &f64)| (*share > 0.0).then(|| live / share);
+        let live = || self.live.counts().iter().zip(self.roster.shares()).zip(&self.eligible);
+        let per_due = |((live, share), takes_part): ((&f64, &f64), &bool)| {
+            (*takes_part && *share > 0.0).then(|| live / share)
+        };
         let least = live().filter_map(per_due).fold(f64::INFINITY, f64::min);
         live().map(|of| per_due(of).is_some_and(|own| own > BUSIER * least)).collect()
     }

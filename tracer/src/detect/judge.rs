@@ -47,7 +47,7 @@ pub struct PoolJudge {
     requests: Vec<f64>,
     /// What the balancer chose each member for in the tick: `decisions`, and `requests` where connections are reused.
     chosen: Vec<f64>,
-    eligible: Vec<bool>,
+    pub(super) eligible: Vec<bool>,
     /// Who has had nothing while the pool went on.
     #[serde(skip)]
     without: Vec<usize>,
@@ -293,7 +293,8 @@ impl PoolJudge {
         let (patience, unknown) = (&self.patience, self.settings.cancelled_boundary_seconds);
         let boundary_seconds = LazyCell::new(|| patience.boundary_seconds(unknown));
         let weight = absence::weight(pool, self.roster.expected());
-        let counts_connections = sample.pool.method == Method::LeastConnections;
+        // Where exchanges are what is chosen, kept connections are idle as well as busy.
+        let counts_connections = sample.pool.method == Method::LeastConnections && !self.exchanges_lead();
         let busier = if counts_connections { self.began_busier() } else { Vec::new() };
         let fading = Fading::over(now - began);
         let (mut disturbed, mut failing) = (false, false);

@@ -136,12 +136,20 @@ fn holds(question: &Question, holder: &Holder) -> Found {
 fn uneven(question: &Question) -> Option<Doubt> {
     let Question { judge, sample, judged, .. } = question;
     let leading = judge.leading();
-    if let Some(episode) = leading.episode() {
-        if leading.is_held_back() {
+    for (spread, episode) in judge.spreads().filter_map(|spread| Some((spread, spread.episode()?))) {
+        if spread.is_held_back() {
             return Some(may_be_slow(question, episode));
         }
-        // It stands, and is explained.
-        return judge.passed_over(leading, &sample.pool).map(|named| passed_over(question, named));
+        // Who is slow holds more as well, which then is what there is to say.
+        let explanation = judge.explanation(spread, &sample.pool);
+        let is_slow = explanation.is_some_and(|explanation| explanation.is_slow_without_longest());
+        if let Some(named) = judge.passed_over(spread, &sample.pool).filter(|_| !is_slow) {
+            return Some(passed_over(question, named));
+        }
+    }
+    // It stands, and is explained.
+    if leading.episode().is_some() {
+        return None;
     }
     let shares = judge.roster.shares();
     let departs = (0..shares.len()).filter(|&member| shares[member] > 0.0).filter_map(|member| {

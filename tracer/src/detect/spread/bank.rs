@@ -254,8 +254,10 @@ impl Bank {
                 run.ticks += 1;
                 run.own += count;
                 run.pool += total;
+                // The cap is of the scale that the run will be held to once it is longer.
+                let cap = per_tick * self.dispersion.over(run.ticks) * factor;
                 let scale = self.dispersion.of_run(run.ticks, run.pool, self.eligible) * factor;
-                *height = (*height + gain.min(per_tick * scale)).min(HIGHEST * self.threshold * scale);
+                *height = (*height + gain.min(cap)).min(HIGHEST * self.threshold * scale);
                 let nats = *height / scale;
                 run.peak = run.peak.max(nats);
                 if nats > self.strongest.nats {
@@ -336,6 +338,7 @@ impl Bank {
             Event::Raised { member, .. } | Event::Cleared { member, .. } => member,
         };
         self.members.len() == members
+            && self.calibration.is_whole()
             && self.members.iter().all(|member| !member.eligible || member.class < self.classes.len())
             && self.counts.len() == members
             && flagged.into_iter().all(|flag| flag.alternative < ALTERNATIVES)

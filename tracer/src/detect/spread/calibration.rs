@@ -47,6 +47,11 @@ impl Calibration {
         self.factors
     }
 
+    /// Whether the factors are what follows from the excursions.
+    pub(in crate::detect) fn is_whole(&self) -> bool {
+        self.factors == self.levels.map(|levels| factor(&levels))
+    }
+
     /// Lets time pass: what was long ago says less of how the pool scatters now. detector-study.md §4.4.
     pub(in crate::detect) fn forget(&mut self, seconds: f64, half_life_seconds: f64) {
         self.since_forgotten += seconds;

@@ -406,3 +406,22 @@ fn six_in_a_row_after_hours_of_perfect_turns_are_no_skew() {
         assert!(!assessment.verdict.is_finding(), "second {tick}: {}", assessment.summary);
     }
 }
+
+#[test]
+fn one_second_to_one_member_after_hours_of_perfect_turns_is_no_skew() {
+    for rate in [8_u64, 10, 12, 15, 16, 20] {
+        let mut judge = PoolJudge::new(Settings::default());
+        let mut turn = 0_usize;
+        for tick in 0..10_800_u32 {
+            let mut counts = [0_u64; 4];
+            for _ in 0..rate {
+                counts[if tick == 10_000 { 0 } else { turn % 4 }] += 1;
+                turn += 1;
+            }
+            let members = (0..4).map(|index| member(index, Some(1.0), counts[index], Fate::Served));
+            let assessment =
+                judge.judge(&sample(members.collect(), Method::RoundRobin, true), f64::from(tick) + 1.0);
+            assert!(!assessment.verdict.is_finding(), "{rate}/s, second {tick}: {}", assessment.summary);
+        }
+    }
+}

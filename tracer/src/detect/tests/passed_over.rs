@@ -1,9 +1,9 @@
 //! What is said of a member that load-aware balancing passes over because it holds more connections than the others.
 
-use super::balancer::{Fate, member, sane};
+use super::balancer::{Chance, Fate, member, sane};
 use super::properties::sample;
 use crate::collect::Stock;
-use crate::detect::{Assessment, PoolJudge, Settings, Verdict};
+use crate::detect::{Assessment, Finding, PoolJudge, Settings, Verdict};
 use crate::pools::Method;
 
 /// Two hours of one connection a second, in turn, each done within its second; then ten minutes in which the first
@@ -84,4 +84,55 @@ fn a_member_that_gets_everything_while_the_others_hold_long_connections_is_right
         let seen = with_the_first_only(method, held);
         assert!(seen.iter().take(120).any(|assessment| assessment.verdict.is_finding()), "{method:?}");
     }
+}
+
+/// What is said half a minute after exchanges over kept connections, of which each member has so many, became uneven.
+fn over_kept_connections(method: Method, declared: bool, live: [u64; 4], exchanges: [f64; 4]) -> Assessment {
+    let (mut judge, mut chance) = (PoolJudge::new(Settings::default()), Chance::new(7));
+    let mut tell = |tick: u32| {
+        let fault = tick > 4000;
+        let members = (0..4).map(|index| {
+            let mut member = member(index, Some(1.0), 0, Fate::Served);
+            member.requests = Some(chance.arrivals(if fault { exchanges[index] } else { 50.0 }));
+            let live = if fault { live[index] } else { 5 };
+            member.stock = Some(Stock { live, ..Stock::default() });
+            member
+        });
+        judge.judge(&sample(members.collect(), method, declared), f64::from(tick))
+    };
+    (1..=4030).map(&mut tell).last().unwrap()
+}
+
+#[test]
+fn kept_connections_excuse_no_uneven_exchanges() {
+    let hot = over_kept_connections(Method::RoundRobin, false, [2, 5, 5, 5], [150.0, 17.0, 17.0, 16.0]);
+    assert_eq!(hot.verdict, Verdict::Skewed, "{}", hot.summary);
+    let drained =
+        over_kept_connections(Method::LeastConnections, true, [8, 4, 4, 4], [1e-9, 67.0, 67.0, 66.0]);
+    assert_eq!(drained.verdict, Verdict::MemberMissing, "{}", drained.summary);
+}
+
+#[test]
+fn members_that_are_down_excuse_no_drained_one() {
+    let (mut judge, mut chance) = (PoolJudge::new(Settings::default()), Chance::new(9));
+    let mut tell = |tick: u32| {
+        let (down, drained) = (tick > 4000, tick > 4200);
+        let fails = if down { 0.02 } else { 1.0 };
+        let weights = [if drained { 0.0 } else { 1.0 }, 1.0, fails, fails];
+        let mut counts = [0_u64; 4];
+        for _ in 0..chance.arrivals(100.0) {
+            counts[chance.pick(&weights)] += 1;
+        }
+        let members = (0..4).map(|index| {
+            let dead = down && index >= 2;
+            let fate = if dead { Fate::Refused } else { Fate::Served };
+            let mut member = member(index, Some(1.0), counts[index], fate);
+            member.delta.closed = if dead { 0 } else { counts[index] };
+            member.stock = Some(Stock { live: if dead { 0 } else { 20 }, ..Stock::default() });
+            member
+        });
+        judge.judge(&sample(members.collect(), Method::LeastConnections, true), f64::from(tick))
+    };
+    let last = (1..=4230).map(&mut tell).last().unwrap();
+    assert_eq!(last.members[0].finding, Some(Finding::Missing), "{}", last.summary);
 }
