@@ -6,7 +6,7 @@ use crate::support::backend::{Backend, Behaviour, Behaviour::*};
 use crate::support::exchanges::way;
 use crate::support::haproxy::Haproxy;
 use crate::support::load::Load;
-use crate::support::measured::{IN_TIME, PER_SECOND, Told, fault, fault_within, finding};
+use crate::support::measured::{PER_SECOND, Told, fault, finding};
 use crate::support::netns::{Fate, Network};
 use crate::support::nginx::Nginx;
 use crate::support::pools::Pools;
@@ -251,14 +251,11 @@ fn an_outage_of_all_backends_is_the_pool_failing() {
     });
 }
 
-/// By itself `watch` measures no exchanges here, where no connection is reused: how long connections are held, seen once
-/// a second, tells the same, later.
-const BY_LIFETIMES: Duration = Duration::from_secs(30);
-
-/// One of four becomes eight times slower under HAProxy with least connections.
+/// One of four becomes eight times slower under HAProxy with least connections. By itself `watch` measures no exchanges
+/// here, where no connection is reused: how long each was held tells the same.
 #[track_caller]
-fn slow_under_least_connections(name: &str, exchanges: &str, within: Duration) {
-    fault_within(name, within, || {
+fn slow_under_least_connections(name: &str, exchanges: &str) {
+    fault(name, || {
         let scene = Scene::new(Late(USUAL));
         let _haproxy = scene.haproxy().balance("leastconn").start();
         let victim = &scene.backends[1];
@@ -271,38 +268,33 @@ fn slow_under_least_connections(name: &str, exchanges: &str, within: Duration) {
 
 #[test]
 fn a_backend_that_becomes_slow_under_least_connections_is_slow_by_its_response_times() {
-    slow_under_least_connections(
-        "HAProxy leastconn: one of four 8 × slower, exchanges measured",
-        "on",
-        IN_TIME,
-    );
+    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower, exchanges measured", "on");
 }
 
 #[test]
 fn a_backend_that_becomes_slow_under_least_connections_is_slow_by_its_lifetimes() {
-    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower", "off", BY_LIFETIMES);
+    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower", "off");
 }
 
 /// The same under nginx with round robin.
 #[track_caller]
-fn slow_in_turns(name: &str, exchanges: &str, within: Duration, times: u32) {
-    fault_within(name, within, || {
-        let scene = Scene::new(Late(times * USUAL));
+fn slow_in_turns(name: &str, exchanges: &str) {
+    fault(name, || {
+        let scene = Scene::new(Late(USUAL));
         let _nginx = scene.nginx().start();
         let victim = &scene.backends[1];
         let right = Right::of(victim.address, "backend-slow", "slow");
         let watch = watch(Pools::of_backends(&scene.backends)).arguments(&["--exchanges", exchanges]);
-        happens(watch, scene.load(), &right, || victim.now(Late(times * SLOW)))
+        happens(watch, scene.load(), &right, || victim.now(Late(SLOW)))
     });
 }
 
 #[test]
 fn a_backend_that_becomes_slow_in_turns_is_slow_by_its_response_times() {
-    slow_in_turns("nginx: one of four 8 × slower, exchanges measured", "on", IN_TIME, 1);
+    slow_in_turns("nginx: one of four 8 × slower, exchanges measured", "on");
 }
 
-/// Six times as slow all of them: of a stock of four connections nothing can be told on a machine that is slow itself.
 #[test]
 fn a_backend_that_becomes_slow_in_turns_is_slow_by_its_lifetimes() {
-    slow_in_turns("nginx: one of four 8 × slower", "off", IN_TIME, 6);
+    slow_in_turns("nginx: one of four 8 × slower", "off");
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 /// A verdict comes within this time at this rate; a machine that does not reach the rate has as many requests for it.
-pub(crate) const IN_TIME: Duration = Duration::from_secs(10);
+const IN_TIME: Duration = Duration::from_secs(10);
 pub(crate) const PER_SECOND: u32 = 200;
 
 /// What came of a fault.
@@ -20,9 +20,9 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    fn is_right(&self, within: Duration) -> bool {
-        let enough = within.as_secs() * u64::from(PER_SECOND);
-        self.after.is_some_and(|after| after <= within || self.requests <= enough)
+    fn is_right(&self) -> bool {
+        let enough = IN_TIME.as_secs() * u64::from(PER_SECOND);
+        self.after.is_some_and(|after| after <= IN_TIME || self.requests <= enough)
     }
 }
 
@@ -36,12 +36,6 @@ fn line(object: &Value) {
 /// Tries a fault as often as `TRACER_RUNS` says, once without: every time the right verdict has to come in time.
 #[track_caller]
 pub(crate) fn fault(name: &str, run: impl Fn() -> Told) {
-    fault_within(name, IN_TIME, run);
-}
-
-/// The same with a time of its own.
-#[track_caller]
-pub(crate) fn fault_within(name: &str, within: Duration, run: impl Fn() -> Told) {
     let mut failed = Vec::new();
     let mut panicked = None;
     for _ in 0..number("TRACER_RUNS").unwrap_or(1) {
@@ -50,10 +44,8 @@ pub(crate) fn fault_within(name: &str, within: Duration, run: impl Fn() -> Told)
             Told { after: None, requests: 0, wrong: Vec::new() }
         });
         let seconds = told.after.map(|after| after.as_secs_f64());
-        line(
-            &json!({"fault": name, "right": told.is_right(within), "seconds": seconds, "wrong": told.wrong}),
-        );
-        if !told.is_right(within) {
+        line(&json!({"fault": name, "right": told.is_right(), "seconds": seconds, "wrong": told.wrong}));
+        if !told.is_right() {
             failed.push(told);
         }
     }

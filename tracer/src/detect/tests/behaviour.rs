@@ -283,7 +283,7 @@ fn members_may_join_and_leave() {
     for list in [5, 6, 3, 8] {
         pool.actual.resize(list, 1.0);
         pool.declared.resize(list, Some(1.0));
-        pool.fates.resize(list, super::balancer::Fate::Served);
+        pool.fates.resize(list, Fate::Served);
         for _ in 0..40 {
             let assessment = pool.step();
             assert!(!assessment.verdict.is_finding(), "{}", assessment.summary);
@@ -300,7 +300,7 @@ fn an_undeclared_address_that_appears_does_not_end_a_standing_skew() {
     assert_eq!(found(&before), [(1, Finding::Over)]);
     pool.actual.insert(0, 0.0);
     pool.declared.insert(0, None);
-    pool.fates.push(super::balancer::Fate::Served);
+    pool.fates.push(Fate::Served);
     // The addresses are those of the places: the new one is the last, and what was first is now last but one.
     pool.actual.rotate_left(1);
     pool.declared.rotate_left(1);
@@ -364,7 +364,7 @@ fn a_neighbour_that_takes_a_failing_members_clients_is_a_consequence() {
     let mut pool = Pool::new(4, 200.0, false, 9);
     pool.identity.method = Method::Hash;
     pool.run(60);
-    pool.fates[1] = super::balancer::Fate::Refused;
+    pool.fates[1] = Fate::Refused;
     pool.actual = vec![1.0, 0.05, 1.95, 1.0];
     pool.until(Verdict::BackendFailing, 10).unwrap();
     for _ in 0..100 {
