@@ -84,7 +84,8 @@ fn a_few_very_long_connections_at_one_member_do_not_make_it_slow() {
 
 #[test]
 fn a_member_that_begins_again_does_not_make_the_others_slow() {
-    for (rate, median) in [(20.0, 0.3), (20.0, 5.0), (100.0, 1.0), (100.0, 20.0), (400.0, 3.0)] {
+    for (rate, median) in [(20.0, 0.3), (100.0, 0.6), (400.0, 0.6), (400.0, 1.0), (20.0, 5.0), (100.0, 20.0)]
+    {
         for seed in 0..5 {
             let mut pool = pool(rate, median, 1.0, seed).measuring(Measured::Ended);
             pool.quietly(300);
@@ -92,6 +93,18 @@ fn a_member_that_begins_again_does_not_make_the_others_slow() {
                 again.iter().for_each(|&member| pool.cut(member));
                 pool.quietly(120);
             }
+        }
+    }
+}
+
+#[test]
+fn a_member_that_is_given_more_or_less_or_no_more_traffic_is_not_slow() {
+    for (rate, median) in [(20.0, 0.3), (100.0, 0.6), (400.0, 0.8)] {
+        for factor in [0.0, 0.2, 5.0] {
+            let mut pool = pool(rate, median, 0.3, 5).measuring(Measured::Ended);
+            pool.quietly(300);
+            pool.servers[1].rate *= factor;
+            pool.quietly(120);
         }
     }
 }
