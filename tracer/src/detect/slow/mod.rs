@@ -53,10 +53,11 @@ const CONNECTS: Kind = Kind {
     has_past: true,
     measures: [Measure::ConnectTime, Measure::UpperConnectTime],
 };
-/// How long connections were held that ended; connecting is part of it, hence the floor. When a member has begun again,
-/// only short ones have had time to end, and beside it the others would seem slow for as long as connections last: of
-/// more than two ticks nothing is said by this, and the stock, which is not deceived, tells soon enough (`lifetimes`). What
-/// holds all connections for longer may be their clients: a pool is not compared with its past. Own choices.
+/// How long connections were held that ended; connecting is part of it, hence the floor. When a member begins again, what it
+/// held ends at once, the long ones foremost, and afterwards only short ones have had time to end: for as long as connections
+/// last, it seems slow itself and then the others do. Of more than two ticks nothing is said by this; the stock tells soon
+/// enough (`lifetimes`). What holds all connections for longer may be their clients: a pool is not compared with its past.
+/// Own choices.
 const HELD: Kind = Kind {
     of: |pace| pace.held_time,
     floor_ns: 5e6,
