@@ -56,23 +56,22 @@ fn histogram() -> impl Strategy<Value = Histogram> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    let times = (histogram(), histogram(), histogram());
-    (prop::collection::vec(count(), 20), times).prop_map(
-        |(counts, (connect_time, cancelled_age, lifetime))| {
-            let mut counts = counts.into_iter();
-            let mut next = || counts.next().unwrap_or_default();
-            let mut counters = Counters { connect_time, cancelled_age, lifetime, ..Counters::default() };
-            macro_rules! fill {
+    let times = [histogram(), histogram(), histogram()];
+    (prop::collection::vec(count(), 20), times).prop_map(|(counts, times)| {
+        let [connect_time, cancelled_age, lifetime] = times;
+        let mut counts = counts.into_iter();
+        let mut next = || counts.next().unwrap_or_default();
+        let mut counters = Counters { connect_time, cancelled_age, lifetime, ..Counters::default() };
+        macro_rules! fill {
             ($($(#[$doc:meta])* $counter:ident,)*) => { $(counters.$counter = next();)* };
         }
-            macro_rules! fail {
+        macro_rules! fail {
             ($($(#[$doc:meta])* $cause:ident,)*) => { $(counters.failed.$cause = next();)* };
         }
-            crate::collect::each_counter!(fill);
-            crate::collect::each_cause!(fail);
-            counters
-        },
-    )
+        crate::collect::each_counter!(fill);
+        crate::collect::each_cause!(fail);
+        counters
+    })
 }
 
 fn backend() -> impl Strategy<Value = SocketAddr> {
