@@ -251,53 +251,50 @@ fn an_outage_of_all_backends_is_the_pool_failing() {
     });
 }
 
-/// By itself `watch` measures no exchanges here, where no connection is reused: how long connections are held tells the
-/// same. The stock is seen once a second, so that it has to be some connections: everybody is six times as slow then.
-const BY_LIFETIMES: u32 = 6;
-
-/// One of four becomes eight times slower under HAProxy with least connections.
+/// One of four becomes eight times slower under HAProxy with least connections. By itself `watch` measures no exchanges
+/// here, where no connection is reused: how long each was held tells the same.
 #[track_caller]
-fn slow_under_least_connections(name: &str, exchanges: &str, times: u32) {
+fn slow_under_least_connections(name: &str, exchanges: &str) {
     fault(name, || {
-        let scene = Scene::new(Late(times * USUAL));
+        let scene = Scene::new(Late(USUAL));
         let _haproxy = scene.haproxy().balance("leastconn").start();
         let victim = &scene.backends[1];
         let right = Right::of(victim.address, "backend-slow", "slow");
         let pools = Pools::new().chosen_by("least-connections").app(scene.addresses());
         let watch = watch(pools).arguments(&["--exchanges", exchanges]);
-        happens(watch, scene.load(), &right, || victim.now(Late(times * SLOW)))
+        happens(watch, scene.load(), &right, || victim.now(Late(SLOW)))
     });
 }
 
 #[test]
 fn a_backend_that_becomes_slow_under_least_connections_is_slow_by_its_response_times() {
-    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower, exchanges measured", "on", 1);
+    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower, exchanges measured", "on");
 }
 
 #[test]
 fn a_backend_that_becomes_slow_under_least_connections_is_slow_by_its_lifetimes() {
-    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower", "off", BY_LIFETIMES);
+    slow_under_least_connections("HAProxy leastconn: one of four 8 × slower", "off");
 }
 
 /// The same under nginx with round robin.
 #[track_caller]
-fn slow_in_turns(name: &str, exchanges: &str, times: u32) {
+fn slow_in_turns(name: &str, exchanges: &str) {
     fault(name, || {
-        let scene = Scene::new(Late(times * USUAL));
+        let scene = Scene::new(Late(USUAL));
         let _nginx = scene.nginx().start();
         let victim = &scene.backends[1];
         let right = Right::of(victim.address, "backend-slow", "slow");
         let watch = watch(Pools::of_backends(&scene.backends)).arguments(&["--exchanges", exchanges]);
-        happens(watch, scene.load(), &right, || victim.now(Late(times * SLOW)))
+        happens(watch, scene.load(), &right, || victim.now(Late(SLOW)))
     });
 }
 
 #[test]
 fn a_backend_that_becomes_slow_in_turns_is_slow_by_its_response_times() {
-    slow_in_turns("nginx: one of four 8 × slower, exchanges measured", "on", 1);
+    slow_in_turns("nginx: one of four 8 × slower, exchanges measured", "on");
 }
 
 #[test]
 fn a_backend_that_becomes_slow_in_turns_is_slow_by_its_lifetimes() {
-    slow_in_turns("nginx: one of four 8 × slower", "off", BY_LIFETIMES);
+    slow_in_turns("nginx: one of four 8 × slower", "off");
 }

@@ -16,6 +16,7 @@ mod haproxy;
 mod harness;
 mod import_haproxy;
 mod import_nginx;
+mod lifetimes;
 mod million;
 mod nginx;
 mod quiet;

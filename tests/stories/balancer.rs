@@ -14,8 +14,9 @@ pub(crate) struct Worker {
     pub(crate) busy: Vec<u32>,
     /// Until when members are left out, microseconds.
     pub(crate) ejected_until: Vec<u64>,
-    /// Connections that wait to be used again: requests left, and the member's epoch they are of.
-    pub(crate) idle: Vec<Vec<(u32, u32)>>,
+    /// Connections that wait to be used again: requests left, the member's epoch they are of, and when they were
+    /// opened.
+    pub(crate) idle: Vec<Vec<(u32, u32, Option<u64>)>>,
 }
 
 impl Worker {

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// A connection, or a place for one request in a connection that is kept.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Connection {
     pub(crate) worker: usize,
     pub(crate) generation: u32,
@@ -15,6 +15,8 @@ pub(crate) struct Connection {
     pub(crate) left: u32,
     /// Whether it waits for other requests afterwards.
     pub(crate) kept: bool,
+    /// When it was opened; `None`: before anybody watched.
+    pub(crate) began: Option<u64>,
 }
 
 /// What happens in a world.

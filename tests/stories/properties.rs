@@ -180,6 +180,7 @@ fn adds_up(sample: &PoolSample) -> Result<(), String> {
         let (total, stock) = (&member.total, member.stock.unwrap_or_default());
         total.attempts == total.established + total.failed.total() + stock.pending
             && total.established + total.adopted == stock.live + stock.closing + total.closed
+            && total.lifetime.count() + total.probes <= total.closed
             && member.decisions <= member.delta.attempts
             && member.exchanges.response_time.as_ref().map(Histogram::count) == member.exchanges.count
     };
@@ -306,7 +307,7 @@ fn garbage() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index,
             histogram
         })
     };
-    let delta = (prop::array::uniform12(count()), histogram(), histogram()).prop_map(
+    let delta = (prop::array::uniform12(count()), histogram(), histogram(), histogram()).prop_map(
         |(
             [
                 attempts,
@@ -324,6 +325,7 @@ fn garbage() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index,
             ],
             connect_time,
             cancelled_age,
+            lifetime,
         )| {
             Counters {
                 attempts,
@@ -338,6 +340,7 @@ fn garbage() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index,
                 failed: Failures { refused, timed_out, cancelled, ..Failures::default() },
                 connect_time,
                 cancelled_age,
+                lifetime,
                 ..Counters::default()
             }
         },

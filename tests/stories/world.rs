@@ -107,7 +107,7 @@ impl<'a> World<'a> {
 
     fn adopt(&mut self, place: usize, count: u64) {
         let worker = place % self.workers.len().max(1);
-        let connection = Connection { worker, generation: 0, member: place, epoch: 0, left: 0, kept: false };
+        let connection = Connection { worker, member: place, ..Connection::default() };
         let held = self.traffic.held_seconds.unwrap_or(0.0);
         for _ in 0..count {
             // Begun long ago, each at a time of its own.
@@ -171,7 +171,7 @@ impl<'a> World<'a> {
         for worker in std::mem::replace(&mut self.workers, new) {
             for (place, idle) in worker.idle.iter().enumerate() {
                 let epoch = self.members[place].epoch;
-                idle.iter().filter(|(_, of)| *of == epoch).for_each(|_| self.close(place));
+                idle.iter().filter(|idle| idle.1 == epoch).for_each(|idle| self.close(place, idle.2));
             }
         }
     }
@@ -255,7 +255,7 @@ impl<'a> World<'a> {
             Event::Ends(connection) => {
                 if self.members[connection.member].epoch == connection.epoch {
                     self.leave(connection);
-                    self.close(connection.member);
+                    self.close(connection.member, connection.began);
                 }
             }
         }
@@ -279,11 +279,11 @@ impl<'a> World<'a> {
         let kept = matches!(self.traffic.rate(), Some(Rate::Requests(_)));
         let epoch = self.members[member].epoch;
         let idle = &mut self.workers[worker].idle[member];
-        idle.retain(|(_, of)| *of == epoch);
-        if let Some((left, epoch)) = idle.pop() {
+        idle.retain(|idle| idle.1 == epoch);
+        if let Some((left, epoch, began)) = idle.pop() {
             let generation = self.generation;
             self.workers[worker].busy[member] += 1;
-            self.ask(Connection { worker, generation, member, epoch, left, kept }, 0.0);
+            self.ask(Connection { worker, generation, member, epoch, left, kept, began }, 0.0);
             return;
         }
         self.members[member].decisions += 1;
@@ -298,14 +298,15 @@ impl<'a> World<'a> {
         let resets = acts.resets.unwrap_or(0.0);
         self.members[member].live += 1;
         self.workers[worker].busy[member] += 1;
-        let connection = Connection { worker, generation: self.generation, member, epoch, left, kept };
+        let (generation, began) = (self.generation, Some(self.now));
+        let connection = Connection { worker, generation, member, epoch, left, kept, began };
         if self.chance.f64() < resets {
             let delta = &mut self.members[member].delta;
             delta.resets += 1;
             delta.resets_without_data += 1;
             delta.sent_bytes += REQUEST_BYTES;
             self.leave(connection);
-            self.close(member);
+            self.close(member, began);
         } else if left == 0 {
             self.hold(connection);
         } else {
@@ -376,16 +377,16 @@ impl<'a> World<'a> {
         match (connection.left, connection.kept) {
             (0, true) => {
                 self.leave(connection);
-                self.close(connection.member);
+                self.close(connection.member, connection.began);
             }
             (0, false) => self.hold(connection),
             (left, true) => {
                 self.leave(connection);
                 if connection.generation == self.generation {
                     let idle = &mut self.workers[connection.worker].idle[connection.member];
-                    idle.push((left, connection.epoch));
+                    idle.push((left, connection.epoch, connection.began));
                 } else {
-                    self.close(connection.member);
+                    self.close(connection.member, connection.began);
                 }
             }
             (_, false) => {
@@ -409,13 +410,16 @@ impl<'a> World<'a> {
         }
     }
 
-    fn close(&mut self, place: usize) {
+    fn close(&mut self, place: usize, began: Option<u64>) {
         let member = &mut self.members[place];
         member.live -= 1;
         member.delta.closed += 1;
+        if let Some(began) = began {
+            member.delta.lifetime.0[bucket_of((self.now - began) * 1000) as usize] += 1;
+        }
     }
 
-    /// All connections of a member end at once, reset by it or closed by the balancer.
+    /// All connections of a member end at once, reset by it or closed by the balancer; nobody noted when they began.
     fn cut(&mut self, place: usize, reset: bool) {
         let member = &mut self.members[place];
         member.epoch += 1;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 /// A verdict comes within this time at this rate; a machine that does not reach the rate has as many requests for it.
-pub(crate) const IN_TIME: Duration = Duration::from_secs(10);
+const IN_TIME: Duration = Duration::from_secs(10);
 pub(crate) const PER_SECOND: u32 = 200;
 
 /// What came of a fault.

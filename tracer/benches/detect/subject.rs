@@ -15,8 +15,9 @@ pub(crate) struct Subject {
     sample: PoolSample,
     now_seconds: f64,
     exchanges: bool,
-    /// Buckets of response times to be emptied: member, bucket.
-    filled: Vec<(u32, u32)>,
+    /// Buckets of response times, and of lifetimes, to be emptied: member, bucket.
+    responded: Vec<(u32, u32)>,
+    ended: Vec<(u32, u32)>,
     assessment: Option<Assessment>,
 }
 
@@ -42,7 +43,8 @@ impl Subject {
             },
             now_seconds: 0.0,
             exchanges,
-            filled: Vec::new(),
+            responded: Vec::new(),
+            ended: Vec::new(),
             assessment: None,
         };
         weights.iter().for_each(|&weight| subject.add_member(Some(f64::from(weight))));
@@ -95,7 +97,7 @@ impl Subject {
             member.exchanges.count = self.exchanges.then_some(exchanges);
             member.requests = member.exchanges.count;
         }
-        for (member, bucket) in self.filled.drain(..) {
+        for (member, bucket) in self.responded.drain(..) {
             if let Some(times) = &mut self.sample.members[member as usize].exchanges.response_time {
                 times.0[bucket as usize] = 0;
             }
@@ -103,8 +105,15 @@ impl Subject {
         for &(member, bucket) in &tick.responses {
             if let Some(times) = &mut self.sample.members[member as usize].exchanges.response_time {
                 times.0[bucket as usize] += 1;
-                self.filled.push((member, bucket));
+                self.responded.push((member, bucket));
             }
+        }
+        for (member, bucket) in self.ended.drain(..) {
+            self.sample.members[member as usize].delta.lifetime.0[bucket as usize] = 0;
+        }
+        for &(member, bucket) in &tick.lifetimes {
+            self.sample.members[member as usize].delta.lifetime.0[bucket as usize] += 1;
+            self.ended.push((member, bucket));
         }
     }
 

@@ -80,6 +80,9 @@ macro_rules! counters {
             pub exchanges: u64,
             /// From the last send before a response to the first read of it; likewise.
             pub response_time: Histogram,
+            /// From SYN to the end of connections that carried something and were seen from their beginning; none of
+            /// those whose end was only made up for.
+            pub lifetime: Histogram,
         }
 
         impl AddAssign<&Counters> for Counters {
@@ -91,6 +94,7 @@ macro_rules! counters {
                 self.cancelled_age += &other.cancelled_age;
                 self.exchanges = self.exchanges.saturating_add(other.exchanges);
                 self.response_time += &other.response_time;
+                self.lifetime += &other.lifetime;
             }
         }
 
@@ -105,6 +109,7 @@ macro_rules! counters {
                     cancelled_age: &self.cancelled_age - &earlier.cancelled_age,
                     exchanges: self.exchanges.saturating_sub(earlier.exchanges),
                     response_time: &self.response_time - &earlier.response_time,
+                    lifetime: &self.lifetime - &earlier.lifetime,
                 }
             }
         }
@@ -181,6 +186,7 @@ impl From<&Cell> for Counters {
             cancelled_age: Histogram(Box::new(cell.cancelled_age)),
             exchanges: cell.exchanges,
             response_time: Histogram(Box::new(cell.response_time)),
+            lifetime: Histogram(Box::new(cell.lifetime)),
         }
     }
 }
@@ -318,6 +324,7 @@ mod tests {
         more.connect_time.0[4] = 9;
         more.exchanges = 2;
         more.response_time.0[5] = 2;
+        more.lifetime.0[6] = 3;
         total += &more;
         assert_eq!(&total - &before, more);
         assert_eq!(&before - &total, Counters::default(), "never below zero");

@@ -154,11 +154,13 @@ impl PoolJudge {
         let episode = spread.episode().filter(|episode| load_aware && !episode.named.is_empty())?;
         let window = spread.window_from(Some(&episode.base), self.roster.shares(), self.now_seconds?);
         if spread.signal == Signal::Exchanges {
-            return self.slow_answers(episode, window);
+            // How long connections last says nothing of exchanges; who answers slowly does.
+            return self.slow_members(episode, &window, |_| true);
         }
-        (0..MEMORIES_SECONDS.len())
+        let by_stock = (0..MEMORIES_SECONDS.len())
             .filter_map(|memory| self.explained_by(memory, spread, &window, pool.method))
-            .max_by(|a, b| a.deviations.total_cmp(&b.deviations))
+            .max_by(|a, b| a.deviations.total_cmp(&b.deviations));
+        by_stock.or_else(|| self.slow_members(episode, &window, slow::Measure::is_of_ended))
     }
 
     /// Whether an episode is none of the balancer's, for whatever reason.
@@ -235,9 +237,15 @@ impl PoolJudge {
         live().map(|of| per_due(of).is_some_and(|own| own > BUSIER * least)).collect()
     }
 
-    /// How long connections last says nothing of exchanges; who answers slowly does.
-    fn slow_answers(&self, episode: &Episode, window: Window) -> Option<Explanation> {
-        let slow::Answer::Found { members, .. } = self.slow.judge() else { return None };
+    /// Everybody who gets less is found slow, by measures that `tell`.
+    fn slow_members(
+        &self,
+        episode: &Episode,
+        window: &Window,
+        tell: impl Fn(slow::Measure) -> bool,
+    ) -> Option<Explanation> {
+        let slow::Answer::Found { mut members, .. } = self.slow.judge() else { return None };
+        members.retain(|slow| tell(slow.measure));
         let slowest = members.iter().max_by(|a, b| a.ratio().total_cmp(&b.ratio()))?;
         let is_slow = |named: &Named| members.iter().any(|slow| slow.member == named.member);
         episode.named.iter().all(|named| named.ratio > 1.0 || is_slow(named)).then(|| Explanation {
@@ -246,11 +254,11 @@ impl PoolJudge {
             times_longer_without: slowest.ratio(),
             deviations: DEVIATIONS,
             bytes: None,
-            window,
+            window: window.clone(),
         })
     }
 
-    /// The same by what one memory says of the member that departs most.
+    /// Why, by what one memory says of the member that departs most.
     fn explained_by(
         &self,
         memory: usize,

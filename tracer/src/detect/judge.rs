@@ -472,9 +472,11 @@ fn pace_of(seen: &MemberSample) -> Pace<'_> {
     let measured = |name| unmeasured.is_empty() || !unmeasured.contains(name);
     let answered = |spread| Durations { spread, none: seen.exchanges.count == Some(0) };
     let connected = Durations { spread: &seen.delta.connect_time, none: seen.delta.established == 0 };
+    let held = Durations { spread: &seen.delta.lifetime, none: seen.delta.closed == 0 };
     Pace {
         response_time: seen.exchanges.response_time.as_ref().map(answered),
         connect_time: measured("established").then_some(connected),
+        held_time: measured("lifetime").then_some(held),
         live: seen.stock.map(|stock| stock.live as f64),
         closed: measured("closed").then_some(seen.delta.closed as f64),
         takes_part: false,

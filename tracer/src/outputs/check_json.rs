@@ -74,6 +74,7 @@ struct Counts {
     exchanges: Option<u64>,
     connect_seconds: Option<Quantiles>,
     response_seconds: Option<Quantiles>,
+    lifetime_seconds: Option<Quantiles>,
 }
 
 macro_rules! failed {
@@ -221,6 +222,7 @@ fn counts(total: &Counters, stock: Option<Stock>, recorded: &Recorded, exchanges
         exchanges: exchanges.count,
         connect_seconds: quantiles(&total.connect_time),
         response_seconds: exchanges.response_time.as_ref().and_then(quantiles),
+        lifetime_seconds: quantiles(&total.lifetime),
     }
 }
 

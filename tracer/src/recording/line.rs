@@ -112,17 +112,24 @@ macro_rules! member_line {
             exchanges: Option<Count>,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             response_buckets: Option<Histogram>,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            lifetime_buckets: Option<Histogram>,
         }
 
         impl MemberLine {
             fn of(member: &MemberSample, complete: bool) -> Self {
-                let Counters { $($counter,)* failed, connect_time, cancelled_age, .. } = &member.delta;
+                let Counters { $($counter,)* failed, connect_time, cancelled_age, lifetime, .. } =
+                    &member.delta;
                 let write = |name: &str, count: u64| {
                     let measured = !member.recorded.unmeasured.contains(name);
                     (measured && !(complete && count == 0)).then_some(Count(count))
                 };
                 let filled = |histogram: &Histogram| (histogram.count() > 0).then(|| histogram.clone());
                 let failed = FailedLine::of(failed, write);
+                let unmeasured = |name| member.recorded.unmeasured.contains(name);
+                // Where nothing ended there is nothing to say.
+                let ended = member.delta.closed > 0 || unmeasured("closed") || lifetime.count() > 0;
+                let held = ended && !unmeasured("lifetime");
                 let decisions = member.decisions != member.delta.attempts
                     || member.recorded.unmeasured.contains("attempts");
                 let stock = member.stock;
@@ -149,6 +156,7 @@ macro_rules! member_line {
                     cancelled_buckets: filled(cancelled_age),
                     exchanges: exchanges.count.map(Count),
                     response_buckets: exchanges.response_time.clone(),
+                    lifetime_buckets: held.then(|| lifetime.clone()),
                 }
             }
 
@@ -168,6 +176,7 @@ macro_rules! member_line {
                     cancelled_age: self.cancelled_buckets.unwrap_or_default(),
                     exchanges: self.exchanges.unwrap_or_default().0,
                     response_time: self.response_buckets.clone().unwrap_or_default(),
+                    lifetime: self.lifetime_buckets.clone().unwrap_or_default(),
                 };
                 let stock = self.live.map(|live| Stock {
                     live: live.0,
@@ -175,6 +184,9 @@ macro_rules! member_line {
                     closing: read("closing", self.closing),
                     rtt_sum_us: read("rtt_sum_us", self.rtt_sum_us),
                 });
+                if self.lifetime_buckets.is_none() && (delta.closed > 0 || unmeasured.contains("closed")) {
+                    unmeasured.insert("lifetime");
+                }
                 if unmeasured.contains("established") {
                     // Their fate is not known: that is what `untracked` says, and it is held against nobody.
                     let unknown = delta.attempts.saturating_sub(delta.failed.total());
@@ -370,7 +382,8 @@ impl MemberLine {
         {
             return Err(format!("a weight is a number of 0 or more, not {weight}"));
         }
-        let histograms = [&self.connect_buckets, &self.cancelled_buckets, &self.response_buckets];
+        let histograms =
+            [&self.connect_buckets, &self.cancelled_buckets, &self.response_buckets, &self.lifetime_buckets];
         if histograms.into_iter().flatten().any(|histogram| histogram.count() > MOST) {
             return Err(format!("a histogram counts more than {MOST}"));
         }

@@ -39,6 +39,7 @@
 //! | `live`, `pending`, `closing`, `rtt_sum_us` | sockets present at the end | without `live` none of them is known |
 //! | `connect_buckets`, `cancelled_buckets` | times to establish; ages at which the balancer gave up | not known: every `cancelled` counts as a failure |
 //! | `exchanges`, `response_buckets` | requests with their responses, and their response times | not measured |
+//! | `lifetime_buckets` | how long connections were held that ended, less `probes` and what was not seen from its beginning | not measured, unless `closed` is 0 |
 //! | `requests` | exchanges less those of health checks: what shares of exchanges are computed on | `exchanges` |
 //!
 //! What was not measured speaks for nothing and against nobody: an attempt of which it is not known whether it was

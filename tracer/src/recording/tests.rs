@@ -56,11 +56,12 @@ fn histogram() -> impl Strategy<Value = Histogram> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    (prop::collection::vec(count(), 20), histogram(), histogram()).prop_map(|(counts, connect, cancelled)| {
+    let times = [histogram(), histogram(), histogram()];
+    (prop::collection::vec(count(), 20), times).prop_map(|(counts, times)| {
+        let [connect_time, cancelled_age, lifetime] = times;
         let mut counts = counts.into_iter();
         let mut next = || counts.next().unwrap_or_default();
-        let mut counters =
-            Counters { connect_time: connect, cancelled_age: cancelled, ..Counters::default() };
+        let mut counters = Counters { connect_time, cancelled_age, lifetime, ..Counters::default() };
         macro_rules! fill {
             ($($(#[$doc:meta])* $counter:ident,)*) => { $(counters.$counter = next();)* };
         }
@@ -294,7 +295,8 @@ fn what_is_absent_is_taken_as_unknown_and_held_against_nobody() {
     assert_eq!((failed.delta.untracked, failed.delta.failed.total()), (3, 2));
     let present = one(r#"{"backend":"10.0.0.1:80","attempts":5,"live":2}"#);
     assert_eq!(present.stock.unwrap().live, 2);
-    assert!(present.recorded.unmeasured.contains("pending"));
+    assert!(["pending", "lifetime"].iter().all(|name| present.recorded.unmeasured.contains(name)));
+    assert!(!one(r#"{"backend":"10.0.0.1:80","closed":0}"#).recorded.unmeasured.contains("lifetime"));
 }
 
 /// Nobody is accused of what nobody measured: half of the fields are absent, of one member or of all.

@@ -129,7 +129,7 @@ impl Farm {
             self.servers[member].active -= 1;
             if connected {
                 self.servers[member].live -= 1;
-                tick.members[member].closed += 1;
+                tick.close(member, seconds(at - began));
                 if self.exchanges {
                     tick.respond(member, seconds(at - began));
                 }

@@ -47,11 +47,13 @@ pub(crate) struct Tick {
     pub(crate) members: Vec<Tally>,
     /// Response times: member and bucket of [`tracer_ebpf::histogram`]; empty where exchanges are not measured.
     pub(crate) responses: Vec<(u32, u32)>,
+    /// How long connections were held that ended, likewise; empty where that is not thought of.
+    pub(crate) lifetimes: Vec<(u32, u32)>,
 }
 
 impl Tick {
     pub(crate) fn new(members: usize) -> Self {
-        Self { members: vec![Tally::default(); members], responses: Vec::new() }
+        Self { members: vec![Tally::default(); members], ..Self::default() }
     }
 
     /// A response of a member after so many seconds.
@@ -60,12 +62,19 @@ impl Tick {
         self.responses.push((u32::try_from(member).unwrap_or(u32::MAX), bucket(seconds)));
     }
 
+    /// A connection of a member ends after so many seconds.
+    fn close(&mut self, member: usize, seconds: f64) {
+        self.members[member].closed += 1;
+        self.lifetimes.push((u32::try_from(member).unwrap_or(u32::MAX), bucket(seconds)));
+    }
+
     /// Forgets what happened but for what is there at present.
     fn clear(&mut self) {
         for member in &mut self.members {
             *member = Tally { live: member.live, ..Tally::default() };
         }
         self.responses.clear();
+        self.lifetimes.clear();
     }
 }
 

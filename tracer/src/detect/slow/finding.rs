@@ -13,8 +13,19 @@ pub(in crate::detect) enum Measure {
     ConnectTime,
     /// A good quarter of the connects takes long.
     UpperConnectTime,
-    /// Connections are held long, on average.
+    /// Half of the connections that end were held long.
+    HeldTime,
+    /// A good quarter of them was held long.
+    UpperHeldTime,
+    /// Connections are held long, on average, those included that do not end.
     Lifetime,
+}
+
+impl Measure {
+    /// Whether it is how long the connections were held that ended.
+    pub(in crate::detect) fn is_of_ended(self) -> bool {
+        matches!(self, Self::HeldTime | Self::UpperHeldTime)
+    }
 }
 
 /// A member that is slower than the others.
@@ -94,6 +105,13 @@ impl Slow {
                 "{address} takes {ratio} × longer to accept a part of its connections than the others: \
                  a quarter take over {own}, the others' {rest}"
             ),
+            Measure::HeldTime => format!(
+                "{address} holds connections {ratio} × longer than the others: median {own}, the others {rest}"
+            ),
+            Measure::UpperHeldTime => format!(
+                "{address} holds a part of its connections {ratio} × longer than the others: \
+                 a quarter for over {own}, the others' {rest}"
+            ),
             Measure::Lifetime => {
                 format!(
                     "{address} holds connections {ratio} × longer than the others ({own}, the others {rest})"
@@ -167,6 +185,19 @@ mod tests {
                 0.051,
                 0.01,
                 "answers 5.1 × slower than the others: median 51 ms, the others 10 ms",
+            ),
+            (
+                Measure::HeldTime,
+                0.081,
+                0.01,
+                "holds connections 8.1 × longer than the others: median 81 ms, the others 10 ms",
+            ),
+            (
+                Measure::UpperHeldTime,
+                0.4,
+                0.1,
+                "holds a part of its connections 4.0 × longer than the others: a quarter for over 400 ms, \
+                 the others' 100 ms",
             ),
             (
                 Measure::Lifetime,

@@ -5,10 +5,10 @@
 //! |---|---|
 //! | `spread`, `cut` | how are durations spread, and how likely is a long one? |
 //! | `run` | one sequential test and its flag |
-//! | `times` | whose responses, or connects, take longer than those of the others? |
+//! | `times` | whose responses, connects, or connections take longer than those of the others? |
 //! | `memory` | how fast is it forgotten what a member did? |
 //! | `past` | do all of them take longer than before? |
-//! | `lifetimes` | who holds connections for longer? (where responses are not measured) |
+//! | `lifetimes` | who holds connections for longer, also those that do not end? (where responses are not measured) |
 //! | `finding` | what is said of it |
 
 mod cut;
@@ -34,19 +34,36 @@ use times::{Kind, Times};
 const MARGIN: f64 = 1.5;
 /// Slowness that is tested. detector.md §10. Members that are faster are no finding.
 const ALTERNATIVES: [f64; 2] = [2.5, 8.0];
-/// Tests of a member: two cuts of response and of connect times, and lifetimes, at two alternatives each.
+/// Tests of a member at a time: two cuts of response times, or of held times as well as lifetimes, and two of connect
+/// times, at two alternatives each.
 const TESTS: f64 = 10.0;
 /// Responses within this time are not slow, whatever the others do: within it, scheduling decides. Own choice.
 const RESPONSES: Kind = Kind {
     of: |pace| pace.response_time,
     floor_ns: 1e6,
+    ceiling_ns: f64::INFINITY,
+    has_past: true,
     measures: [Measure::ResponseTime, Measure::UpperResponseTime],
 };
 /// The same of connects, where a member in another building is no news. Own choice.
 const CONNECTS: Kind = Kind {
     of: |pace| pace.connect_time,
     floor_ns: 5e6,
+    ceiling_ns: f64::INFINITY,
+    has_past: true,
     measures: [Measure::ConnectTime, Measure::UpperConnectTime],
+};
+/// How long connections were held that ended; connecting is part of it, hence the floor. When a member begins again, what it
+/// held ends at once, the long ones foremost, and afterwards only short ones have had time to end: for as long as connections
+/// last, it seems slow itself and then the others do. Of more than two ticks nothing is said by this; the stock tells soon
+/// enough (`lifetimes`). What holds all connections for longer may be their clients: a pool is not compared with its past.
+/// Own choices.
+const HELD: Kind = Kind {
+    of: |pace| pace.held_time,
+    floor_ns: 5e6,
+    ceiling_ns: 2e9,
+    has_past: false,
+    measures: [Measure::HeldTime, Measure::UpperHeldTime],
 };
 
 /// Part of the evidence for a slow member from which on it may well be one. Own choice: chance alone comes so far once
@@ -63,6 +80,8 @@ pub(super) struct Pace<'a> {
     pub(super) response_time: Option<Durations<'a>>,
     /// Connect times of the interval; `None`: not measured.
     pub(super) connect_time: Option<Durations<'a>>,
+    /// How long the connections were held that ended in it; `None`: not measured.
+    pub(super) held_time: Option<Durations<'a>>,
     /// Live connections at its end; `None`: not measured.
     pub(super) live: Option<f64>,
     /// Connections that ended in it; `None`: not measured.
@@ -76,6 +95,7 @@ pub(super) struct Pace<'a> {
 pub(super) struct Slowness {
     responses: Times,
     connects: Times,
+    held: Times,
     lifetimes: Lifetimes,
     /// Time with traffic, seconds.
     traffic_seconds: f64,
@@ -102,12 +122,14 @@ impl Slowness {
         self.raise = rule.raise;
         let answered = self.responses.tick(paces, &RESPONSES, &rule);
         let connected = self.connects.tick(paces, &CONNECTS, &rule);
-        // Where connections are kept, lifetimes tell of idleness.
+        // Where connections are kept, how long they are held tells of idleness.
         let held = if self.responses.is_measured() {
+            self.held.forget();
             self.lifetimes.forget();
             false
         } else {
-            self.lifetimes.tick(paces, &rule)
+            let ended = self.held.tick(paces, &HELD, &rule);
+            self.lifetimes.tick(paces, &rule) || ended
         };
         if answered || connected || held {
             self.traffic_seconds += seconds;
@@ -118,6 +140,7 @@ impl Slowness {
     pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
         self.responses.rearrange(from);
         self.connects.rearrange(from);
+        self.held.rearrange(from);
         self.lifetimes.rearrange(from);
         self.members = from.len();
     }
@@ -127,29 +150,35 @@ impl Slowness {
         self.members == members
             && self.responses.is_whole(members)
             && self.connects.is_whole(members)
+            && self.held.is_whole(members)
             && self.lifetimes.is_whole(members)
     }
 
     /// Whether anything is found.
     pub(super) fn is_found(&self) -> bool {
-        self.responses.is_found() || self.connects.is_found() || self.lifetimes.is_found()
+        [&self.responses, &self.connects, &self.held].iter().any(|times| times.is_found())
+            || self.lifetimes.is_found()
     }
 
-    /// Whether a member answers as if it were slow, though that is not sure yet.
+    /// Whether a member answers, or holds connections, as if it were slow, though that is not sure yet.
     pub(super) fn is_suspected(&self, member: usize) -> bool {
-        self.responses.flag(member).is_some()
-            || self.responses.evidence(member) >= SUSPICIOUS * self.raise.max(f64::MIN_POSITIVE)
+        let enough = SUSPICIOUS * self.raise.max(f64::MIN_POSITIVE);
+        [&self.responses, &self.held]
+            .iter()
+            .any(|times| times.flag(member).is_some() || times.evidence(member) >= enough)
     }
 
-    /// Who is slow. Lifetimes count where responses are not measured.
+    /// Who is slow. Held times and lifetimes count where responses are not measured.
     pub(super) fn judge(&self) -> Answer {
         let slow = |member: usize| {
             let times = |times: &Times, kind: &Kind| {
                 times.flag(member).map(|flag| (kind.measures[flag.test / ALTERNATIVES.len()], *flag))
             };
-            let held = || self.lifetimes.flag(member).map(|flag| (Measure::Lifetime, *flag));
-            let found =
-                times(&self.responses, &RESPONSES).or_else(held).or_else(|| times(&self.connects, &CONNECTS));
+            let lasting = || self.lifetimes.flag(member).map(|flag| (Measure::Lifetime, *flag));
+            let found = times(&self.responses, &RESPONSES)
+                .or_else(|| times(&self.held, &HELD))
+                .or_else(lasting)
+                .or_else(|| times(&self.connects, &CONNECTS));
             found.map(|(measure, flag)| of_member(member, measure, &flag))
         };
         if self.is_found() {
@@ -160,7 +189,7 @@ impl Slowness {
         let enough = if self.responses.is_measured() {
             self.responses.is_enough(self.raise, self.now_seconds)
         } else {
-            self.lifetimes.is_enough(self.raise)
+            self.held.is_enough(self.raise, self.now_seconds) || self.lifetimes.is_enough(self.raise)
         };
         if enough && self.taking_part > 1 { Answer::Clear } else { Answer::NotEnough }
     }

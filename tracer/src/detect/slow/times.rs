@@ -1,4 +1,4 @@
-//! Response or connect times of every member against those of the others.
+//! Response, connect or held times of every member against those of the others.
 //!
 //! Every member's lately measured times are remembered (by number, not by time, so that the others are always seen as
 //! they are now). The pool's median and upper quartile, times the margin, cut the tick's answers in two, and each
@@ -52,6 +52,10 @@ pub(super) struct Kind {
     pub(super) of: for<'a> fn(&Pace<'a>) -> Option<Durations<'a>>,
     /// Nothing below it is slow, nanoseconds.
     pub(super) floor_ns: f64,
+    /// Where the others take longer than this, nothing is said, nanoseconds.
+    pub(super) ceiling_ns: f64,
+    /// Whether the pool is compared with its own past.
+    pub(super) has_past: bool,
     /// What a flag of either cut is called.
     pub(super) measures: [Measure; QUANTILES.len()],
 }
@@ -244,14 +248,22 @@ impl Times {
         self.changed = true;
     }
 
+    /// Forgets everything.
+    pub(super) fn forget(&mut self) {
+        if !self.members.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Whether anybody, or the pool, has a flag.
     pub(super) fn is_found(&self) -> bool {
         self.flagged > 0 || self.past.flag().is_some()
     }
 
-    /// Whether it is of so many members, and every flag is one of its own.
+    /// Whether it is of so many members, or of none, and every flag is one of its own.
     pub(super) fn is_whole(&self, members: usize) -> bool {
         let mut raised = self.members.iter().filter_map(|member| member.flag);
+        let members = if self.members.is_empty() { 0 } else { members };
         self.members.len() == members
             && self.takes_part.len() == members
             && self.flagged == flags(&self.members)
@@ -271,12 +283,18 @@ impl Times {
         let cut = |quantile| Cut::of(&self.pool, quantile, MARGIN, ALTERNATIVES, kind.floor_ns);
         if let [Some(median), Some(upper)] = QUANTILES.map(cut) {
             let cuts = [median, upper];
+            if cuts.iter().any(|cut| cut.at.ns() > kind.ceiling_ns) {
+                self.forget();
+                return true;
+            }
             let all_before = self.all;
             self.count(&cuts, rule);
             self.compare(&cuts, all_before, rule);
             self.raise();
         }
-        self.past.tick(&self.scratch.answered, self.references, kind.floor_ns, rule);
+        if kind.has_past {
+            self.past.tick(&self.scratch.answered, self.references, kind.floor_ns, rule);
+        }
         true
     }
 

@@ -1,8 +1,10 @@
 //! What is said while something is suspected and not yet sure: never "balanced".
 
 use super::balancer::Pool;
+use crate::collect::Counters;
 use crate::detect::{Assessment, Finding, PoolJudge, Settings, Verdict};
 use crate::pools::Method;
+use tracer_ebpf::histogram::bucket_of;
 
 #[test]
 fn a_pool_with_a_silent_member_is_never_balanced_however_high_the_rate() {
@@ -115,4 +117,27 @@ fn a_slow_member_under_least_connections_is_not_the_balancers_skew() {
     assert_eq!(slow(Method::RoundRobin, vec![1.0, 1.0, 1.0, 3.0]).verdict, Verdict::Skewed);
     // Another member is the slow one: that explains nothing.
     assert_eq!(slow(Method::LeastConnections, vec![3.0, 1.0, 1.0, 1.0]).verdict, Verdict::Skewed);
+}
+
+#[test]
+fn a_slow_member_with_less_than_one_connection_at_a_time_is_not_the_balancers_skew() {
+    let slow = |method, slow: usize| {
+        let mut pool = Pool::new(4, 200.0, false, 2);
+        pool.identity.method = method;
+        pool.actual = vec![1.0, 1.0, 1.0, 0.34];
+        let held = |index: usize| if index == slow { 80_000_000 } else { 10_000_000 };
+        // No stock: how long they were held that ended is all that is known.
+        let ended = |index: usize, delta: &mut Counters| {
+            delta.closed = delta.attempts;
+            delta.lifetime.0[bucket_of(held(index)) as usize] = delta.attempts;
+        };
+        (0..60).map(|_| pool.step_with(ended)).last().unwrap()
+    };
+    let assessment = slow(Method::LeastConnections, 3);
+    assert_eq!(assessment.findings, [Verdict::BackendSlow], "{}", assessment.summary);
+    assert!(assessment.summary.contains(" × longer than the others: median "), "{}", assessment.summary);
+    assert!(assessment.summary.contains("load-aware balancing gives it less"), "{}", assessment.summary);
+    assert!(slow(Method::RoundRobin, 3).findings.contains(&Verdict::Skewed));
+    // Another member is the slow one: that explains nothing.
+    assert!(slow(Method::LeastConnections, 0).findings.contains(&Verdict::Skewed));
 }

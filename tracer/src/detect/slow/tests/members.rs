@@ -35,6 +35,7 @@ fn a_member_that_becomes_slow_is_named_with_its_figures_and_cleared_after_repair
         (Measured::Responses, 200.0, 0.01),
         (Measured::Connects, 200.0, 0.01),
         (Measured::Lifetimes, 200.0, 0.5),
+        (Measured::Held, 200.0, 0.01),
     ] {
         let mut pool = Servers::new(4, rate, median, 1.0, 7).measuring(measured);
         pool.quietly(3700);
@@ -53,6 +54,7 @@ fn a_member_that_becomes_slow_is_named_with_its_figures_and_cleared_after_repair
         let expected = match measured {
             Measured::Connects => Measure::ConnectTime,
             Measured::Lifetimes => Measure::Lifetime,
+            Measured::Held | Measured::Ended => Measure::HeldTime,
             Measured::Responses | Measured::Nothing => Measure::ResponseTime,
         };
         assert_eq!(slow.measure, expected);
@@ -112,9 +114,12 @@ fn two_slow_members_of_four_are_both_named_and_no_other() {
 
 #[test]
 fn members_within_the_margin_are_fine() {
-    for (measured, median) in
-        [(Measured::Responses, 0.01), (Measured::Lifetimes, 0.5), (Measured::Lifetimes, 30.0)]
-    {
+    for (measured, median) in [
+        (Measured::Responses, 0.01),
+        (Measured::Lifetimes, 0.5),
+        (Measured::Lifetimes, 30.0),
+        (Measured::Held, 0.02),
+    ] {
         for (rate, sigma) in [(1.0, 1.0), (20.0, 1.0), (20.0, 2.0), (200.0, 1.0)] {
             let mut pool = Servers::new(4, rate, median, sigma, 5).measuring(measured);
             pool.servers[1].median *= 1.3;
@@ -169,7 +174,7 @@ fn nothing_measured_and_a_lonely_request_are_not_enough() {
 
 #[test]
 fn a_pool_is_clear_once_everybody_was_seen_and_not_while_one_was_not() {
-    for measured in [Measured::Responses, Measured::Lifetimes] {
+    for measured in [Measured::Responses, Measured::Lifetimes, Measured::Held] {
         let mut pool = Servers::new(4, 200.0, 0.5, 1.0, 5).measuring(measured);
         assert_eq!(pool.step(), Answer::NotEnough);
         assert_eq!(pool.quietly(60), Answer::Clear, "{measured:?}");
@@ -213,7 +218,7 @@ fn a_member_that_is_given_more_or_no_more_traffic_is_not_slow() {
 
 #[test]
 fn a_fast_member_is_no_finding() {
-    for measured in [Measured::Responses, Measured::Lifetimes] {
+    for measured in [Measured::Responses, Measured::Lifetimes, Measured::Held] {
         let mut pool = Servers::new(4, 200.0, 0.5, 1.0, 5).measuring(measured);
         pool.servers[1].median /= 10.0;
         pool.quietly(600);

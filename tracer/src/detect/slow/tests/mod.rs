@@ -1,5 +1,6 @@
 //! Behaviour of the whole rule on generated traffic.
 
+mod held;
 mod members;
 mod pools;
 mod servers;

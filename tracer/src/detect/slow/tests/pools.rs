@@ -80,7 +80,7 @@ fn who_takes_no_part_is_neither_named_nor_compared_with() {
 
 #[test]
 fn what_is_written_down_goes_on_bit_for_bit() {
-    for measured in [Measured::Responses, Measured::Connects, Measured::Lifetimes] {
+    for measured in [Measured::Responses, Measured::Connects, Measured::Lifetimes, Measured::Held] {
         let mut straight = Servers::new(4, 60.0, 0.3, 1.0, 3).measuring(measured);
         let mut interrupted = Servers::new(4, 60.0, 0.3, 1.0, 3).measuring(measured);
         for second in 0..1300 {
@@ -122,8 +122,10 @@ proptest! {
                 .iter()
                 .zip(&times)
                 .map(|(&(takes_part, _, _, live, closed), times)| Pace {
-                    response_time: Some(durations(times)),
+                    // Without them held times are looked at.
+                    response_time: (seconds < 0.5).then_some(durations(times)),
                     connect_time: takes_part.then_some(durations(times)),
+                    held_time: takes_part.then_some(durations(times)),
                     live: Some(live),
                     closed: Some(closed),
                     takes_part,

@@ -57,7 +57,12 @@ pub(super) struct Server {
 pub(super) enum Measured {
     Responses,
     Connects,
+    /// Stocks, and connections that ended.
     Lifetimes,
+    /// How long each was held that ended.
+    Ended,
+    /// All of that, as the kernel tells it.
+    Held,
     Nothing,
 }
 
@@ -70,8 +75,8 @@ pub(super) struct Servers {
     pub(super) now: f64,
     pub(super) chance: Chance,
     times: Vec<Histogram>,
-    /// When the live connections end, seconds, as whole nanoseconds.
-    live: Vec<BinaryHeap<Reverse<u64>>>,
+    /// When the live connections end, and how long they will have been held, nanoseconds.
+    live: Vec<BinaryHeap<Reverse<(u64, u64)>>>,
 }
 
 impl Servers {
@@ -104,6 +109,9 @@ impl Servers {
         self.times.resize_with(self.servers.len(), Histogram::default);
         self.live.resize_with(self.servers.len(), BinaryHeap::default);
         let mut closed = vec![0.0; self.servers.len()];
+        let measured = self.measured;
+        let has_stock = matches!(measured, Measured::Lifetimes | Measured::Held);
+        let lasts = has_stock || measured == Measured::Ended;
         for (index, server) in self.servers.iter().enumerate() {
             self.times[index].0.fill(0);
             if server.rate <= 0.0 && self.live[index].is_empty() {
@@ -115,25 +123,28 @@ impl Servers {
                 if server.hard.0 > 0.0 && self.chance.share() < server.hard.0 {
                     took *= server.hard.1;
                 }
-                if self.measured == Measured::Lifetimes {
+                if lasts {
                     let end = began + self.chance.share() + took;
-                    self.live[index].push(Reverse(nanoseconds(end)));
+                    self.live[index].push(Reverse((nanoseconds(end), nanoseconds(took))));
                 } else {
                     self.times[index].0[bucket_of(nanoseconds(took)) as usize] += 1;
                 }
             }
-            while self.live[index].peek().is_some_and(|end| end.0 <= nanoseconds(self.now)) {
+            while let Some(&Reverse((end, held))) = self.live[index].peek()
+                && end <= nanoseconds(self.now)
+            {
                 self.live[index].pop();
+                self.times[index].0[bucket_of(held) as usize] += 1;
                 closed[index] += 1.0;
             }
         }
-        let measured = self.measured;
         let times = |index: usize, what| (measured == what).then_some(durations(&self.times[index]));
-        let stock = |number: f64| (measured == Measured::Lifetimes).then_some(number);
+        let stock = |number: f64| has_stock.then_some(number);
         let paces: Vec<Pace> = (0..self.servers.len())
             .map(|index| Pace {
                 response_time: times(index, Measured::Responses),
                 connect_time: times(index, Measured::Connects),
+                held_time: times(index, Measured::Held).or(times(index, Measured::Ended)),
                 live: stock(self.live[index].len() as f64),
                 closed: stock(closed[index]),
                 takes_part: self.servers[index].takes_part,
@@ -143,6 +154,15 @@ impl Servers {
         let answer = self.slowness.judge();
         assert_eq!(self.slowness.is_found(), matches!(answer, Answer::Found { .. }));
         answer
+    }
+
+    /// Ends every connection of a member, as it is when its process begins again.
+    pub(super) fn cut(&mut self, member: usize) {
+        let now = nanoseconds(self.now);
+        let live = std::mem::take(&mut self.live[member]);
+        let began = |Reverse((end, held)): Reverse<(u64, u64)>| end.saturating_sub(held);
+        self.live[member] =
+            live.into_iter().map(|one| Reverse((now, now.saturating_sub(began(one))))).collect();
     }
 
     /// One second in which everybody answered so.
