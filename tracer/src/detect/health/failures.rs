@@ -9,8 +9,11 @@ use crate::detect::judge::{Member, PoolJudge};
 const PAST_ATTEMPTS: f64 = 1000.0;
 /// A pool beside a member that is left out has practically no failures when it has at most this many per success.
 const PRACTICALLY_NONE: f64 = 0.01;
-/// Failures in a row, the last a retry, of a member that is left out.
+/// Failures in a row, the last a retry, of a member that is left out, at least.
 const RETRIES_FAILED: f64 = 2.0;
+/// How often that may be chance, where attempts fail now and then: once in so many years of a pool. Own choice.
+const CHANCE_YEARS: f64 = 10.0;
+const YEAR_SECONDS: f64 = 365.25 * 86_400.0;
 /// How long they span: nginx leaves out for ten seconds, and a tick may end a moment early.
 const LEFT_OUT_SECONDS: f64 = 9.0;
 /// Failures of a member that never succeeded, however soon they came.
@@ -94,13 +97,15 @@ impl PoolJudge {
             return false;
         }
         let usual = failing::usual(&rest).clamp(self.settings.failing_floor, self.settings.failing_ceiling);
+        let all = self.health.window(LONGEST);
         let mut changed = false;
         for member in self.members.iter_mut().filter(|member| left_out(member)) {
             // Only failures that are not forgotten: one that is not tried any more is missing in the end.
             let long = member.health.window(LONGEST);
             let (row, began_seconds) = member.health.unbroken();
             let row = row.min(long.failures());
-            let again = row >= RETRIES_FAILED && now - began_seconds >= LEFT_OUT_SECONDS;
+            let least = RETRIES_FAILED.max(no_chance(&self.past, &all, row));
+            let again = row >= least && now - began_seconds >= LEFT_OUT_SECONDS;
             let always = row >= ALWAYS_FAILED && long.succeeded <= 0.0;
             if again || always {
                 changed |= member.health.find(-row * usual.ln());
@@ -141,4 +146,15 @@ impl PoolJudge {
         }
         changed
     }
+}
+
+/// Failures in a row that are no chance, where a part of the attempts fails now and then, by a pool's `past` without the
+/// `row` of failures itself, and as much is tried as in `lately`, the longest window.
+///
+/// A part `p` of the attempts fails; each failure is the first of a row, which goes on with probability `p` a time. So
+/// there are `rate · p · p^(n − 1)` rows of `n` a second, and that many shall be less than one in [`CHANCE_YEARS`].
+fn no_chance(past: &Tally, lately: &Tally, row: f64) -> f64 {
+    let part = (past.failures() - row).max(0.0) / past.tried.max(1.0);
+    let per_second = lately.tried / WINDOWS_SECONDS[LONGEST];
+    if part <= 0.0 { 0.0 } else { (per_second * YEAR_SECONDS * CHANCE_YEARS).ln() / -part.min(0.5).ln() }
 }

@@ -132,9 +132,10 @@ fn holds(question: &Question, holder: &Holder) -> Found {
     }
 }
 
-/// A member whose share lies outside the margin, as far as can be told.
+/// A member whose share lies outside the margin, as far as can be told since the same members take part: while one is
+/// left out, the others get its share.
 fn uneven(question: &Question) -> Option<Doubt> {
-    let Question { judge, sample, judged, .. } = question;
+    let Question { judge, sample, now, judged } = question;
     let leading = judge.leading();
     for (spread, episode) in judge.spreads().filter_map(|spread| Some((spread, spread.episode()?))) {
         if spread.is_held_back() {
@@ -152,6 +153,9 @@ fn uneven(question: &Question) -> Option<Doubt> {
         return None;
     }
     let shares = judge.roster.shares();
+    let since = leading.steady_from_seconds();
+    let steady = (since > now - judged.seconds).then(|| leading.window_since(since, shares, *now));
+    let judged = steady.as_ref().unwrap_or(judged);
     let departs = (0..shares.len()).filter(|&member| shares[member] > 0.0).filter_map(|member| {
         let [low, high] = judged.interval_of_pool(member)?;
         let above = tilt(shares[member], judge.margin);

@@ -8,6 +8,10 @@
 //! the live-seconds of a member are those of the few, and no new evidence comes with every second of theirs. What holds
 //! for any spread of lifetimes is that a stock is a Poisson number (M/G/∞; Takács 1962). So a flag needs as much
 //! evidence again from the stock alone, as a number of connections: see [`stock`].
+//!
+//! When a member begins again, what it held ends at once, whatever its lifetime would have been; then its stock is young,
+//! as that of a member that joins, and only short ones have had time to end. Neither tells of lifetimes, and the others
+//! would seem slow next to it. So it is left out of the comparison until its stock has had time to be one.
 
 use super::memory::{MEMORY, left_by};
 use super::run::{Flag, Rule, Run, Tally};
@@ -30,11 +34,23 @@ const STOCK_LASTS: f64 = 20.0;
 /// weighed by `1/1.5 − 1/2.5`, against closes weighed by `log(2.5/1.5)`.
 const SAMPLING: f64 = 0.27;
 
+/// Part of the usual lifetime within which a stock that halves did not end by itself: of a stock that is not refilled
+/// at all, a fifth does. Own choice.
+const AT_ONCE: f64 = 0.25;
+/// Standard deviations of a Poisson stock by which it falls then, at least.
+const FALLS: f64 = 4.0;
+/// Usual lifetimes for which a stock is young. Own choice, by simulation.
+const YOUNG: f64 = 3.0;
+
 /// What is kept of one member. What every tick reads of every member comes first.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Held {
     memory: Tally,
     live: Option<f64>,
+    /// The stock of late, connections: the highest, which is forgotten as the stock is not it any more.
+    peak: f64,
+    /// How long ago the stock began anew, seconds; none: long enough.
+    young_seconds: Option<f64>,
     /// How long there has been a stock at all, seconds.
     held_seconds: f64,
     /// Evidence that there would be were it slow, nats; fades.
@@ -63,6 +79,23 @@ impl Held {
         self.held_seconds = if live >= 1.0 { self.held_seconds + seconds } else { 0.0 };
         let grown = before.map_or(0.0, |before| (live - before).max(0.0));
         Some(Tally { events: closed + grown / 2.0, exposure: live * seconds })
+    }
+
+    /// Whether what it held ended at once in a tick, where connections usually last for `usual_seconds`.
+    fn begins_again(&mut self, seconds: f64, usual_seconds: f64) -> bool {
+        let Some(live) = self.live else { return false };
+        let fell = self.peak - live;
+        let begins = fell > self.peak / 2.0 && fell > FALLS * self.peak.sqrt();
+        let forgotten = (seconds / (AT_ONCE * usual_seconds)).min(1.0);
+        self.peak = if begins { live } else { live.max(self.peak - fell * forgotten) };
+        begins
+    }
+
+    /// Whether its stock is too young to tell of lifetimes, after so many seconds more.
+    fn is_young(&mut self, seconds: f64, usual_seconds: f64) -> bool {
+        self.young_seconds =
+            self.young_seconds.map(|young| young + seconds).filter(|young| *young < YOUNG * usual_seconds);
+        self.young_seconds.is_some()
     }
 }
 
@@ -112,6 +145,7 @@ impl Lifetimes {
         let (mut any, all_before) = (false, self.all);
         let mut remembered = Tally::default();
         let faded = (-seconds / MEMORY_SECONDS).exp();
+        let usual_seconds = all_before.exposure / all_before.events.max(1.0);
         if self.members.len() != paces.len() {
             self.members.resize_with(paces.len(), Held::default);
             self.flagged = self.count_flags();
@@ -119,9 +153,18 @@ impl Lifetimes {
         for (member, pace) in self.members.iter_mut().zip(paces) {
             if member.takes_part != pace.takes_part {
                 self.flagged -= usize::from(member.flag.is_some());
-                *member = Held { takes_part: pace.takes_part, ..Held::default() };
+                let is_new = pace.takes_part && all_before.events >= LEAST_CLOSED;
+                let young_seconds = is_new.then_some(0.0);
+                *member = Held { takes_part: pace.takes_part, young_seconds, ..Held::default() };
             }
             member.seen = if pace.takes_part { member.see(pace, seconds) } else { None };
+            if member.begins_again(seconds, usual_seconds) {
+                self.flagged -= usize::from(member.flag.is_some());
+                let Held { live, peak, takes_part, .. } = *member;
+                *member = Held { live, peak, takes_part, young_seconds: Some(0.0), ..Held::default() };
+            } else if member.is_young(seconds, usual_seconds) {
+                member.seen = None;
+            }
             if let Some(seen) = member.seen.filter(|seen| !seen.is_nothing()) {
                 any = true;
                 let kept = faded * left_by(seen.events);

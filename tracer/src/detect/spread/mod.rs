@@ -306,6 +306,11 @@ impl Spread {
         self.watched_from_seconds
     }
 
+    /// Since when the same members take part.
+    pub(in crate::detect) fn steady_from_seconds(&self) -> f64 {
+        self.steady_from_seconds
+    }
+
     /// Counts after which "balanced" can be said: `h φ κ / KL`. detector.md §10.
     fn enough(&self) -> f64 {
         let dispersion = self.bank.dispersion().over(self.watched_ticks);

@@ -89,6 +89,7 @@ pub(super) struct Pool {
     pub(super) extra: Vec<(usize, u64)>,
     /// How long every member holds a connection, seconds; none: not known.
     pub(super) held_seconds: Option<Vec<f64>>,
+    live: Vec<u64>,
     /// Where every member comes from; none: not known.
     pub(super) origins: Vec<Origin>,
 }
@@ -120,6 +121,7 @@ impl Pool {
             turn: RoundRobin::default(),
             extra: Vec::new(),
             held_seconds: None,
+            live: Vec::new(),
             origins: Vec::new(),
         }
     }
@@ -148,11 +150,14 @@ impl Pool {
         let members = (0..attempts.len()).map(|index| {
             let mut member = member(index, self.declared[index], attempts[index], self.fates[index]);
             if let Some(held) = &self.held_seconds {
-                // As many close as come, and Little's law tells how many are there.
-                member.delta.closed = attempts[index];
-                let held = std::time::Duration::from_secs_f64(held[index]).as_millis();
-                let live = attempts[index] * u64::try_from(held).unwrap() / 1000;
-                member.stock = Some(crate::collect::Stock { live, ..Default::default() });
+                // Every connection ends within a second with the probability of an exponential lifetime.
+                self.live.resize(self.declared.len(), 0);
+                let there = self.live[index] + attempts[index];
+                let ends = 1.0 - (-1.0 / held[index]).exp();
+                let closed = (0..there).filter(|_| self.chance.share() < ends).count();
+                member.delta.closed = u64::try_from(closed).unwrap();
+                self.live[index] = there - member.delta.closed;
+                member.stock = Some(crate::collect::Stock { live: self.live[index], ..Default::default() });
             }
             member.origin = self.origins.get(index).cloned().unwrap_or_default();
             alter(index, &mut member.delta);

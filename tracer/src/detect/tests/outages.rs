@@ -47,6 +47,40 @@ fn a_stopped_member_is_failing_once_its_retry_is_refused_and_never_in_a_balanced
     }
 }
 
+/// One attempt of a member is refused, and so many retries after it, ten seconds apart.
+fn refused_by_accident(pool: &mut Pool, member: usize, retries: u32) -> Vec<Assessment> {
+    (pool.fates[member], pool.actual[member]) = (Fate::Refused, 0.0);
+    let mut seen = Vec::new();
+    for second in 0..10 * (retries + 1) {
+        if second % 10 == 0 {
+            pool.extra.push((member, 1));
+        }
+        seen.push(pool.step());
+    }
+    (pool.fates[member], pool.actual[member]) = (Fate::Served, 1.0);
+    seen
+}
+
+#[test]
+fn where_attempts_are_refused_now_and_then_one_refused_retry_may_be_chance_and_two_are_not() {
+    let mut pool = Pool::new(4, 200.0, true, 7);
+    for round in 0..20 {
+        pool.run(50);
+        let seen = refused_by_accident(&mut pool, round % 4, 0);
+        assert!(seen.iter().all(|assessment| !assessment.verdict.is_finding()));
+    }
+    pool.run(50);
+    for member in [1, 3] {
+        let seen = refused_by_accident(&mut pool, member, 1);
+        let found = seen.iter().find(|assessment| assessment.verdict.is_finding());
+        assert!(found.is_none(), "{}", found.unwrap().summary);
+        let after = pool.run(50);
+        assert!(!after.verdict.is_finding(), "{}", after.summary);
+    }
+    let seen = refused_by_accident(&mut pool, 2, 2);
+    assert_eq!(seen[20].verdict, Verdict::BackendFailing, "{}", seen[20].summary);
+}
+
 #[test]
 fn a_stopped_member_that_is_started_again_clears_soon() {
     let mut pool = stopped(33.0, &[2], 3);

@@ -259,3 +259,45 @@ fn the_order_of_members_does_not_matter() {
     assert_eq!(one.len(), 1);
     assert_eq!(one, names(other.slowness.judge(), order));
 }
+
+#[test]
+fn a_member_of_which_all_connections_end_at_once_makes_nobody_slow() {
+    // Little's law alone tells of connections that last so long; what the kernel measures of each does not change that.
+    for (members, rate, median) in [(2, 100.0, 20.0), (4, 100.0, 20.0), (4, 100.0, 100.0), (8, 400.0, 20.0)] {
+        for (measured, seed) in [(Measured::Lifetimes, 1), (Measured::Lifetimes, 2), (Measured::Held, 3)] {
+            let mut pool = Servers::new(members, rate, median, 0.5, seed).measuring(measured);
+            pool.quietly(300);
+            pool.cut(1);
+            pool.quietly(300);
+            pool.cut(0);
+            pool.quietly(300);
+        }
+    }
+}
+
+#[test]
+fn a_member_of_which_the_connections_end_within_seconds_makes_nobody_slow() {
+    for (members, seed) in [(2, 1), (4, 2), (4, 3)] {
+        let mut pool = Servers::new(members, 100.0, 20.0, 0.5, seed).measuring(Measured::Held);
+        pool.quietly(300);
+        for _ in 0..10 {
+            pool.cut_part(1, 0.3);
+            pool.quietly(1);
+        }
+        pool.quietly(300);
+    }
+}
+
+#[test]
+fn a_member_that_joins_makes_nobody_slow() {
+    for (members, median) in [(2, 20.0), (2, 3.0), (4, 20.0)] {
+        for (measured, seed) in [(Measured::Lifetimes, 1), (Measured::Held, 2), (Measured::Held, 3)] {
+            let mut pool = Servers::new(members, 100.0, median, 0.5, seed).measuring(measured);
+            let rate = pool.servers[1].rate;
+            (pool.servers[1].takes_part, pool.servers[1].rate) = (false, 0.0);
+            pool.quietly(300);
+            (pool.servers[1].takes_part, pool.servers[1].rate) = (true, rate);
+            pool.quietly(300);
+        }
+    }
+}

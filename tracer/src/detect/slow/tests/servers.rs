@@ -158,11 +158,18 @@ impl Servers {
 
     /// Ends every connection of a member, as it is when its process begins again.
     pub(super) fn cut(&mut self, member: usize) {
+        self.cut_part(member, 1.0);
+    }
+
+    /// Ends a part of a member's connections, whichever.
+    pub(super) fn cut_part(&mut self, member: usize, part: f64) {
         let now = nanoseconds(self.now);
-        let live = std::mem::take(&mut self.live[member]);
-        let began = |Reverse((end, held)): Reverse<(u64, u64)>| end.saturating_sub(held);
-        self.live[member] =
-            live.into_iter().map(|one| Reverse((now, now.saturating_sub(began(one))))).collect();
+        let live = std::mem::take(&mut self.live[member]).into_sorted_vec();
+        let cut = |Reverse((end, held)): Reverse<(u64, u64)>| {
+            Reverse((now, now.saturating_sub(end.saturating_sub(held))))
+        };
+        let ends = live.into_iter().map(|one| if self.chance.share() < part { cut(one) } else { one });
+        self.live[member] = ends.collect();
     }
 
     /// One second in which everybody answered so.
