@@ -80,8 +80,8 @@ macro_rules! counters {
             pub exchanges: u64,
             /// From the last send before a response to the first read of it; likewise.
             pub response_time: Histogram,
-            /// From SYN to the end of connections that carried something and were seen from their beginning; none of
-            /// those whose end was only made up for.
+            /// From SYN to the end of connections that were established and seen from their beginning, without probes and
+            /// those whose end only a sweep noticed.
             pub lifetime: Histogram,
         }
 

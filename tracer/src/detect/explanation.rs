@@ -5,7 +5,7 @@ use super::assessment::Signal;
 use super::judge::PoolJudge;
 use super::live::Holder;
 use super::slow;
-use super::spread::{Episode, Named, Spread, divergence, tilt};
+use super::spread::{Named, Spread, divergence, tilt};
 use super::standing::Window;
 use crate::collect::{Counters, Stock};
 use crate::pools::{ExpectedSource, Method, PoolIdentity};
@@ -155,12 +155,12 @@ impl PoolJudge {
         let window = spread.window_from(Some(&episode.base), self.roster.shares(), self.now_seconds?);
         if spread.signal == Signal::Exchanges {
             // How long connections last says nothing of exchanges; who answers slowly does.
-            return self.slow_members(episode, &window, |_| true);
+            return self.slow_members(spread, &window, |_| true);
         }
         let by_stock = (0..MEMORIES_SECONDS.len())
             .filter_map(|memory| self.explained_by(memory, spread, &window, pool.method))
             .max_by(|a, b| a.deviations.total_cmp(&b.deviations));
-        by_stock.or_else(|| self.slow_members(episode, &window, slow::Measure::is_of_ended))
+        by_stock.or_else(|| self.slow_members(spread, &window, slow::Measure::is_of_ended))
     }
 
     /// Whether an episode is none of the balancer's, for whatever reason.
@@ -237,18 +237,21 @@ impl PoolJudge {
         live().map(|of| per_due(of).is_some_and(|own| own > BUSIER * least)).collect()
     }
 
-    /// Everybody who gets less is found slow, by measures that `tell`.
+    /// Why, by who is found slow by measures that `tell`: everybody gets what that makes of their shares.
     fn slow_members(
         &self,
-        episode: &Episode,
+        spread: &Spread,
         window: &Window,
         tell: impl Fn(slow::Measure) -> bool,
     ) -> Option<Explanation> {
         let slow::Answer::Found { mut members, .. } = self.slow.judge() else { return None };
         members.retain(|slow| tell(slow.measure));
         let slowest = members.iter().max_by(|a, b| a.ratio().total_cmp(&b.ratio()))?;
-        let is_slow = |named: &Named| members.iter().any(|slow| slow.member == named.member);
-        episode.named.iter().all(|named| named.ratio > 1.0 || is_slow(named)).then(|| Explanation {
+        let mut fair = self.roster.shares().to_vec();
+        members.iter().for_each(|slow| fair[slow.member] /= slow.ratio().max(1.0));
+        let sum: f64 = fair.iter().sum();
+        fair.iter_mut().for_each(|fair| *fair /= sum);
+        self.are_fair(spread, window, &fair).then(|| Explanation {
             member: slowest.member,
             times_longer: slowest.ratio(),
             times_longer_without: slowest.ratio(),
@@ -266,21 +269,10 @@ impl PoolJudge {
         window: &Window,
         method: Method,
     ) -> Option<Explanation> {
-        let episode = spread.episode()?;
         let fair = self.fair_shares(memory)?;
-        let outside = OUTSIDE * spread.bank().threshold_in_force();
         let deviations = if method == Method::LeastConnections { DEVIATIONS } else { DEVIATIONS_ASSUMED };
-        let explains = |named: &Named| {
-            let (due, fair) = (self.roster.shares()[named.member], fair[named.member]);
-            let Some(share) = window.observed_of_pool(named.member) else { return false };
-            let above = named.ratio > 1.0;
-            let edge = if above { tilt(due.max(fair), WIDENED) } else { tilt(due.min(fair), 1.0 / WIDENED) };
-            let inside = if above { share <= edge } else { share >= edge };
-            let nats = window.pool * divergence(share.min(1.0), edge) / window.dispersion();
-            nats < outside || (inside && if above { fair > due } else { fair < due })
-        };
         let clear = |member: usize| self.lifetime_deviation(member, memory).is_some_and(|z| z >= deviations);
-        if !(0..self.members.len()).any(clear) || !episode.named.iter().all(explains) {
+        if !(0..self.members.len()).any(clear) || !self.are_fair(spread, window, &fair) {
             return None;
         }
         let departs = |member: &usize| self.times_longer(*member, memory).map(|ratio| (*member, ratio));
@@ -300,6 +292,21 @@ impl PoolJudge {
             bytes: self.bytes(member, memory),
             window: window.clone(),
         })
+    }
+
+    /// Whether everybody who is named lies between what is due to them and `fair`, widened, or next to it.
+    fn are_fair(&self, spread: &Spread, window: &Window, fair: &[f64]) -> bool {
+        let outside = OUTSIDE * spread.bank().threshold_in_force();
+        let explains = |named: &Named| {
+            let (due, fair) = (self.roster.shares()[named.member], fair[named.member]);
+            let Some(share) = window.observed_of_pool(named.member) else { return false };
+            let above = named.ratio > 1.0;
+            let edge = if above { tilt(due.max(fair), WIDENED) } else { tilt(due.min(fair), 1.0 / WIDENED) };
+            let inside = if above { share <= edge } else { share >= edge };
+            let nats = window.pool * divergence(share.min(1.0), edge) / window.dispersion();
+            nats < outside || (inside && if above { fair > due } else { fair < due })
+        };
+        spread.episode().is_some_and(|episode| episode.named.iter().all(explains))
     }
 
     /// Shares in proportion to weight and to connections ended per connection held: what least connections tends to.

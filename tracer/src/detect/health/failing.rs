@@ -146,6 +146,10 @@ pub(in crate::detect) struct Health {
     /// The same, where an attempt without a fate yet does not end the row.
     unbroken: f64,
     unbroken_began_seconds: f64,
+    /// Whether it failed of late and was not found failing, and how often that turned out to be an accident: it
+    /// succeeded again.
+    in_doubt: bool,
+    accidents: f64,
 }
 
 impl Health {
@@ -159,6 +163,11 @@ impl Health {
     ) -> bool {
         self.windows.advance(now_seconds);
         let failures = tally.failures();
+        if failures > 0.0 {
+            self.in_doubt = self.failing.is_none();
+        } else if tally.succeeded > 0.0 && std::mem::take(&mut self.in_doubt) {
+            self.accidents += 1.0;
+        }
         if tally.succeeded > 0.0 {
             self.unbroken = 0.0;
         } else if failures > 0.0 {
@@ -211,7 +220,7 @@ impl Health {
         failing.reversed = (failing.reversed + gain.min(settings.clearing_nats / 5.0)).max(0.0);
         let well = failing.reversed >= settings.clearing_nats;
         if well {
-            *self = Self::default();
+            *self = Self { accidents: self.accidents, ..Self::default() };
         }
         well
     }
@@ -236,6 +245,11 @@ impl Health {
         (self.unbroken, self.unbroken_began_seconds)
     }
 
+    /// How often it failed, and succeeded again without having been found failing.
+    pub(in crate::detect) fn accidents(&self) -> f64 {
+        self.accidents
+    }
+
     /// Finds it failing because nothing it was tried with succeeds; says whether that is new.
     pub(in crate::detect) fn find(&mut self, nats: f64) -> bool {
         if let Some(failing) = &mut self.failing {
@@ -244,6 +258,7 @@ impl Health {
             return false;
         }
         let since_seconds = self.unbroken_began_seconds;
+        self.in_doubt = false;
         self.failing = Some(Failing { since_seconds, nats, rate: NOTHING_SUCCEEDS, reversed: 0.0 });
         true
     }
@@ -251,7 +266,7 @@ impl Health {
     /// Forgets what was tried: it belongs to a time of which enough was said.
     pub(in crate::detect) fn forget(&mut self) {
         if self.failing.is_none() {
-            *self = Self::default();
+            *self = Self { accidents: self.accidents, ..Self::default() };
         }
     }
 
@@ -291,6 +306,7 @@ impl Health {
             failing.rate = failing.rate.max(rate.min(HIGHEST_RATE));
             return false;
         }
+        self.in_doubt = false;
         self.failing =
             Some(Failing { since_seconds, nats, rate: rate.clamp(0.01, HIGHEST_RATE), reversed: 0.0 });
         true

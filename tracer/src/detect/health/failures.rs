@@ -97,14 +97,13 @@ impl PoolJudge {
             return false;
         }
         let usual = failing::usual(&rest).clamp(self.settings.failing_floor, self.settings.failing_ceiling);
-        let all = self.health.window(LONGEST);
+        let least = RETRIES_FAILED.max(self.no_chance());
         let mut changed = false;
         for member in self.members.iter_mut().filter(|member| left_out(member)) {
             // Only failures that are not forgotten: one that is not tried any more is missing in the end.
             let long = member.health.window(LONGEST);
             let (row, began_seconds) = member.health.unbroken();
             let row = row.min(long.failures());
-            let least = RETRIES_FAILED.max(no_chance(&self.past, &all, row));
             let again = row >= least && now - began_seconds >= LEFT_OUT_SECONDS;
             let always = row >= ALWAYS_FAILED && long.succeeded <= 0.0;
             if again || always {
@@ -112,6 +111,20 @@ impl PoolJudge {
             }
         }
         changed
+    }
+
+    /// Failures in a row that are no chance, where a part of the attempts fails now and then.
+    ///
+    /// A part `p` of the attempts fails by accident; each is the first of a row, which goes on with probability `p` a time.
+    /// So there are `rate · p^n` rows of `n` a second, and that many shall be less than one in [`CHANCE_YEARS`].
+    fn no_chance(&self) -> f64 {
+        let accidents: f64 = self.members.iter().map(|member| member.health.accidents()).sum();
+        if accidents <= 0.0 {
+            return 0.0;
+        }
+        let part = (accidents / self.past.tried.max(1.0)).min(0.5);
+        let per_second = self.health.window(LONGEST).tried / WINDOWS_SECONDS[LONGEST];
+        (per_second * YEAR_SECONDS * CHANCE_YEARS).ln() / -part.ln()
     }
 
     /// A pool of which no attempt succeeds any more, on whichever member: each is hardly ever tried, and none shows it
@@ -146,15 +159,4 @@ impl PoolJudge {
         }
         changed
     }
-}
-
-/// Failures in a row that are no chance, where a part of the attempts fails now and then, by a pool's `past` without the
-/// `row` of failures itself, and as much is tried as in `lately`, the longest window.
-///
-/// A part `p` of the attempts fails; each failure is the first of a row, which goes on with probability `p` a time. So
-/// there are `rate · p · p^(n − 1)` rows of `n` a second, and that many shall be less than one in [`CHANCE_YEARS`].
-fn no_chance(past: &Tally, lately: &Tally, row: f64) -> f64 {
-    let part = (past.failures() - row).max(0.0) / past.tried.max(1.0);
-    let per_second = lately.tried / WINDOWS_SECONDS[LONGEST];
-    if part <= 0.0 { 0.0 } else { (per_second * YEAR_SECONDS * CHANCE_YEARS).ln() / -part.min(0.5).ln() }
 }

@@ -132,8 +132,8 @@ fn holds(question: &Question, holder: &Holder) -> Found {
     }
 }
 
-/// A member whose share lies outside the margin, as far as can be told since the same members take part: while one is
-/// left out, the others get its share.
+/// A member whose share lies outside the margin, as far as can be told. While one is left out the others get its share:
+/// counted is since the same members take part, once that is enough to tell.
 fn uneven(question: &Question) -> Option<Doubt> {
     let Question { judge, sample, now, judged } = question;
     let leading = judge.leading();
@@ -155,7 +155,7 @@ fn uneven(question: &Question) -> Option<Doubt> {
     let shares = judge.roster.shares();
     let since = leading.steady_from_seconds();
     let steady = (since > now - judged.seconds).then(|| leading.window_since(since, shares, *now));
-    let judged = steady.as_ref().unwrap_or(judged);
+    let judged = steady.as_ref().filter(|steady| steady.pool >= leading.enough()).unwrap_or(judged);
     let departs = (0..shares.len()).filter(|&member| shares[member] > 0.0).filter_map(|member| {
         let [low, high] = judged.interval_of_pool(member)?;
         let above = tilt(shares[member], judge.margin);

@@ -34,8 +34,8 @@ const STOCK_LASTS: f64 = 20.0;
 /// weighed by `1/1.5 − 1/2.5`, against closes weighed by `log(2.5/1.5)`.
 const SAMPLING: f64 = 0.27;
 
-/// Part of the usual lifetime within which a stock that halves did not end by itself: of a stock that is not refilled
-/// at all, a fifth does. Own choice.
+/// Part of the usual lifetime within which a stock that falls to half of what would be left did not end by itself: of one
+/// that is not refilled at all, a fifth ends. Own choice.
 const AT_ONCE: f64 = 0.25;
 /// Standard deviations of a Poisson stock by which it falls then, at least.
 const FALLS: f64 = 4.0;
@@ -70,6 +70,13 @@ impl Held {
         self.takes_part && self.flag.is_none()
     }
 
+    /// How long connections of the others last, by what is `remembered` of those who are compared with, seconds; 0: not
+    /// known.
+    fn usual_seconds(&self, remembered: Tally) -> f64 {
+        let rest = if self.is_reference() { remembered.without(self.memory) } else { remembered };
+        if rest.events >= LEAST_CLOSED { rest.exposure / rest.events } else { 0.0 }
+    }
+
     /// What a member did in a tick.
     fn see(&mut self, pace: &Pace, seconds: f64) -> Option<Tally> {
         let known = |number: &f64| (0.0..=MOST).contains(number);
@@ -83,9 +90,10 @@ impl Held {
 
     /// Whether what it held ended at once in a tick, where connections usually last for `usual_seconds`.
     fn begins_again(&mut self, seconds: f64, usual_seconds: f64) -> bool {
-        let Some(live) = self.live else { return false };
+        let Some(live) = self.live.filter(|_| usual_seconds > 0.0) else { return false };
         let fell = self.peak - live;
-        let begins = fell > self.peak / 2.0 && fell > FALLS * self.peak.sqrt();
+        let left = self.peak * (-seconds / usual_seconds).exp();
+        let begins = live < left / 2.0 && fell > FALLS * self.peak.sqrt();
         let forgotten = (seconds / (AT_ONCE * usual_seconds)).min(1.0);
         self.peak = if begins { live } else { live.max(self.peak - fell * forgotten) };
         begins
@@ -107,6 +115,8 @@ pub(super) struct Lifetimes {
     flagged: usize,
     /// What the others did, ever.
     all: Tally,
+    /// What is remembered of those who are compared with.
+    remembered: Tally,
     #[serde(skip)]
     raised: Vec<(usize, Flag)>,
 }
@@ -145,15 +155,15 @@ impl Lifetimes {
         let (mut any, all_before) = (false, self.all);
         let mut remembered = Tally::default();
         let faded = (-seconds / MEMORY_SECONDS).exp();
-        let usual_seconds = all_before.exposure / all_before.events.max(1.0);
         if self.members.len() != paces.len() {
             self.members.resize_with(paces.len(), Held::default);
             self.flagged = self.count_flags();
         }
         for (member, pace) in self.members.iter_mut().zip(paces) {
+            let usual_seconds = member.usual_seconds(self.remembered);
             if member.takes_part != pace.takes_part {
                 self.flagged -= usize::from(member.flag.is_some());
-                let is_new = pace.takes_part && all_before.events >= LEAST_CLOSED;
+                let is_new = pace.takes_part && usual_seconds > 0.0;
                 let young_seconds = is_new.then_some(0.0);
                 *member = Held { takes_part: pace.takes_part, young_seconds, ..Held::default() };
             }
@@ -180,6 +190,7 @@ impl Lifetimes {
                 remembered.add(member.memory);
             }
         }
+        self.remembered = remembered;
         if any {
             self.compare(remembered, all_before, rule);
             self.raise();

@@ -170,6 +170,13 @@ impl Others<'_> {
         self.pool.without(own.as_ref())
     }
 
+    /// Whether those that a member is compared with take longer than that, times the margin, by the upper quartile: where it
+    /// is the slow one's own, it says nothing of them.
+    fn take_longer_than(&self, ceiling_ns: f64, member: &Timed) -> bool {
+        let upper = self.without(member).quantile(QUANTILES[QUANTILES.len() - 1]);
+        upper.is_some_and(|seconds| seconds * 1e9 * MARGIN > ceiling_ns)
+    }
+
     /// A quantile of the member and of the others, seconds.
     fn figures(&self, member: &Timed, level: usize) -> Option<(f64, f64)> {
         let quantile = QUANTILES[level];
@@ -283,13 +290,9 @@ impl Times {
         let cut = |quantile| Cut::of(&self.pool, quantile, MARGIN, ALTERNATIVES, kind.floor_ns);
         if let [Some(median), Some(upper)] = QUANTILES.map(cut) {
             let cuts = [median, upper];
-            if cuts.iter().any(|cut| cut.at.ns() > kind.ceiling_ns) {
-                self.forget();
-                return true;
-            }
             let all_before = self.all;
             self.count(&cuts, rule);
-            self.compare(&cuts, all_before, rule);
+            self.compare(&cuts, kind, all_before, rule);
             self.raise();
         }
         if kind.has_past {
@@ -380,15 +383,28 @@ impl Times {
     }
 
     /// Tests every member that answered.
-    fn compare(&mut self, cuts: &[Cut; QUANTILES.len()], all_before: [Tally; QUANTILES.len()], rule: &Rule) {
+    fn compare(
+        &mut self,
+        cuts: &[Cut; QUANTILES.len()],
+        kind: &Kind,
+        all_before: [Tally; QUANTILES.len()],
+        rule: &Rule,
+    ) {
         let Scratch { active, raised, .. } = &mut self.scratch;
         let pool = Tail::of(&self.pool);
         let usual = cuts.map(|cut| cut.shares(&pool).odds());
         let (dispersion, all) = (&self.dispersion, self.all);
         let others = Others { pool, cuts, usual, dispersion, all, all_before, rule };
         raised.clear();
+        let may_be_too_long = cuts.iter().any(|cut| cut.at.ns() > kind.ceiling_ns);
         for seen in active.iter() {
             let member = &mut self.members[seen.member];
+            if may_be_too_long && others.take_longer_than(kind.ceiling_ns, member) {
+                self.flagged -= usize::from(member.flag.is_some());
+                self.changed |= member.flag.is_some();
+                (member.runs, member.running, member.flag, member.power) = Default::default();
+                continue;
+            }
             let Some(rest) = others.of(member, seen) else { continue };
             member.power += seen.count * rest.odds[0].power / rest.scale(&others, 1);
             if member.flag.is_none() {
@@ -442,7 +458,7 @@ impl Times {
             member.power * (-idle_seconds / MEMORY_SECONDS).exp()
         };
         let mut members = self.members.iter().zip(&self.takes_part);
-        members.all(|(member, part)| !part || power(member) >= raise)
+        !self.members.is_empty() && members.all(|(member, part)| !part || power(member) >= raise)
     }
 }
 

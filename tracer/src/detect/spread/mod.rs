@@ -306,13 +306,14 @@ impl Spread {
         self.watched_from_seconds
     }
 
-    /// Since when the same members take part.
+    /// Since when shares, and who takes part, are what they are; or since a diffuse skew was over, or the pool was
+    /// disturbed.
     pub(in crate::detect) fn steady_from_seconds(&self) -> f64 {
         self.steady_from_seconds
     }
 
     /// Counts after which "balanced" can be said: `h φ κ / KL`. detector.md §10.
-    fn enough(&self) -> f64 {
+    pub(in crate::detect) fn enough(&self) -> f64 {
         let dispersion = self.bank.dispersion().over(self.watched_ticks);
         self.bank.threshold_in_force() * dispersion * self.bank.calibration_of_double() / self.power
     }

@@ -121,10 +121,10 @@ fn a_slow_member_under_least_connections_is_not_the_balancers_skew() {
 
 #[test]
 fn a_slow_member_with_less_than_one_connection_at_a_time_is_not_the_balancers_skew() {
-    let slow = |method, slow: usize| {
+    let slow = |method, slow: usize, actual: [f64; 4]| {
         let mut pool = Pool::new(4, 200.0, false, 2);
         pool.identity.method = method;
-        pool.actual = vec![1.0, 1.0, 1.0, 0.34];
+        pool.actual = actual.to_vec();
         let held = |index: usize| if index == slow { 80_000_000 } else { 10_000_000 };
         // No stock: how long they were held that ended is all that is known.
         let ended = |index: usize, delta: &mut Counters| {
@@ -133,11 +133,17 @@ fn a_slow_member_with_less_than_one_connection_at_a_time_is_not_the_balancers_sk
         };
         (0..60).map(|_| pool.step_with(ended)).last().unwrap()
     };
-    let assessment = slow(Method::LeastConnections, 3);
+    let less = [1.0, 1.0, 1.0, 0.34];
+    let assessment = slow(Method::LeastConnections, 3, less);
     assert_eq!(assessment.findings, [Verdict::BackendSlow], "{}", assessment.summary);
     assert!(assessment.summary.contains(" × longer than the others: median "), "{}", assessment.summary);
     assert!(assessment.summary.contains("load-aware balancing gives it less"), "{}", assessment.summary);
-    assert!(slow(Method::RoundRobin, 3).findings.contains(&Verdict::Skewed));
+    assert!(slow(Method::RoundRobin, 3, less).findings.contains(&Verdict::Skewed));
     // Another member is the slow one: that explains nothing.
-    assert!(slow(Method::LeastConnections, 0).findings.contains(&Verdict::Skewed));
+    assert!(slow(Method::LeastConnections, 0, less).findings.contains(&Verdict::Skewed));
+    // Nor that somebody gets ten times as much, or the slow one next to nothing.
+    for actual in [[10.0, 1.0, 1.0, 1.0], [10.0, 1.0, 1.0, 0.34], [1.0, 1.0, 1.0, 0.02]] {
+        let findings = slow(Method::LeastConnections, 3, actual).findings;
+        assert!(findings.contains(&Verdict::Skewed), "{actual:?}: {findings:?}");
+    }
 }

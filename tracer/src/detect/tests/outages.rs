@@ -82,6 +82,24 @@ fn where_attempts_are_refused_now_and_then_one_refused_retry_may_be_chance_and_t
 }
 
 #[test]
+fn one_accident_is_enough_to_know_that_they_happen_and_an_outage_that_was_told_is_none() {
+    let mut pool = Pool::new(4, 200.0, true, 7);
+    pool.run(600);
+    refused_by_accident(&mut pool, 0, 0);
+    pool.run(50);
+    let seen = refused_by_accident(&mut pool, 1, 1);
+    assert!(seen.iter().all(|assessment| !assessment.verdict.is_finding()));
+
+    let mut pool = Pool::new(4, 200.0, true, 7);
+    pool.run(600);
+    for member in [2, 2, 1] {
+        let seen = refused_by_accident(&mut pool, member, 1);
+        assert_eq!(seen[10].verdict, Verdict::BackendFailing, "{}", seen[10].summary);
+        assert!(!pool.run(600).verdict.is_finding());
+    }
+}
+
+#[test]
 fn a_stopped_member_that_is_started_again_clears_soon() {
     let mut pool = stopped(33.0, &[2], 3);
     for _ in 0..40 {

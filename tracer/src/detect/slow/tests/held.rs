@@ -128,3 +128,28 @@ fn where_responses_are_measured_held_times_are_forgotten() {
     pool.measured = Measured::Responses;
     pool.quietly(30);
 }
+
+#[test]
+fn one_of_a_few_that_holds_connections_for_seconds_is_found_where_the_others_do_not() {
+    for members in [2, 3, 4] {
+        let mut pool = Servers::new(members, 60.0, 0.05, 0.3, 5).measuring(Measured::Ended);
+        pool.quietly(300);
+        pool.servers[1].median = 3.0;
+        let (_, answer) = pool.until(30, |answer| matches!(answer, Answer::Found { .. })).unwrap();
+        assert_eq!(named(&answer), [1]);
+        for _ in 0..120 {
+            assert_eq!(named(&pool.step()), [1]);
+        }
+    }
+}
+
+#[test]
+fn a_flag_of_held_times_falls_when_the_others_hold_them_for_too_long_to_say() {
+    let mut pool = Servers::new(4, 200.0, 0.05, 0.3, 5).measuring(Measured::Ended);
+    pool.quietly(300);
+    slow_down(&mut pool, 2, 8.0);
+    pool.until(30, |answer| named(answer) == [2]).unwrap();
+    pool.servers.iter_mut().for_each(|server| server.median = 10.0);
+    assert!(pool.until(120, |answer| named(answer).is_empty()).is_some());
+    pool.quietly(120);
+}
