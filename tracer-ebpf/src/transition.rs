@@ -219,7 +219,9 @@ const SS_UNCONNECTED: u32 = 1;
 /// `sk_err` 0 means that no RST came and the kernel did not give up. Then ICMP may have told of an unreachable host
 /// while a process held the socket, which leaves a trace in `sk_err_soft` only. Else either the application gave up, or
 /// `connect(2)` itself found no local port or no free pair of addresses and ports; that happens inside the call, so the
-/// `struct socket` is still unconnected. `socket_state` 0: the socket has no owner any more.
+/// `struct socket` is still unconnected. `socket_state` 0: the socket has no owner any more, so that its destruction makes
+/// up for a failure that was hidden. What hides one is a softirq's lot (a process that gives up is seen): an error ended
+/// the attempt, and the application has taken it since (`SO_ERROR`).
 #[inline(always)]
 #[must_use]
 pub const fn cause(sk_err: u32, sk_err_soft: u32, socket_state: u32) -> Cause {
@@ -231,8 +233,11 @@ pub const fn cause(sk_err: u32, sk_err_soft: u32, socket_state: u32) -> Cause {
         // ENETUNREACH, EHOSTDOWN, EHOSTUNREACH; over IPv6 also EACCES (prohibited by an administrator or a policy);
         // ENONET: the host is isolated.
         101 | 112 | 113 | 13 | 64 => Cause::Unreachable,
-        0 if socket_state == SS_UNCONNECTED => Cause::Local,
-        0 => Cause::Cancelled,
+        0 => match socket_state {
+            0 => Cause::Other,
+            SS_UNCONNECTED => Cause::Local,
+            _ => Cause::Cancelled,
+        },
         _ => Cause::Other,
     }
 }
@@ -400,7 +405,8 @@ mod tests {
         assert_eq!(cause(111, 113, 2), Cause::Refused, "what ended it comes first");
         assert_eq!(cause(0, 0, SS_UNCONNECTED), Cause::Local);
         assert_eq!(cause(0, 0, 2), Cause::Cancelled);
-        assert_eq!(cause(0, 0, 0), Cause::Cancelled);
+        assert_eq!(cause(0, 0, 0), Cause::Other, "hidden, and the application has taken the error");
+        assert_eq!(cause(113, 0, 0), Cause::Unreachable, "hidden, and the error is still there");
         assert_eq!(cause(92, 0, 2), Cause::Other);
     }
 

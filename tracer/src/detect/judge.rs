@@ -3,7 +3,7 @@
 use super::Settings;
 use super::absence::{self, Absence, Due, Surroundings};
 use super::assessment::Assessment;
-use super::explanation::{Explanation, Fading, Lifetime};
+use super::explanation::{Fading, Lifetime};
 use super::health::{Ejection, Health, Patience, Tally, Tried};
 use super::live::Live;
 use super::reuse::Reuse;
@@ -451,7 +451,9 @@ impl PoolJudge {
         }
         let explained = |spread: &Spread| {
             let explanation = self.explanation(spread, &sample.pool);
-            let surely = explanation.as_ref().is_some_and(Explanation::is_surely_slow);
+            let surely = explanation.as_ref().is_some_and(|explanation| {
+                explanation.is_surely_slow() && !self.slow.is_as_fast_by_ended(explanation.member)
+            });
             (explanation.is_some() || self.passed_over(spread, &sample.pool).is_some(), surely)
         };
         let (of_connections, of_exchanges) =

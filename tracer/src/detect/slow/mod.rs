@@ -162,10 +162,19 @@ impl Slowness {
 
     /// Whether a member answers, or holds connections, as if it were slow, though that is not sure yet.
     pub(super) fn is_suspected(&self, member: usize) -> bool {
+        self.is_suspected_by(&self.responses, member) || self.is_suspected_by(&self.held, member)
+    }
+
+    fn is_suspected_by(&self, times: &Times, member: usize) -> bool {
         let enough = SUSPICIOUS * self.raise.max(f64::MIN_POSITIVE);
-        [&self.responses, &self.held]
-            .iter()
-            .any(|times| times.flag(member).is_some() || times.evidence(member) >= enough)
+        times.flag(member).is_some() || times.evidence(member) >= enough
+    }
+
+    /// Whether a member's connections that ended were held for no longer than those of the others, of so many that it would
+    /// show: then what it holds are few that last, which is their clients' doing.
+    pub(super) fn is_as_fast_by_ended(&self, member: usize) -> bool {
+        self.held.is_enough_of(member, self.raise, self.now_seconds)
+            && !self.is_suspected_by(&self.held, member)
     }
 
     /// Who is slow. Held times and lifetimes count where responses are not measured.

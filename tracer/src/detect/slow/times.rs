@@ -192,6 +192,12 @@ impl Rest {
 }
 
 impl Timed {
+    /// Evidence that there would be by now were it slow, nats.
+    fn power(&self, now_seconds: f64) -> f64 {
+        let idle_seconds = (now_seconds - self.seen_seconds).max(0.0);
+        self.power * (-idle_seconds / MEMORY_SECONDS).exp()
+    }
+
     /// Takes in what a member without a flag answered; gives the flag to raise.
     fn is_told(&mut self, seen: &Active, rest: &Rest, others: &Others) -> Option<Flag> {
         let rule = others.rule;
@@ -453,12 +459,13 @@ impl Times {
 
     /// Whether of everybody who takes part enough was seen to find it, were it slow.
     pub(super) fn is_enough(&self, raise: f64, now_seconds: f64) -> bool {
-        let power = |member: &Timed| {
-            let idle_seconds = (now_seconds - member.seen_seconds).max(0.0);
-            member.power * (-idle_seconds / MEMORY_SECONDS).exp()
-        };
         let mut members = self.members.iter().zip(&self.takes_part);
-        !self.members.is_empty() && members.all(|(member, part)| !part || power(member) >= raise)
+        !self.members.is_empty() && members.all(|(member, part)| !part || member.power(now_seconds) >= raise)
+    }
+
+    /// Whether of a member so much was seen.
+    pub(super) fn is_enough_of(&self, member: usize, raise: f64, now_seconds: f64) -> bool {
+        self.members.get(member).is_some_and(|member| member.power(now_seconds) >= raise)
     }
 }
 

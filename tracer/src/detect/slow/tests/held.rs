@@ -83,6 +83,30 @@ fn a_few_very_long_connections_at_one_member_do_not_make_it_slow() {
 }
 
 #[test]
+fn connections_that_ended_acquit_a_member_that_holds_a_few_for_long_and_no_slow_one() {
+    let mut pool = pool(200.0, 0.05, 0.5, 5).measuring(Measured::Ended);
+    pool.servers[1].hard = (0.05, 500.0);
+    assert!(!pool.slowness.is_as_fast_by_ended(1), "nothing was seen yet");
+    pool.quietly(60);
+    assert!((0..4).all(|member| pool.slowness.is_as_fast_by_ended(member)));
+    slow_down(&mut pool, 2, 5.0);
+    let acquitted = |pool: &Servers| pool.slowness.is_as_fast_by_ended(2);
+    assert!((0..10).any(|_| {
+        pool.step();
+        !acquitted(&pool)
+    }));
+    pool.until(30, |answer| named(answer) == [2]).unwrap();
+    assert!(!acquitted(&pool) && pool.slowness.is_as_fast_by_ended(1));
+}
+
+#[test]
+fn where_the_others_hold_connections_for_too_long_to_say_nobody_is_acquitted() {
+    let mut pool = pool(80.0, 10.0, 0.3, 5).measuring(Measured::Ended);
+    pool.quietly(300);
+    assert!(!(0..4).any(|member| pool.slowness.is_as_fast_by_ended(member)));
+}
+
+#[test]
 fn members_that_begin_again_make_nobody_slow() {
     // Short ones, and long ones of which the ends alone would deceive.
     let short = [(20.0, 0.3, 1.0), (400.0, 0.6, 1.0), (400.0, 0.1, 2.0)];
