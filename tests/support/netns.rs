@@ -132,7 +132,8 @@ impl Network {
         router.ip("link set nobody1 up");
         router.set("ipv4/neigh/nobody0/mcast_solicit", "1");
         router.set("ipv4/neigh/nobody0/retrans_time_ms", "50");
-        router.set("ipv4/icmp_ratelimit", "0");
+        // Neither those to one address nor all together are limited: after a stall many wait at once.
+        router.set("ipv4/icmp_ratemask", "0");
         // Until the links are up, packets are lost or come back as unreachable.
         for address in ["192.0.2.2:9", "[fd00:2::2]:9"] {
             let address: SocketAddr = address.parse().unwrap();
