@@ -106,7 +106,7 @@ fn key(sample: &PoolSample) -> Key {
 
 /// Version of what [`AgentState`] holds. Whoever changes a structure of `detect`, or what its numbers mean, counts it
 /// up: numbers of another version say something else.
-pub const DETECTOR_VERSION: u32 = 4;
+pub const DETECTOR_VERSION: u32 = 5;
 
 /// What an [`Agent`] remembers of the pools it has judged, to be written down as JSON and restored bit for bit.
 #[derive(Clone, Debug, Deserialize, Serialize)]

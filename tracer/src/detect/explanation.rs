@@ -2,7 +2,7 @@
 //! who is done with them sooner. detector.md §7.
 
 use super::assessment::Signal;
-use super::judge::PoolJudge;
+use super::judge::{Member, PoolJudge};
 use super::live::Holder;
 use super::slow;
 use super::spread::{Named, Spread, divergence, tilt};
@@ -51,6 +51,8 @@ struct Held {
     ended: f64,
     /// Bytes received in that time.
     received_bytes: f64,
+    /// How long somebody else clearly held less, seconds.
+    busier_seconds: f64,
 }
 
 /// How long a member holds its connections, lately.
@@ -85,6 +87,7 @@ impl Lifetime {
         stock: Option<Stock>,
         closed: Option<f64>,
         delta: &Counters,
+        busier: bool,
         fading: &Fading,
     ) {
         let (Some(stock), Some(closed)) = (stock, closed) else { return };
@@ -97,6 +100,7 @@ impl Lifetime {
             held.seconds = held.seconds * kept + holds * seconds;
             held.ended = held.ended * kept + ended;
             held.received_bytes = held.received_bytes * kept + delta.received_bytes as f64;
+            held.busier_seconds = held.busier_seconds * kept + if busier { seconds } else { 0.0 };
         }
     }
 
@@ -223,7 +227,24 @@ impl PoolJudge {
             own >= BUSY * full && own * due_to_more > BUSIER * held_by_more * shares[*member]
         };
         let known = !less.is_empty() && less.iter().all(is_busy);
-        episode.named.first().filter(|_| known)
+        let rightly = known || self.is_turned_to_idle(spread, memory, full);
+        episode.named.first().filter(|_| rightly)
+    }
+
+    /// Whether everybody got what is left of their due without the time for which somebody else clearly held less: with few
+    /// connections at a time, one or two that last keep every other away from a member, though on average it holds hardly more.
+    fn is_turned_to_idle(&self, spread: &Spread, memory: usize, full: f64) -> bool {
+        let idle = |member: &Member| (1.0 - member.lifetime.held[memory].busier_seconds / full).max(0.0);
+        let shares = self.roster.shares().iter();
+        let mut fair: Vec<f64> =
+            shares.zip(&self.members).map(|(share, member)| share * idle(member)).collect();
+        let sum: f64 = fair.iter().sum();
+        fair.iter_mut().for_each(|fair| *fair /= sum);
+        let window = self
+            .now_seconds
+            .zip(spread.episode())
+            .map(|(now, episode)| spread.window_from(Some(&episode.base), self.roster.shares(), now));
+        sum > 0.0 && window.is_some_and(|window| self.are_fair(spread, &window, &fair))
     }
 
     /// Who began the tick with clearly more connections than somebody else, so that a balancer that counts them has no

@@ -304,7 +304,8 @@ impl PoolJudge {
             let seen = &sample.members[self.roster.place(index)];
             let (own, share, delta) = (self.chosen[index], shares[index], &seen.delta);
             let pace = pace_of(seen);
-            member.lifetime.tick(seen.stock, pace.closed, delta, &fading);
+            let busier = busier.get(index) == Some(&true);
+            member.lifetime.tick(seen.stock, pace.closed, delta, busier, &fading);
             paces.push(pace);
             // Who is due nothing may be down for good reason: its health checks fail, and nobody need know.
             if share > 0.0 {
@@ -315,7 +316,7 @@ impl PoolJudge {
                 // A kept connection serves without being established again.
                 let served = tally.succeeded + self.requests[index];
                 // Who is rightly passed over goes without nothing.
-                let passed_over = own <= 0.0 && busier.get(index) == Some(&true);
+                let passed_over = own <= 0.0 && busier;
                 let missed = if passed_over { 0.0 } else { pool };
                 member.absence.tick(own, missed, Due { share, weight }, began, now);
                 if tally.failures() > 0.0 {

@@ -5,6 +5,7 @@ use super::properties::sample;
 use crate::collect::Stock;
 use crate::detect::{Assessment, Finding, PoolJudge, Settings, Verdict};
 use crate::pools::Method;
+use tracer_ebpf::histogram::bucket_of;
 
 /// Two hours of one connection a second, in turn, each done within its second; then ten minutes in which the first
 /// member gets none, and holds `held` connections.
@@ -135,4 +136,66 @@ fn members_that_are_down_excuse_no_drained_one() {
     };
     let last = (1..=4230).map(&mut tell).last().unwrap();
     assert_eq!(last.members[0].finding, Some(Finding::Missing), "{}", last.summary);
+}
+
+/// Least connections among twenty at 60 a second, which last for half a second each. After ten minutes the first two
+/// hold two more connections each for half a minute, and with `drained` the first is chosen no more from then on. What is said a second.
+fn among_twenty(drained: bool, seed: u64) -> Vec<Assessment> {
+    const STEPS: u32 = 20;
+    let (mut judge, mut chance) = (PoolJudge::new(Settings::default()), Chance::new(seed));
+    // When each of a member's connections ends, and for how long it lasts, in steps.
+    let mut live: Vec<Vec<(u32, u32)>> = vec![Vec::new(); 20];
+    let mut turn = 0;
+    let mut tell = |tick: u32| {
+        let mut opened = [0_u64; 20];
+        let mut members: Vec<_> = (0..20).map(|index| member(index, Some(1.0), 0, Fate::Served)).collect();
+        for step in tick * STEPS..(tick + 1) * STEPS {
+            for (ends, member) in live.iter_mut().zip(&mut members) {
+                for (_, steps) in ends.extract_if(.., |(end, _)| *end <= step) {
+                    let lasted = u64::from(steps) * 1_000_000_000 / u64::from(STEPS);
+                    member.delta.lifetime.0[bucket_of(lasted) as usize] += 1;
+                    member.delta.closed += 1;
+                }
+            }
+            if step == 600 * STEPS {
+                (0..2).for_each(|member| live[member].extend([(step + 30 * STEPS, 30 * STEPS); 2]));
+            }
+            for _ in 0..chance.arrivals(60.0 / f64::from(STEPS)) {
+                turn += 1;
+                let in_turn = (0..20).map(|index| (turn + index) % 20);
+                let chosen = in_turn.filter(|index| !(drained && tick >= 600 && *index == 0));
+                let chosen = chosen.min_by_key(|index| live[*index].len()).unwrap();
+                let lasts = 1 + u32::try_from(chance.arrivals(9.0)).unwrap();
+                live[chosen].push((step + lasts, lasts));
+                opened[chosen] += 1;
+            }
+        }
+        for (index, seen) in members.iter_mut().enumerate() {
+            seen.decisions = opened[index];
+            (seen.delta.attempts, seen.delta.established) = (opened[index], opened[index]);
+            seen.stock = Some(Stock { live: live[index].len() as u64, ..Stock::default() });
+        }
+        let sample = sample(members, Method::LeastConnections, true);
+        judge.judge(&sample, f64::from(tick + 1))
+    };
+    (0..720).map(&mut tell).collect()
+}
+
+#[test]
+fn two_connections_that_last_keep_others_away_and_that_is_no_skew() {
+    for seed in 0..20 {
+        for (second, assessment) in among_twenty(false, seed).iter().enumerate() {
+            assert!(!assessment.verdict.is_finding(), "seed {seed}, {second} s: {}", assessment.summary);
+        }
+    }
+}
+
+#[test]
+fn they_excuse_a_drained_member_until_they_end() {
+    for seed in 0..5 {
+        let seen = among_twenty(true, seed);
+        let found = seen.iter().position(|assessment| assessment.verdict.is_finding()).unwrap();
+        assert!(found < 650, "seed {seed}: {found}");
+        assert_eq!(seen[found].members[0].finding, Some(Finding::Missing), "{}", seen[found].summary);
+    }
 }
