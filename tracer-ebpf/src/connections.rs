@@ -13,10 +13,10 @@ use tracer_ebpf::transition::{State, payload_sent};
 #[unsafe(no_mangle)]
 static MAX_CONNECTIONS: u64 = 0;
 
-/// The connection's entry in its socket.
+/// The connection's entry in its socket. Most sockets that come by have none, and a load tells it for less than the helper.
 #[inline(always)]
 pub(crate) fn entry(socket: Kernel) -> Option<*mut Connection> {
-    storage(socket, 0)
+    if socket.has_storage() { storage(socket, 0) } else { None }
 }
 
 /// The same; makes one where there is none. `None`: there is no memory for it, or [`MAX_CONNECTIONS`] have one.

@@ -151,6 +151,13 @@ impl Kernel {
         flags >> (offset!(sock_done) & 63) & 1 == 1
     }
 
+    /// Of a socket: whether programs keep anything in it. Where the kernel does not tell, `true`.
+    #[inline(always)]
+    pub(crate) fn has_storage(self) -> bool {
+        let offset = offset!(storage);
+        offset == MISSING || !self.pointer(offset).is_null()
+    }
+
     /// Of a socket: the same as a TCP socket; `None` when it is not one.
     #[inline(always)]
     pub(crate) fn tcp(self) -> Option<Self> {

@@ -43,6 +43,8 @@ offsets! {
     err_soft,
     /// `sock.sk_socket`
     socket,
+    /// `sock.sk_bpf_storage`
+    storage,
     /// `socket.state`
     socket_state,
     /// `net.ns.inum`

@@ -52,6 +52,7 @@ const FIELDS: &[Field] = &[
     field("sock", "sk_err", |o| &mut o.err, Required),
     field("sock", "sk_err_soft", |o| &mut o.err_soft, For("unreachable hosts while a process waits")),
     field("sock", "sk_socket", |o| &mut o.socket, Required),
+    field("sock", "sk_bpf_storage", |o| &mut o.storage, For("a cheap look at sockets without an entry")),
     field("socket", "state", |o| &mut o.socket_state, Required),
     field("sock", "__sk_common.skc_flags", |o| &mut o.flags, Required),
     field("tcp_sock", "bytes_sent", |o| &mut o.bytes_sent, Required),
