@@ -4,6 +4,7 @@
 #[path = "../../../tracer/benches/detect/arguments.rs"]
 mod arguments;
 mod overhead;
+mod scale;
 mod servers;
 
 use anyhow::{Context as _, Result};
@@ -20,6 +21,11 @@ pub(crate) enum Bench {
     Servers(servers::Arguments),
     /// What tracer costs a busy balancer, side by side with other tools; needs root, prints Markdown
     Overhead(overhead::Arguments),
+    /// How what tracer costs grows with backends, connections and processors; needs root, prints Markdown
+    Scale(scale::Arguments),
+    /// Opens connections and holds them: a part of `scale`
+    #[command(hide = true)]
+    Hold(scale::HoldArguments),
 }
 
 /// Sets up, builds and runs one.
@@ -28,6 +34,8 @@ pub(crate) fn bench(machine: &Machine, bench: &Bench) -> Result<()> {
         Bench::Detect(arguments) => detect(machine, arguments),
         Bench::Servers(arguments) => servers::servers(machine, arguments),
         Bench::Overhead(arguments) => overhead::overhead(machine, arguments),
+        Bench::Scale(arguments) => scale::scale(machine, arguments),
+        Bench::Hold(arguments) => scale::hold(arguments),
     }
 }
 

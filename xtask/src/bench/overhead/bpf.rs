@@ -98,7 +98,7 @@ pub(super) fn attach(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// What bpf(2) answers.
-pub(super) fn measure_run_times() -> io::Result<OwnedFd> {
+pub(in crate::bench) fn measure_run_times() -> io::Result<OwnedFd> {
     // SAFETY: the attributes are of the command's layout.
     unsafe { call(BPF_ENABLE_STATS, &EnableStats { kind: BPF_STATS_RUN_TIME }) }
 }
@@ -107,7 +107,7 @@ pub(super) fn measure_run_times() -> io::Result<OwnedFd> {
 ///
 /// # Safety
 /// `T` is `repr(C)` without padding, and what `command` expects; addresses in it stay valid during the call.
-unsafe fn call<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
+pub(in crate::bench) unsafe fn call<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
     // SAFETY: as this function demands; the kernel reads `size_of::<T>()` bytes.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size_of::<T>()) };
     if answer < 0 {

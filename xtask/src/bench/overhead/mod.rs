@@ -2,15 +2,15 @@
 //! tools that Debian has for the same. nginx in front of nginx backends, as many requests as are answered. Every round
 //! runs every case, in an order of its own, so that a machine that is busy for a while decides nothing.
 
-mod bpf;
+pub(super) mod bpf;
 mod cases;
 mod counted;
 mod empty;
 mod lab;
 mod load;
 mod measure;
-mod programs;
-mod statistics;
+pub(super) mod programs;
+pub(super) mod statistics;
 mod summary;
 mod table;
 mod tool;

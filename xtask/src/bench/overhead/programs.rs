@@ -12,50 +12,60 @@ use crate::{command::capture, machine::Machine};
 
 /// What bpftool says of a program.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-pub(super) struct Program {
+pub(in crate::bench) struct Program {
     id: u32,
     #[serde(default)]
-    name: String,
+    pub(in crate::bench) name: String,
     #[serde(default)]
-    run_time_ns: u64,
+    pub(in crate::bench) run_time_ns: u64,
     #[serde(default)]
-    run_cnt: u64,
+    pub(in crate::bench) run_cnt: u64,
     bytes_memlock: u64,
     #[serde(default)]
     map_ids: BTreeSet<u32>,
 }
 
 /// What bpftool says of a map.
-#[derive(Deserialize)]
-struct Map {
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::bench) struct Map {
     id: u32,
-    bytes_memlock: u64,
+    #[serde(default, rename = "type")]
+    pub(in crate::bench) kind: String,
+    #[serde(default)]
+    pub(in crate::bench) flags: u64,
+    #[serde(default)]
+    pub(in crate::bench) bytes_key: u64,
+    #[serde(default)]
+    pub(in crate::bench) bytes_value: u64,
+    #[serde(default)]
+    pub(in crate::bench) max_entries: u64,
+    pub(in crate::bench) bytes_memlock: u64,
 }
 
 /// What a program took for each request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Cost {
-    pub(super) name: String,
-    pub(super) runs: f64,
-    pub(super) ns: f64,
+pub(in crate::bench) struct Cost {
+    pub(in crate::bench) name: String,
+    pub(in crate::bench) runs: f64,
+    pub(in crate::bench) ns: f64,
 }
 
 /// The programs that a process holds, or their links.
-pub(super) fn held_by(process: u32) -> BTreeSet<u32> {
+pub(in crate::bench) fn held_by(process: u32) -> BTreeSet<u32> {
     let Ok(entries) = fs::read_dir(format!("/proc/{process}/fdinfo")) else { return BTreeSet::new() };
     let texts = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
     texts.filter_map(|text| program_id(&text)).collect()
 }
 
 /// These programs, as far as they are there still.
-pub(super) fn among(machine: &Machine, ids: &BTreeSet<u32>) -> Result<Vec<Program>> {
+pub(in crate::bench) fn among(machine: &Machine, ids: &BTreeSet<u32>) -> Result<Vec<Program>> {
     let mut programs = all(machine)?;
     programs.retain(|program| ids.contains(&program.id));
     Ok(programs)
 }
 
 /// How many programs there are in the kernel.
-pub(super) fn count(machine: &Machine) -> Result<usize> {
+pub(in crate::bench) fn count(machine: &Machine) -> Result<usize> {
     Ok(all(machine)?.len())
 }
 
@@ -65,22 +75,28 @@ fn all(machine: &Machine) -> Result<Vec<Program>> {
 }
 
 /// What programs and all their maps take of the kernel's memory, bytes, as the kernel says it.
-pub(super) fn memory(machine: &Machine, programs: &[Program]) -> Result<u64> {
+pub(in crate::bench) fn memory(machine: &Machine, programs: &[Program]) -> Result<u64> {
+    let maps: u64 = maps(machine, programs)?.iter().map(|map| map.bytes_memlock).sum();
+    Ok(maps + programs.iter().map(|program| program.bytes_memlock).sum::<u64>())
+}
+
+/// The maps of programs, each once.
+pub(in crate::bench) fn maps(machine: &Machine, programs: &[Program]) -> Result<Vec<Map>> {
     let text = capture(machine.command("bpftool").args(["--json", "map", "show"]))?;
     let maps: Vec<Map> =
         serde_json::from_str(&text).context("bpftool prints maps that are not understood")?;
-    Ok(added(programs, &maps))
+    Ok(used(programs, maps))
 }
 
-fn added(programs: &[Program], maps: &[Map]) -> u64 {
+fn used(programs: &[Program], mut maps: Vec<Map>) -> Vec<Map> {
     let used: BTreeSet<u32> = programs.iter().flat_map(|program| &program.map_ids).copied().collect();
-    let maps: u64 = maps.iter().filter(|map| used.contains(&map.id)).map(|map| map.bytes_memlock).sum();
-    maps + programs.iter().map(|program| program.bytes_memlock).sum::<u64>()
+    maps.retain(|map| used.contains(&map.id));
+    maps
 }
 
 /// What each program took between two looks, for each of `requests`; programs of one name are one. What did not run
 /// is left out.
-pub(super) fn costs(before: &[Program], after: &[Program], requests: u64) -> Vec<Cost> {
+pub(in crate::bench) fn costs(before: &[Program], after: &[Program], requests: u64) -> Vec<Cost> {
     let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for program in after {
         // Loaded in between: all of it is new.
@@ -141,9 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_that_of_the_programs_and_of_each_of_their_maps_once() {
+    fn maps_of_programs_are_found_once_however_many_use_them() {
         let maps: Vec<Map> = serde_json::from_str(MAPS).unwrap();
-        assert_eq!(added(&programs(), &maps), 2 * 4_096 + 480 + 8_192);
+        let bytes: Vec<u64> = used(&programs(), maps).iter().map(|map| map.bytes_memlock).collect();
+        assert_eq!(bytes, [480, 8_192]);
     }
 
     #[test]

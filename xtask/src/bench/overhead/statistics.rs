@@ -4,16 +4,16 @@ use serde::Serialize;
 
 /// A quarter of the figures lies below `low`, half below `median`, a quarter above `high`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Quartiles {
-    pub(super) low: f64,
-    pub(super) median: f64,
-    pub(super) high: f64,
+pub(in crate::bench) struct Quartiles {
+    pub(in crate::bench) low: f64,
+    pub(in crate::bench) median: f64,
+    pub(in crate::bench) high: f64,
 }
 
 impl Quartiles {
     /// Of figures in any order; `None` when there are none. In between two figures it is on the line that joins them
     /// (Hyndman and Fan 1996, definition 7, as R and NumPy do it).
-    pub(super) fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub(in crate::bench) fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().checked_sub(1)?;
