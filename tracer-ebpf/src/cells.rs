@@ -1,6 +1,6 @@
 //! Finding the counters of a connection, and adding to them.
 
-use crate::maps::{CELLS, FREE, SLOTS};
+use crate::maps::{CELLS, FREE, SLOTS, TRACKED};
 use aya_ebpf::bindings::BPF_NOEXIST;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 use core::ptr::read_volatile;
@@ -150,6 +150,9 @@ pub(crate) fn slot_of(key: &CellKey) -> Option<Slot> {
         // SAFETY: as above.
         return unsafe { SLOTS.get(key) }.copied();
     };
+    if let Some(tracked) = TRACKED.get_ptr_mut(0) {
+        add(at!(tracked, places), 1);
+    }
     let cell = CELLS.get_ptr_mut(slot.index)?;
     // The place came from the queue, so nobody else writes its key.
     set!(cell, key, *key);

@@ -31,7 +31,7 @@ use histogram::BUCKETS;
 
 /// Version of the layout of everything in this file. The test `abi_version_is_tied_to_the_layout` fails when the
 /// layout changes and this number does not.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Place of the cell for what could not get one of its own.
 pub const OVERFLOW_SLOT: u32 = 0;
@@ -132,24 +132,25 @@ pub struct Connection {
     pub state: u64,
     /// Cell this connection counts in.
     pub slot: Slot,
+    /// `segs_out` that are in the cell already, widened to 64 bits. A sweep needs no more than what stands up to here of a
+    /// connection on which nothing moved: it is to lie in one cache line.
+    pub segments_sent: u64,
+    /// `segs_in` that are in the cell already, widened.
+    pub segments_received: u64,
+    /// Smoothed round-trip time when a sweep last saw that something had moved, microseconds.
+    pub rtt_us: u32,
+    /// [`exchange::read_up_to`] at `sent_ns`.
+    pub read_up_to: u32,
     /// `ktime` of the attempt, nanoseconds; 0 when it began before anybody watched.
     pub started_ns: u64,
     /// Payload bytes sent that are in the cell already.
     pub sent_bytes: u64,
     /// Payload bytes received that are in the cell already.
     pub received_bytes: u64,
-    /// `segs_out` that are in the cell already, widened to 64 bits.
-    pub segments_sent: u64,
-    /// `segs_in` that are in the cell already, widened.
-    pub segments_received: u64,
     /// `total_retrans` that are in the cell already, widened.
     pub retransmits: u64,
     /// `ktime` when the balancer last sent and has read nothing since, nanoseconds; 0 when nothing is awaited.
     pub sent_ns: u64,
-    /// [`exchange::read_up_to`] at that time.
-    pub read_up_to: u32,
-    /// Always zero.
-    pub reserved: u32,
 }
 
 /// Present sockets of one cell, as the last sweep that visited it found them.
@@ -292,13 +293,16 @@ pub struct SweepEnd {
     pub visited: u64,
 }
 
-/// How many sockets have a [`Connection`].
+/// How many sockets have a [`Connection`], and how many places were given out.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tracked {
     /// Counted up when a socket gets one and down when the socket is destroyed; each sweep that reaches its end sets it
     /// right, since an event may be hidden. As `i64`: it may be below zero for a moment.
     pub sockets: u64,
+    /// How often a place was taken. They are given out in the order of their indices, and what comes back goes to the end:
+    /// no place beyond this number has ever been in use, and nobody need look there.
+    pub places: u64,
 }
 
 /// A port that somebody listens on without a queue; see [`adoption`].
@@ -358,12 +362,12 @@ const HISTOGRAM_BYTES: usize = 8 * BUCKETS;
 const _: () = {
     no_padding!(CellKey, 8, 16, 16, 4, 2, 2);
     no_padding!(Slot, 4, 4);
-    no_padding!(Connection, 8, 8, 8, 8, 8, 8, 8, 8, 8, 4, 4);
+    no_padding!(Connection, 8, 8, 8, 8, 4, 4, 8, 8, 8, 8, 8);
     no_padding!(Stock, 8, 4, 4, 4, 4, 8);
     no_padding!(Cell, 48, 4, 4, 8 * 16, 8 * transition::CAUSES, 4 * HISTOGRAM_BYTES, 32);
     no_padding!(Uncounted, 8, 8, 8, 8, 8);
     no_padding!(SweepEnd, 8, 8, 8);
-    no_padding!(Tracked, 8);
+    no_padding!(Tracked, 8, 8);
     no_padding!(Listener, 4, 2, 2);
     no_padding!(TaskFileContext, 8, 8, 8, 8);
     no_padding!(SweepContext, 8, 8, 8, 8);
@@ -384,10 +388,11 @@ mod tests {
     #[test]
     fn abi_version_is_tied_to_the_layout() {
         let layout = format!(
-            "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
+            "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
             size_of::<CellKey>(),
             size_of::<Slot>(),
             size_of::<Connection>(),
+            offset_of!(Connection, rtt_us),
             offset_of!(Connection, retransmits),
             offset_of!(Connection, sent_ns),
             size_of::<Cell>(),
@@ -404,7 +409,7 @@ mod tests {
         );
         assert_eq!(
             (ABI_VERSION, layout.as_str()),
-            (4, "48 8 80 56 64 3016 216 920 1608 2296 40 24 8 8 86 6")
+            (5, "48 8 80 32 64 72 3016 216 920 1608 2296 40 24 16 8 86 6")
         );
     }
 }

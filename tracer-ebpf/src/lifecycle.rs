@@ -371,6 +371,9 @@ fn close(cell: *mut Cell, connection: *mut Connection, socket: Kernel, tcp: Kern
 }
 
 /// Adds what a connection has sent and received since this was last done. Answers its payload bytes in all.
+///
+/// Segments are read first, so that who finds them as they were has all bytes: the kernel counts a segment that it sends
+/// after its bytes, and acknowledges what it receives by another.
 #[inline(always)]
 pub(crate) fn claim_traffic(
     cell: *mut Cell,
@@ -378,6 +381,7 @@ pub(crate) fn claim_traffic(
     socket: Kernel,
     tcp: Kernel,
 ) -> (u64, u64) {
+    let (segments_sent, segments_received) = (tcp.segs_out(), tcp.segs_in());
     // What was sent is read before what was sent again: bytes sent again between the two are then taken off too early
     // and made up for by the next claim. The other way round they would count twice for good: claims never go back.
     let bytes_sent = tcp.bytes_sent();
@@ -391,11 +395,11 @@ pub(crate) fn claim_traffic(
     if growth != 0 {
         count!(cell, received_bytes += growth);
     }
-    let growth = claim_wrapping(at!(connection, segments_sent), tcp.segs_out());
+    let growth = claim_wrapping(at!(connection, segments_sent), segments_sent);
     if growth != 0 {
         count!(cell, segments_sent += growth);
     }
-    let growth = claim_wrapping(at!(connection, segments_received), tcp.segs_in());
+    let growth = claim_wrapping(at!(connection, segments_received), segments_received);
     if growth != 0 {
         count!(cell, segments_received += growth);
     }

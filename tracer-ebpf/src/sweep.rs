@@ -9,6 +9,7 @@
 //! its end and gets no bytes. At the end the program is called once more, without a socket.
 
 use crate::cells::{at, cell, count, exchange, get, set};
+use crate::connections::{has_moved, rtt_us};
 use crate::fields::Kernel;
 use crate::lifecycle::claim_traffic;
 use crate::maps::{SWEEP_END, TRACKED};
@@ -87,8 +88,11 @@ fn visit(session: u64, socket: Kernel, connection: *mut Connection) -> Option<()
     }
     if !matches!(found, Found::Pending | Found::MissedFailure) {
         let tcp = socket.tcp()?;
-        claim_traffic(cell, connection, socket, tcp);
-        stock(cell, session, found, tcp.srtt_us() >> 3);
+        if has_moved(connection, tcp) {
+            set!(connection, rtt_us, rtt_us(tcp));
+            claim_traffic(cell, connection, socket, tcp);
+        }
+        stock(cell, session, found, get!(connection, rtt_us));
     } else {
         stock(cell, session, found, 0);
     }

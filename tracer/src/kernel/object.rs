@@ -22,7 +22,9 @@ use std::mem::offset_of;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
 use tracer_ebpf::transition::CAUSES;
-use tracer_ebpf::{Cell, CellKey, OVERFLOW_SLOT, Offsets, Slot, SweepEnd, Uncounted, maps, programs};
+use tracer_ebpf::{
+    Cell, CellKey, OVERFLOW_SLOT, Offsets, Slot, SweepEnd, Tracked, Uncounted, maps, programs,
+};
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-object"));
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -77,6 +79,7 @@ pub struct Tracer {
     measuring: Measuring,
     cells: Mapped<Cell>,
     uncounted: Mapped<Uncounted>,
+    tracked: Mapped<Tracked>,
     sweep_end: Mapped<SweepEnd>,
     balancers: Balancers,
     retirement: Retirement,
@@ -211,6 +214,7 @@ impl Tracer {
             log: super::log::open(&mut ebpf),
             cells: mapped(&ebpf, maps::CELLS, settings.max_backends + 1)?,
             uncounted: mapped(&ebpf, maps::UNCOUNTED, 1)?,
+            tracked: mapped(&ebpf, maps::TRACKED, 1)?,
             sweep_end: mapped(&ebpf, maps::SWEEP_END, 1)?,
             memory: Memory::of(&ebpf, &plan),
             ebpf,
@@ -309,7 +313,7 @@ impl Tracer {
 
     /// One sweep, and every cell in use after it.
     fn look(&self) -> Look {
-        let before: Vec<(u32, Balance)> = (OVERFLOW_SLOT..=self.settings.max_backends)
+        let before: Vec<(u32, Balance)> = (OVERFLOW_SLOT..=self.highest_place())
             .filter(|&index| self.is_used(index))
             .map(|index| (index, self.balance(index)))
             .collect();
@@ -317,7 +321,7 @@ impl Tracer {
         let mut cells = Vec::with_capacity(before.len());
         let mut losses = Vec::new();
         let mut before = before.into_iter().peekable();
-        for index in OVERFLOW_SLOT..=self.settings.max_backends {
+        for index in OVERFLOW_SLOT..=self.highest_place() {
             let earlier = before.next_if(|(place, _)| *place == index);
             if earlier.is_none() && !self.is_used(index) {
                 continue;
@@ -330,6 +334,12 @@ impl Tracer {
             cells.push((slot, cell));
         }
         Look { sweep, cells, losses }
+    }
+
+    /// The highest place that was ever in use: what lies beyond is not even brought into this process's memory.
+    fn highest_place(&self) -> u32 {
+        let most = self.settings.max_backends;
+        u32::try_from(self.tracked.get(0).places).map_or(most, |places| places.min(most))
     }
 
     fn is_used(&self, index: u32) -> bool {
