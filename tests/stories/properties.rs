@@ -302,8 +302,10 @@ fn garbage() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index,
     let histogram = move || {
         prop::collection::vec((any::<prop::sample::Index>(), count()), 0..4).prop_map(|filled| {
             let mut histogram = Histogram::default();
-            let buckets = histogram.0.len();
-            filled.into_iter().for_each(|(bucket, count)| histogram.0[bucket.index(buckets)] = count);
+            let buckets = histogram.counts().len();
+            filled
+                .into_iter()
+                .for_each(|(bucket, count)| histogram.counts_mut()[bucket.index(buckets)] = count);
             histogram
         })
     };

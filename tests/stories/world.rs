@@ -324,7 +324,7 @@ impl<'a> World<'a> {
             member.pending += 1;
         } else {
             member.delta.established += 1;
-            member.delta.connect_time.0[bucket_of(CONNECT_NANOSECONDS) as usize] += 1;
+            member.delta.connect_time.counts_mut()[bucket_of(CONNECT_NANOSECONDS) as usize] += 1;
         }
         fate
     }
@@ -342,7 +342,7 @@ impl<'a> World<'a> {
             Cause::Other => failed.other += 1,
             Cause::Cancelled => {
                 failed.cancelled += 1;
-                member.delta.cancelled_age.0[bucket_of((self.now - began) * 1000) as usize] += 1;
+                member.delta.cancelled_age.counts_mut()[bucket_of((self.now - began) * 1000) as usize] += 1;
             }
         }
     }
@@ -369,7 +369,7 @@ impl<'a> World<'a> {
             return;
         }
         let times = member.exchanges.response_time.get_or_insert_default();
-        times.0[bucket_of((self.now - asked) * 1000) as usize] += 1;
+        times.counts_mut()[bucket_of((self.now - asked) * 1000) as usize] += 1;
         *member.exchanges.count.get_or_insert(0) += 1;
         member.delta.sent_bytes += REQUEST_BYTES;
         member.delta.received_bytes += RESPONSE_BYTES;
@@ -415,7 +415,7 @@ impl<'a> World<'a> {
         member.live -= 1;
         member.delta.closed += 1;
         if let Some(began) = began {
-            member.delta.lifetime.0[bucket_of((self.now - began) * 1000) as usize] += 1;
+            member.delta.lifetime.counts_mut()[bucket_of((self.now - began) * 1000) as usize] += 1;
         }
     }
 

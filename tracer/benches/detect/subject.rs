@@ -92,27 +92,27 @@ impl Subject {
             member.delta.closed = closed;
             member.delta.failed.refused = refused;
             member.delta.failed.cancelled = cancelled;
-            member.delta.cancelled_age.0[patience] = cancelled;
+            member.delta.cancelled_age.counts_mut()[patience] = cancelled;
             member.stock = Some(Stock { live, pending, ..Stock::default() });
             member.exchanges.count = self.exchanges.then_some(exchanges);
             member.requests = member.exchanges.count;
         }
         for (member, bucket) in self.responded.drain(..) {
             if let Some(times) = &mut self.sample.members[member as usize].exchanges.response_time {
-                times.0[bucket as usize] = 0;
+                times.counts_mut()[bucket as usize] = 0;
             }
         }
         for &(member, bucket) in &tick.responses {
             if let Some(times) = &mut self.sample.members[member as usize].exchanges.response_time {
-                times.0[bucket as usize] += 1;
+                times.counts_mut()[bucket as usize] += 1;
                 self.responded.push((member, bucket));
             }
         }
         for (member, bucket) in self.ended.drain(..) {
-            self.sample.members[member as usize].delta.lifetime.0[bucket as usize] = 0;
+            self.sample.members[member as usize].delta.lifetime.counts_mut()[bucket as usize] = 0;
         }
         for &(member, bucket) in &tick.lifetimes {
-            self.sample.members[member as usize].delta.lifetime.0[bucket as usize] += 1;
+            self.sample.members[member as usize].delta.lifetime.counts_mut()[bucket as usize] += 1;
             self.ended.push((member, bucket));
         }
     }

@@ -12,7 +12,7 @@ const NANOSECONDS: f64 = 1e9;
 
 impl Serialize for Histogram {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let filled = self.0.iter().enumerate().filter(|&(_, &count)| count > 0);
+        let filled = self.counts().iter().enumerate().filter(|&(_, &count)| count > 0);
         serializer.collect_seq(filled.map(|(bucket, count)| {
             let bound = upper_bound_ns(bucket).map(|bound| bound as f64 / NANOSECONDS);
             (bound, count)
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Histogram {
                 let mut histogram = Histogram::default();
                 while let Some((bound, count)) = buckets.next_element::<(Option<f64>, u64)>()? {
                     let bucket = bound.map_or(Ok(BUCKETS - 1), bucket_below).map_err(A::Error::custom)?;
-                    let sum = &mut histogram.0[bucket];
+                    let sum = &mut histogram.counts_mut()[bucket];
                     *sum = sum.saturating_add(count);
                 }
                 Ok(histogram)
@@ -67,7 +67,7 @@ mod tests {
         #[test]
         fn histograms_come_back_as_they_were(counts in prop::collection::vec((0..BUCKETS, any::<u64>()), 0..20)) {
             let mut histogram = Histogram::default();
-            counts.iter().for_each(|&(bucket, count)| histogram.0[bucket] = count);
+            counts.iter().for_each(|&(bucket, count)| histogram.counts_mut()[bucket] = count);
             let text = serde_json::to_string(&histogram).unwrap();
             prop_assert_eq!(serde_json::from_str::<Histogram>(&text).unwrap(), histogram, "{}", text);
         }
@@ -77,7 +77,7 @@ mod tests {
     fn every_bound_is_that_of_its_bucket() {
         for bucket in 0..BUCKETS {
             let mut histogram = Histogram::default();
-            histogram.0[bucket] = 7;
+            histogram.counts_mut()[bucket] = 7;
             let text = serde_json::to_string(&histogram).unwrap();
             assert_eq!(serde_json::from_str::<Histogram>(&text).unwrap(), histogram, "{text}");
         }
@@ -87,8 +87,8 @@ mod tests {
     fn other_bounds_count_where_their_durations_lie() {
         let read: Histogram = serde_json::from_str("[[0.001,3],[0.002,8],[0.064,1],[1e9,2]]").unwrap();
         assert_eq!(read.count(), 14);
-        assert_eq!(read.0[bucket_of(999_999) as usize], 3);
-        assert_eq!(read.0[BUCKETS - 1], 2);
+        assert_eq!(read.counts()[bucket_of(999_999) as usize], 3);
+        assert_eq!(read.counts()[BUCKETS - 1], 2);
     }
 
     #[test]

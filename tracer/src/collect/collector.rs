@@ -2,12 +2,30 @@
 
 use super::{BackendSample, Counters, Other, Sample, Stock, Uncounted};
 use crate::kernel::{Balancer, Snapshot};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-type Pair = (Arc<Balancer>, SocketAddr);
+/// A balancer and one of its backends, in the order of their names.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Pair(Arc<Balancer>, SocketAddr);
+
+impl Ord for Pair {
+    /// Of the same balancer, as in most comparisons, no name is looked at.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let Self(balancer, backend) = self;
+        let by_name = if Arc::ptr_eq(balancer, &other.0) { Ordering::Equal } else { balancer.cmp(&other.0) };
+        by_name.then_with(|| backend.cmp(&other.1))
+    }
+}
+
+impl PartialOrd for Pair {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// Remembers the last snapshot, so that the next gives what happened since.
 pub struct Collector {
@@ -110,7 +128,7 @@ impl Collector {
                 gone.remove(&slot.index);
             }
             let now = Counters::from(&reading.cell);
-            let pair = (Arc::clone(&reading.balancer), reading.backend);
+            let pair = Pair(Arc::clone(&reading.balancer), reading.backend);
             let sums = present.entry(pair.clone()).or_default();
             sums.counters += &now;
             if Some(reading.cell.stock.session) == session {
@@ -126,8 +144,9 @@ impl Collector {
         }
         present
             .into_iter()
-            .map(|((balancer, backend), Present { counters: mut total, stock })| {
-                let known = self.pairs.entry((Arc::clone(&balancer), backend)).or_default();
+            .map(|(pair, Present { counters: mut total, stock })| {
+                let Pair(balancer, backend) = pair.clone();
+                let known = self.pairs.entry(pair).or_default();
                 total += &known.past;
                 let delta = &total - &known.given;
                 known.given += &delta;
@@ -260,7 +279,7 @@ mod tests {
         kept.cell.response_time[7] = 40;
         let sample = collector.sample(&snapshot(start, vec![kept], Some(1)));
         assert_eq!((sample.exchanges, sample.backends[0].delta.exchanges), (true, 40));
-        assert_eq!(sample.backends[0].delta.response_time.0[7], 40);
+        assert_eq!(sample.backends[0].delta.response_time.counts()[7], 40);
         let gone = collector.sample(&snapshot(start, Vec::new(), Some(2)));
         assert_eq!((gone.other.exchanges, gone.other.total.exchanges), (true, 40));
         let unmeasured = Snapshot { exchanges: false, ..snapshot(start, Vec::new(), Some(3)) };

@@ -1,8 +1,8 @@
 //! The counters of one backend, as numbers without a kernel.
 
+use super::Histogram;
 use std::ops::{AddAssign, Sub};
 use tracer_ebpf::Cell;
-use tracer_ebpf::histogram::{BUCKETS, upper_bound_ns};
 
 /// Gives the counters, by name, to another macro: what has a field for each of them takes them from here.
 macro_rules! each_counter {
@@ -182,74 +182,12 @@ impl From<&Cell> for Counters {
             syn_retransmits: cell.syn_retransmits,
             repaired: cell.repaired,
             failed: cell.failed.into(),
-            connect_time: Histogram(Box::new(cell.connect_time)),
-            cancelled_age: Histogram(Box::new(cell.cancelled_age)),
+            connect_time: Histogram::from(&cell.connect_time),
+            cancelled_age: Histogram::from(&cell.cancelled_age),
             exchanges: cell.exchanges,
-            response_time: Histogram(Box::new(cell.response_time)),
-            lifetime: Histogram(Box::new(cell.lifetime)),
+            response_time: Histogram::from(&cell.response_time),
+            lifetime: Histogram::from(&cell.lifetime),
         }
-    }
-}
-
-/// Counts of durations in the buckets of [`tracer_ebpf::histogram`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Histogram(pub Box<[u64; BUCKETS]>);
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self(Box::new([0; BUCKETS]))
-    }
-}
-
-impl AddAssign<&Histogram> for Histogram {
-    fn add_assign(&mut self, other: &Histogram) {
-        for (sum, count) in self.0.iter_mut().zip(other.0.iter()) {
-            *sum = sum.saturating_add(*count);
-        }
-    }
-}
-
-impl Sub for &Histogram {
-    type Output = Histogram;
-    fn sub(self, earlier: &Histogram) -> Histogram {
-        let mut difference = self.clone();
-        for (count, before) in difference.0.iter_mut().zip(earlier.0.iter()) {
-            *count = count.saturating_sub(*before);
-        }
-        difference
-    }
-}
-
-impl Histogram {
-    /// How many durations were counted.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
-    }
-
-    /// The duration in seconds below which a share `quantile` (0 to 1) of the counted ones lies, straight-line within
-    /// the bucket; `None` when nothing was counted. Of what lies beyond the last bound, the bound is given.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-    pub fn quantile(&self, quantile: f64) -> Option<f64> {
-        let total = self.count();
-        if total == 0 {
-            return None;
-        }
-        let wanted = (quantile * total as f64).clamp(f64::MIN_POSITIVE, total as f64);
-        let mut below = 0.0;
-        let mut lower_ns = 0;
-        for (bucket, &count) in self.0.iter().enumerate() {
-            let count = count as f64;
-            let Some(upper_ns) = upper_bound_ns(bucket) else { break };
-            if count > 0.0 && below + count >= wanted {
-                let within = (wanted - below) / count;
-                return Some((lower_ns as f64 + within * (upper_ns - lower_ns) as f64) / 1e9);
-            }
-            below += count;
-            lower_ns = upper_ns;
-        }
-        Some(lower_ns as f64 / 1e9)
     }
 }
 
@@ -289,31 +227,6 @@ impl AddAssign for Stock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tracer_ebpf::histogram::bucket_of;
-
-    #[test]
-    fn quantiles_lie_within_a_quarter() {
-        let mut histogram = Histogram::default();
-        for milliseconds in 1..=1000_u64 {
-            histogram.0[bucket_of(milliseconds * 1_000_000) as usize] += 1;
-        }
-        for (quantile, seconds) in [(0.5, 0.5), (0.9, 0.9), (0.99, 0.99), (0.01, 0.01)] {
-            let found = histogram.quantile(quantile).unwrap();
-            assert!((found / seconds - 1.0_f64).abs() < 0.25, "{quantile}: {found} for {seconds}");
-        }
-    }
-
-    #[test]
-    fn nothing_counted_has_no_quantile() {
-        assert_eq!(Histogram::default().quantile(0.5), None);
-    }
-
-    #[test]
-    fn durations_beyond_the_last_bound_are_given_as_the_bound() {
-        let mut histogram = Histogram::default();
-        histogram.0[BUCKETS - 1] = 3;
-        assert!((histogram.quantile(0.5).unwrap() - 68.719_476_736).abs() < 1e-9);
-    }
 
     #[test]
     fn sums_and_differences_undo_each_other() {
@@ -321,10 +234,10 @@ mod tests {
         total.failed.refused = 2;
         let before = total.clone();
         let mut more = Counters { attempts: 7, closed: 3, ..Counters::default() };
-        more.connect_time.0[4] = 9;
+        more.connect_time.counts_mut()[4] = 9;
         more.exchanges = 2;
-        more.response_time.0[5] = 2;
-        more.lifetime.0[6] = 3;
+        more.response_time.counts_mut()[5] = 2;
+        more.lifetime.counts_mut()[6] = 3;
         total += &more;
         assert_eq!(&total - &before, more);
         assert_eq!(&before - &total, Counters::default(), "never below zero");

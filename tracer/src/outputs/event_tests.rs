@@ -237,7 +237,7 @@ fn exchanges_are_columns_where_they_were_measured() {
     assert!(!text.contains("exchanges") && !text.contains("response"), "{text}");
     let mut measured = skewed("app");
     let mut times = Histogram::default();
-    times.0[tracer_ebpf::histogram::bucket_of(51_000_000) as usize] = 600;
+    times.counts_mut()[tracer_ebpf::histogram::bucket_of(51_000_000) as usize] = 600;
     measured.sample.members[0].total_exchanges = Exchanges { count: Some(600), response_time: Some(times) };
     let text = check_text(&report(vec![measured, skewed("other")]));
     let lines: Vec<&str> = text.lines().collect();

@@ -429,7 +429,7 @@ fn exchanges_that_are_not_measured_are_unknown_and_not_zero() {
     let mut one = seen(&nginx, "10.0.0.1:80", 4);
     one.delta.exchanges = 7;
     one.total.exchanges = 9;
-    one.delta.response_time.0[5] = 7;
+    one.delta.response_time.counts_mut()[5] = 7;
     let unknown = sample(vec![one]);
     let measured = Sample { exchanges: true, ..unknown.clone() };
     let counts = |sample: &Sample, pools: &mut Pools| -> Vec<_> {

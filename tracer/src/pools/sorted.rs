@@ -44,19 +44,23 @@ pub(super) struct Counted {
 /// The part of the sample that the filter lets through.
 pub(super) fn sort(sample: &Sample, filter: &Filter) -> BTreeMap<BalancerKey, Traffic> {
     let mut sorted: BTreeMap<BalancerKey, Traffic> = BTreeMap::new();
-    for backend in sample.backends.iter().filter(|backend| filter.matches(backend)) {
-        let balancer = &backend.balancer;
+    let same = |a: &BackendSample, b: &BackendSample| Arc::ptr_eq(&a.balancer, &b.balancer);
+    for backends in sample.backends.chunk_by(same) {
+        let mut backends = backends.iter().filter(|backend| filter.matches(backend)).peekable();
+        let Some(balancer) = backends.peek().map(|first| &first.balancer) else { continue };
         let traffic = sorted.entry(BalancerKey::from(&**balancer)).or_insert_with(|| Traffic {
             balancer: Arc::clone(balancer),
             is_proxy: is_known_proxy(&balancer.command),
             backends: BTreeMap::new(),
         });
         traffic.is_proxy |= balancer.listens == Some(true);
-        let address = super::address::canonical(backend.backend);
-        match traffic.backends.get_mut(&address) {
-            Some(counted) => counted.add(backend),
-            None => {
-                traffic.backends.insert(address, Counted::from(backend));
+        for backend in backends {
+            let address = super::address::canonical(backend.backend);
+            match traffic.backends.get_mut(&address) {
+                Some(counted) => counted.add(backend),
+                None => {
+                    traffic.backends.insert(address, Counted::from(backend));
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ fn pools(tick: u64) -> Vec<PoolSample> {
     let member = |index: u64, attempts: u64, refused: u64| {
         let mut delta = Counters { attempts, established: attempts - refused, ..Counters::default() };
         delta.failed.refused = refused;
-        delta.connect_time.0[7] = attempts - refused;
+        delta.connect_time.counts_mut()[7] = attempts - refused;
         MemberSample {
             backend: format!("10.0.0.{}:8080", index + 1).parse().unwrap(),
             weight: Some(1.0),

@@ -50,7 +50,7 @@ fn count() -> impl Strategy<Value = u64> {
 fn histogram() -> impl Strategy<Value = Histogram> {
     prop::collection::vec((0..BUCKETS, 0_u64..1000), 0..4).prop_map(|filled| {
         let mut histogram = Histogram::default();
-        filled.into_iter().for_each(|(bucket, count)| histogram.0[bucket] = count);
+        filled.into_iter().for_each(|(bucket, count)| histogram.counts_mut()[bucket] = count);
         histogram
     })
 }

@@ -112,7 +112,7 @@ fn total(failed: &[f64; CAUSES]) -> f64 {
 fn early_cancelled(ages: &Histogram, boundary_seconds: f64) -> u64 {
     let early =
         |bucket: usize| upper_bound_ns(bucket).is_some_and(|bound| (bound as f64) <= boundary_seconds * 1e9);
-    ages.0
+    ages.counts()
         .iter()
         .enumerate()
         .filter(|&(bucket, _)| early(bucket))
@@ -203,9 +203,9 @@ impl Health {
     fn note_ages(&mut self, ages: &Histogram) {
         let kept = self.ages.get_or_insert_default();
         if kept.count() > AGES {
-            kept.0.iter_mut().for_each(|count| *count /= 2);
+            kept.counts_mut().iter_mut().for_each(|count| *count /= 2);
         }
-        for (sum, count) in kept.0.iter_mut().zip(ages.0.iter()) {
+        for (sum, count) in kept.counts_mut().iter_mut().zip(ages.counts().iter()) {
             *sum = sum.saturating_add(*count).min(MOST_PER_BUCKET);
         }
     }

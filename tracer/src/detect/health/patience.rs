@@ -39,10 +39,10 @@ impl Patience {
             return;
         }
         if self.count > KEPT {
-            self.times.0.iter_mut().for_each(|count| *count /= 2);
+            self.times.counts_mut().iter_mut().for_each(|count| *count /= 2);
             self.count /= 2;
         }
-        for (sum, count) in self.times.0.iter_mut().zip(times.0.iter()) {
+        for (sum, count) in self.times.counts_mut().iter_mut().zip(times.counts().iter()) {
             *sum = sum.saturating_add((*count).min(established)).min(KEPT * 4);
         }
         self.count = self.count.saturating_add(established.min(KEPT));
@@ -67,7 +67,7 @@ mod tests {
 
     fn answered(nanoseconds: u64) -> Patience {
         let mut times = Histogram::default();
-        times.0[bucket_of(nanoseconds) as usize] = 1000;
+        times.counts_mut()[bucket_of(nanoseconds) as usize] = 1000;
         let mut patience = Patience::default();
         patience.add(&times, 1000);
         patience
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn any_counts_are_borne() {
         let mut patience = Patience::default();
-        let times = Histogram([u64::MAX; tracer_ebpf::histogram::BUCKETS].into());
+        let times = Histogram::from(&[u64::MAX; tracer_ebpf::histogram::BUCKETS]);
         (0..100).for_each(|_| patience.add(&times, u64::MAX));
         assert!(patience.boundary_seconds(0.25).is_finite());
     }

@@ -152,7 +152,7 @@ impl Durations<'_> {
                 sum += count as f64;
             }
         };
-        let (parts, rest) = self.spread.0.as_chunks::<PART>();
+        let (parts, rest) = self.spread.counts().as_chunks::<PART>();
         for (part, counts) in parts.iter().enumerate() {
             if counts.iter().fold(0, |any, count| any | count) != 0 {
                 take(part * PART, counts);
@@ -266,7 +266,7 @@ mod tests {
 
     fn spread(durations_ms: &[u64]) -> Spread {
         let mut counted = Histogram::default();
-        durations_ms.iter().for_each(|ms| counted.0[bucket_of(ms * 1_000_000) as usize] += 1);
+        durations_ms.iter().for_each(|ms| counted.counts_mut()[bucket_of(ms * 1_000_000) as usize] += 1);
         let mut spread = Spread::default();
         spread.count(&read(&counted));
         spread
@@ -276,7 +276,7 @@ mod tests {
     fn quantiles_are_those_of_the_histogram() {
         let mut counted = Histogram::default();
         for (bucket, count) in [(0, 3), (20, 5), (21, 1), (60, 8), (BUCKETS - 1, 2)] {
-            counted.0[bucket] = count;
+            counted.counts_mut()[bucket] = count;
         }
         let mut spread = Spread::default();
         spread.count(&read(&counted));

@@ -313,7 +313,11 @@ impl Times {
         answered.clear();
         active.clear();
         answers.clear();
-        self.measured = false;
+        self.measured = paces.iter().any(|pace| pace.takes_part && (kind.of)(pace).is_some());
+        if !self.measured && self.members.is_empty() {
+            // What is never measured takes no memory.
+            return false;
+        }
         if self.members.len() != paces.len() {
             self.members.resize_with(paces.len(), Timed::default);
             self.takes_part.resize(paces.len(), false);
@@ -329,7 +333,6 @@ impl Times {
                 self.changed = true;
             }
             let Some(times) = (kind.of)(pace).filter(|_| pace.takes_part) else { continue };
-            self.measured = true;
             let from = answers.len();
             let count = times.read(answers);
             if count <= 0.0 {

@@ -213,7 +213,7 @@ pub(super) fn member(index: usize, weight: Option<f64>, attempts: u64, fate: Fat
             delta.failed.cancelled = attempts;
             let bucket =
                 bucket_of(u64::try_from(std::time::Duration::from_secs_f64(seconds).as_nanos()).unwrap());
-            delta.cancelled_age.0[bucket as usize] = attempts;
+            delta.cancelled_age.counts_mut()[bucket as usize] = attempts;
         }
     }
     MemberSample {

@@ -129,7 +129,7 @@ fn a_slow_member_with_less_than_one_connection_at_a_time_is_not_the_balancers_sk
         // No stock: how long they were held that ended is all that is known.
         let ended = |index: usize, delta: &mut Counters| {
             delta.closed = delta.attempts;
-            delta.lifetime.0[bucket_of(held(index)) as usize] = delta.attempts;
+            delta.lifetime.counts_mut()[bucket_of(held(index)) as usize] = delta.attempts;
         };
         (0..60).map(|_| pool.step_with(ended)).last().unwrap()
     };

@@ -153,7 +153,7 @@ fn among_twenty(drained: bool, seed: u64) -> Vec<Assessment> {
             for (ends, member) in live.iter_mut().zip(&mut members) {
                 for (_, steps) in ends.extract_if(.., |(end, _)| *end <= step) {
                     let lasted = u64::from(steps) * 1_000_000_000 / u64::from(STEPS);
-                    member.delta.lifetime.0[bucket_of(lasted) as usize] += 1;
+                    member.delta.lifetime.counts_mut()[bucket_of(lasted) as usize] += 1;
                     member.delta.closed += 1;
                 }
             }

@@ -240,10 +240,10 @@ fn the_order_of_members_does_not_matter() {
     for second in 0..60 {
         let answered: Vec<_> = (0..4)
             .map(|member| {
-                times.0.fill(0);
+                times.counts_mut().fill(0);
                 let slower = usize::from(member == 1) * 9;
                 for answer in 0..40 {
-                    times.0[30 + slower + (second * 7 + answer * 5 + member) % 13] += 1;
+                    times.counts_mut()[30 + slower + (second * 7 + answer * 5 + member) % 13] += 1;
                 }
                 times.clone()
             })

@@ -113,8 +113,8 @@ proptest! {
                 .iter()
                 .map(|&(_, bucket, count, ..)| {
                     let mut times = Histogram::default();
-                    times.0[bucket] = count;
-                    times.0[85 - bucket] = count / 2;
+                    times.counts_mut()[bucket] = count;
+                    times.counts_mut()[85 - bucket] = count / 2;
                     times
                 })
                 .collect();

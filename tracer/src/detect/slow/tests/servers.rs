@@ -113,7 +113,7 @@ impl Servers {
         let has_stock = matches!(measured, Measured::Lifetimes | Measured::Held);
         let lasts = has_stock || measured == Measured::Ended;
         for (index, server) in self.servers.iter().enumerate() {
-            self.times[index].0.fill(0);
+            self.times[index].counts_mut().fill(0);
             if server.rate <= 0.0 && self.live[index].is_empty() {
                 continue;
             }
@@ -127,14 +127,14 @@ impl Servers {
                     let end = began + self.chance.share() + took;
                     self.live[index].push(Reverse((nanoseconds(end), nanoseconds(took))));
                 } else {
-                    self.times[index].0[bucket_of(nanoseconds(took)) as usize] += 1;
+                    self.times[index].counts_mut()[bucket_of(nanoseconds(took)) as usize] += 1;
                 }
             }
             while let Some(&Reverse((end, held))) = self.live[index].peek()
                 && end <= nanoseconds(self.now)
             {
                 self.live[index].pop();
-                self.times[index].0[bucket_of(held) as usize] += 1;
+                self.times[index].counts_mut()[bucket_of(held) as usize] += 1;
                 closed[index] += 1.0;
             }
         }
