@@ -6,6 +6,7 @@ mod arguments;
 mod overhead;
 mod scale;
 mod servers;
+mod tick;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
@@ -26,6 +27,8 @@ pub(crate) enum Bench {
     /// Opens connections and holds them: a part of `scale`
     #[command(hide = true)]
     Hold(scale::HoldArguments),
+    /// What each stage of a tick takes in user space; prints Markdown
+    Tick(tick::Arguments),
 }
 
 /// Sets up, builds and runs one.
@@ -36,6 +39,7 @@ pub(crate) fn bench(machine: &Machine, bench: &Bench) -> Result<()> {
         Bench::Overhead(arguments) => overhead::overhead(machine, arguments),
         Bench::Scale(arguments) => scale::scale(machine, arguments),
         Bench::Hold(arguments) => scale::hold(arguments),
+        Bench::Tick(arguments) => tick::tick(machine, arguments),
     }
 }
 
