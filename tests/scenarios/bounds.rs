@@ -54,6 +54,29 @@ fn with_a_full_table_the_rest_counts_together_and_sums_agree() {
     ended.ensure(together >= 150, "six of ten backends have no place");
 }
 
+/// Cells are mapped as there is need of them, in steps.
+#[test]
+fn of_many_backends_each_has_its_own_counts() {
+    let (_turn, block) = (turn::alone(), Block::new());
+    let backends: Vec<SocketAddr> = (1..=200).map(|n| block.backend(n)).collect();
+    let _refusing: Vec<_> = backends.iter().map(|&address| refuse(address)).collect();
+    let running = check_until_told(Pools::of(backends.clone())).start();
+    for (number, address) in backends.iter().enumerate() {
+        (0..=number % 3).for_each(|_| drop(TcpStream::connect(address).unwrap_err()));
+        if number == 20 {
+            // A sweep with few in use, before the others come.
+            std::thread::sleep(Duration::from_millis(1_500));
+        }
+    }
+    std::thread::sleep(Duration::from_millis(1_500));
+    running.signal(Signal::SIGINT);
+    let ended = running.finish();
+    ended.print_uncounted();
+    for (number, &address) in backends.iter().enumerate() {
+        ended.member("app", address).adds_up().is("attempts", number as u64 % 3 + 1);
+    }
+}
+
 #[test]
 fn places_of_idle_backends_are_given_to_others_and_their_totals_kept() {
     let (_turn, block) = (turn::alone(), Block::new());

@@ -7,7 +7,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracer_ebpf::{Cell, SweepEnd, Tracked, Uncounted};
@@ -30,8 +30,9 @@ unsafe impl SharedLayout for Uncounted {}
 // SAFETY: as above.
 unsafe impl SharedLayout for Tracked {}
 
-/// An array map in memory.
+/// An array map in memory, or the first of its elements.
 pub(super) struct Mapped<T> {
+    array: OwnedFd,
     base: NonNull<c_void>,
     bytes: NonZeroUsize,
     elements: usize,
@@ -42,17 +43,29 @@ pub(super) struct Mapped<T> {
 unsafe impl<T> Send for Mapped<T> {}
 
 impl<T: SharedLayout> Mapped<T> {
-    /// Maps an array that was created with `BPF_F_MMAPABLE` and so many elements.
+    /// Maps the first so many elements of an array that was created with `BPF_F_MMAPABLE`.
     pub(super) fn new(array: BorrowedFd<'_>, elements: u32) -> io::Result<Self> {
         const { assert!(size_of::<T>().is_multiple_of(WORD) && size_of::<T>() > 0) };
         let elements = elements as usize;
         let bytes = NonZeroUsize::new(elements * size_of::<T>())
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an array without elements"))?;
+        let array = array.try_clone_to_owned()?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory that is in use.
         let base = unsafe {
-            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, array, 0)
+            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, &array, 0)
         }?;
-        Ok(Self { base, bytes, elements, of: PhantomData })
+        Ok(Self { array, base, bytes, elements, of: PhantomData })
+    }
+
+    /// How many elements are mapped.
+    pub(super) const fn len(&self) -> usize {
+        self.elements
+    }
+
+    /// Maps the first so many elements in place of those that are mapped; on an error these stay.
+    pub(super) fn remap(&mut self, elements: u32) -> io::Result<()> {
+        *self = Self::new(self.array.as_fd(), elements)?;
+        Ok(())
     }
 
     /// A copy of an element. Each word is read at once; programs may write between two words.

@@ -31,6 +31,8 @@ const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// Place of the first cell that belongs to one backend.
 const FIRST_SLOT: u32 = OVERFLOW_SLOT + 1;
+/// Cells that are mapped from the start.
+const FEW_CELLS: u32 = 64;
 const OTHER_CONTEXT: &str = "its context is not as this build expects";
 const NO_FIELDS: &str = "fields it needs are missing";
 
@@ -212,7 +214,7 @@ impl Tracer {
         Ok(Self {
             #[cfg(debug_assertions)]
             log: super::log::open(&mut ebpf),
-            cells: mapped(&ebpf, maps::CELLS, settings.max_backends + 1)?,
+            cells: mapped(&ebpf, maps::CELLS, FEW_CELLS.min(settings.max_backends + 1))?,
             uncounted: mapped(&ebpf, maps::UNCOUNTED, 1)?,
             tracked: mapped(&ebpf, maps::TRACKED, 1)?,
             sweep_end: mapped(&ebpf, maps::SWEEP_END, 1)?,
@@ -312,8 +314,8 @@ impl Tracer {
     }
 
     /// One sweep, and every cell in use after it.
-    fn look(&self) -> Look {
-        let before: Vec<(u32, Balance)> = (OVERFLOW_SLOT..=self.highest_place())
+    fn look(&mut self) -> Look {
+        let before: Vec<(u32, Balance)> = (OVERFLOW_SLOT..self.places())
             .filter(|&index| self.is_used(index))
             .map(|index| (index, self.balance(index)))
             .collect();
@@ -321,7 +323,7 @@ impl Tracer {
         let mut cells = Vec::with_capacity(before.len());
         let mut losses = Vec::new();
         let mut before = before.into_iter().peekable();
-        for index in OVERFLOW_SLOT..=self.highest_place() {
+        for index in OVERFLOW_SLOT..self.places() {
             let earlier = before.next_if(|(place, _)| *place == index);
             if earlier.is_none() && !self.is_used(index) {
                 continue;
@@ -336,10 +338,16 @@ impl Tracer {
         Look { sweep, cells, losses }
     }
 
-    /// The highest place that was ever in use: what lies beyond is not even brought into this process's memory.
-    fn highest_place(&self) -> u32 {
-        let most = self.settings.max_backends;
-        u32::try_from(self.tracked.get(0).places).map_or(most, |places| places.min(most))
+    /// How many places are to be looked at: those beyond were never in use. What is mapped counts as this process's memory,
+    /// so more is mapped only when there is need. Where the kernel refuses that, counters stay with it, and are read as soon
+    /// as it does not.
+    fn places(&mut self) -> u32 {
+        let all = self.settings.max_backends + 1;
+        let used = u32::try_from(self.tracked.get(0).places).map_or(all, |places| all.min(1 + places));
+        if used as usize > self.cells.len() {
+            let _ = self.cells.remap(all.min(used.next_power_of_two()));
+        }
+        used.min(u32::try_from(self.cells.len()).unwrap_or(all))
     }
 
     fn is_used(&self, index: u32) -> bool {
