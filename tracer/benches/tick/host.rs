@@ -142,7 +142,7 @@ fn readings(backends: usize) -> Vec<Reading> {
                 balancer: Arc::clone(&balancer),
                 backend: SocketAddr::new(address.into(), port),
                 slot: Slot { index: number + 1, generation: 0 },
-                cell: Cell::EMPTY,
+                cell: Box::new(Cell::EMPTY),
             }
         })
         .collect()

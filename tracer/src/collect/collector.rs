@@ -127,7 +127,7 @@ impl Collector {
             if gone.get(&slot.index).is_some_and(|(generation, ..)| *generation == slot.generation) {
                 gone.remove(&slot.index);
             }
-            let now = Counters::from(&reading.cell);
+            let now = Counters::from(&*reading.cell);
             let pair = Pair(Arc::clone(&reading.balancer), reading.backend);
             let sums = present.entry(pair.clone()).or_default();
             sums.counters += &now;
@@ -182,7 +182,12 @@ mod tests {
             ..Cell::EMPTY
         };
         let slot = Slot { index: 1, generation: 0 };
-        Reading { balancer: Arc::clone(balancer), backend: "10.0.0.1:80".parse().unwrap(), slot, cell }
+        Reading {
+            balancer: Arc::clone(balancer),
+            backend: "10.0.0.1:80".parse().unwrap(),
+            slot,
+            cell: Box::new(cell),
+        }
     }
 
     fn at(index: u32, generation: u32, reading: Reading) -> Reading {

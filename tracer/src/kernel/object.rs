@@ -66,7 +66,7 @@ impl Default for Settings {
 /// What one sweep and one reading after it found.
 struct Look {
     sweep: Option<SweepEnd>,
-    cells: Vec<(Slot, Cell)>,
+    cells: Vec<(Slot, Box<Cell>)>,
     losses: Vec<(Slot, Bounds)>,
 }
 
@@ -286,7 +286,7 @@ impl Tracer {
         for (slot, mut cell) in look.cells {
             self.vanished.make_up(slot, &mut cell);
             if slot.index == OVERFLOW_SLOT {
-                overflow = cell;
+                overflow = *cell;
                 continue;
             }
             let balancer = self.balancers.resolve(&cell.key, cell.last_pid);
@@ -328,7 +328,7 @@ impl Tracer {
             if earlier.is_none() && !self.is_used(index) {
                 continue;
             }
-            let cell = self.cells.get(index as usize);
+            let cell = Box::new(self.cells.get(index as usize));
             let slot = Slot { index, generation: cell.generation };
             if let (Some((_, earlier)), Some(end)) = (earlier, sweep) {
                 losses.push((slot, Bounds::new(earlier, &cell, end.session)));

@@ -34,8 +34,8 @@ pub struct Reading {
     pub backend: SocketAddr,
     /// Which of the successive cells this is: counters of another place or generation begin at zero again.
     pub slot: Slot,
-    /// How often and how much.
-    pub cell: Cell,
+    /// How often and how much; 3 KiB, so it is handed on and not copied.
+    pub cell: Box<Cell>,
 }
 
 /// The backend's address; a v4-mapped address is its IPv4 address.
