@@ -150,6 +150,7 @@ impl Collector {
                 total += &known.past;
                 let delta = &total - &known.given;
                 known.given += &delta;
+                known.given.share(&total);
                 BackendSample { balancer, backend, delta, total, stock: session.map(|_| stock) }
             })
             .collect()

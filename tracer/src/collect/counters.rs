@@ -118,6 +118,16 @@ macro_rules! counters {
 
 each_counter!(counters);
 
+impl Counters {
+    /// Takes no memory of its own for what is the same as in `other`.
+    pub(super) fn share(&mut self, other: &Self) {
+        self.connect_time.share(&other.connect_time);
+        self.cancelled_age.share(&other.cancelled_age);
+        self.response_time.share(&other.response_time);
+        self.lifetime.share(&other.lifetime);
+    }
+}
+
 macro_rules! failures {
     ($($(#[$doc:meta])* $cause:ident,)*) => {
         /// Failed attempts by cause.

@@ -31,6 +31,10 @@ impl Eq for Histogram {}
 impl AddAssign<&Histogram> for Histogram {
     fn add_assign(&mut self, other: &Histogram) {
         let Some(other) = &other.0 else { return };
+        let Some(_) = &self.0 else {
+            self.0 = Some(Arc::clone(other));
+            return;
+        };
         for (sum, count) in self.counts_mut().iter_mut().zip(other.iter()) {
             *sum = sum.saturating_add(*count);
         }
@@ -61,6 +65,13 @@ impl Histogram {
     /// The same, to be changed.
     pub fn counts_mut(&mut self) -> &mut [u64; BUCKETS] {
         Arc::make_mut(self.0.get_or_insert_with(|| Arc::new(*NOTHING)))
+    }
+
+    /// Takes no memory of its own for what is the same as in `other`.
+    pub(super) fn share(&mut self, other: &Histogram) {
+        if self == other {
+            self.0.clone_from(&other.0);
+        }
     }
 
     /// How many durations were counted.
@@ -133,5 +144,22 @@ mod tests {
         assert!(difference.0.is_none() && difference == Histogram::default());
         histogram.counts_mut()[3] = 0;
         assert_eq!(histogram, Histogram::default());
+    }
+
+    #[test]
+    fn what_is_shared_is_one_until_it_changes() {
+        let mut one = Histogram::default();
+        one.counts_mut()[3] = 2;
+        let mut sum = Histogram::default();
+        sum += &one;
+        let mut equal = Histogram::from(one.counts());
+        let mut different = Histogram::default();
+        different.counts_mut()[4] = 2;
+        equal.share(&one);
+        different.share(&one);
+        let is_one = |other: &Histogram| Arc::ptr_eq(one.0.as_ref().unwrap(), other.0.as_ref().unwrap());
+        assert!(is_one(&sum) && is_one(&equal) && !is_one(&different));
+        sum += &one;
+        assert_eq!((sum.counts()[3], one.counts()[3], different.counts()[4]), (4, 2, 2));
     }
 }

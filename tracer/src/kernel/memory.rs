@@ -93,8 +93,9 @@ impl Plan {
 const CHARGE_FACTOR: u64 = 4;
 /// What this process takes by itself, with room for a reload.
 const OWN_BYTES: u64 = 16 << 20;
-/// The tables' part in the kernel, copies of it here, and what is judged on them.
-const OWN_BYTES_PER_BACKEND: u64 = 20 << 10;
+/// The tables' part in the kernel, copies of it here, and what is judged on them. Measured 22 KiB on Linux 6.18, where each of
+/// a thousand backends has traffic.
+const OWN_BYTES_PER_BACKEND: u64 = 24 << 10;
 /// Fewer than this are of no use on a balancer.
 const FEWEST_CONNECTIONS: u64 = 1_024;
 
@@ -151,10 +152,10 @@ mod tests {
         assert_eq!(within(None).unwrap().settings.max_connections, 100_000);
         assert_eq!(within(Some(1 << 30)).unwrap().lowered_by_limit, None);
         let lowered = within(Some(48 << 20)).unwrap();
-        assert_eq!(lowered.settings.max_connections, (12 << 20) / 1024);
+        assert_eq!(lowered.settings.max_connections, (8 << 20) / 1024);
         assert_eq!(lowered.lowered_by_limit, Some(48 << 20));
         let refused = within(Some(28 << 20)).unwrap_err().to_string();
-        assert!(refused.contains("28 MiB") && refused.contains("37 MiB"), "{refused}");
+        assert!(refused.contains("28 MiB") && refused.contains("41 MiB"), "{refused}");
     }
 
     #[test]
