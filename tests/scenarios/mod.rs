@@ -17,6 +17,7 @@ mod harness;
 mod import_haproxy;
 mod import_nginx;
 mod lifetimes;
+mod listen;
 mod million;
 mod nginx;
 mod quiet;

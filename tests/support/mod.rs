@@ -9,6 +9,7 @@ pub(crate) mod crowd;
 pub(crate) mod crowd_of_clients;
 pub(crate) mod exchanges;
 pub(crate) mod haproxy;
+pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod measured;
 pub(crate) mod memory_cgroup;

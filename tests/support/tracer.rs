@@ -184,6 +184,14 @@ impl Running {
         self.child.id()
     }
 
+    /// What it said on standard error after this beginning of a line.
+    #[track_caller]
+    pub(crate) fn said(&self, beginning: &str) -> String {
+        let seen = self.stderr.text.lock().unwrap();
+        let line = seen.iter().find_map(|(line, _)| line.strip_prefix(beginning));
+        line.unwrap_or_else(|| panic!("no line `{beginning}` in {seen:?}")).to_owned()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }

@@ -148,6 +148,11 @@ impl Bounds {
         flags
     }
 
+    /// Pairs of balancer and backend that have counters of their own.
+    pub(super) fn max_backends(&self) -> usize {
+        usize::try_from(self.max_backends).unwrap_or(usize::MAX)
+    }
+
     pub(super) fn settings(&self, exchanges: kernel::Exchanges) -> kernel::Settings {
         kernel::Settings { max_backends: self.max_backends, max_connections: self.max_connections, exchanges }
     }

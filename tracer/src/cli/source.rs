@@ -6,6 +6,7 @@ use crate::agent::{Agent, Judged};
 use crate::collect::{Sample, Ticker};
 use crate::detect::Settings;
 use crate::kernel::Tracer;
+use crate::outputs::Own;
 use crate::pools::{DeclaredPool, Pools, Reuse};
 use crate::recording::{Event, Interval, RecordingError, Replay, Selection};
 use std::fs::File;
@@ -120,6 +121,34 @@ impl Source {
         match &mut self.feed {
             Feed::Kernel { ticker, .. } => Some(judged(&mut self.agent, &ticker.read())),
             Feed::Recording(_) => None,
+        }
+    }
+
+    /// What the tracer knows of itself; `None` of a recording.
+    pub(super) fn own(&self) -> Option<Own> {
+        match &self.feed {
+            Feed::Kernel { ticker, .. } => Some(Own {
+                programs: ticker.reports().to_vec(),
+                run_seconds: ticker.run_seconds(),
+                tick_lag_seconds: ticker.lag().as_secs_f64(),
+            }),
+            Feed::Recording(_) => None,
+        }
+    }
+
+    /// The host that is traced, as far as it is known.
+    pub(super) fn host(&self) -> Option<String> {
+        match &self.feed {
+            Feed::Kernel { .. } => Some(host_name()),
+            Feed::Recording(recording) => recording.host.clone(),
+        }
+    }
+
+    /// When counting began, seconds since the epoch.
+    pub(super) fn started_seconds(&self) -> Option<f64> {
+        match &self.feed {
+            Feed::Kernel { started_seconds, .. } => Some(*started_seconds),
+            Feed::Recording(recording) => recording.started_seconds,
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Collector {
     pairs: BTreeMap<Pair, Known>,
     /// Of those that have none any more.
     retired: Counters,
+    /// What the last snapshot had counted for want of a place.
+    overflow: Counters,
     /// Connections that the last snapshot said had no cell of their own.
     crowded_out: u64,
 }
@@ -71,6 +73,7 @@ impl Collector {
             cells: HashMap::new(),
             pairs: BTreeMap::new(),
             retired: Counters::default(),
+            overflow: Counters::default(),
             crowded_out: 0,
         }
     }
@@ -87,11 +90,14 @@ impl Collector {
         } else {
             Stock::default()
         };
+        let counted = Counters::from(overflow);
         let mut other = Other {
-            total: Counters::from(overflow),
+            delta: &counted - &self.overflow,
+            total: counted.clone(),
             exchanges: snapshot.exchanges,
             stock: session.map(|_| stock),
         };
+        self.overflow = counted;
         other.total += &self.retired;
         let uncounted = &snapshot.uncounted;
         let sample = Sample {

@@ -33,6 +33,9 @@ pub struct Sample {
 pub struct Other {
     /// Counted since the start.
     pub total: Counters,
+    /// Counted in the interval, for want of a place in the table. What moved here with a backend that made room is not
+    /// in it: that happened before.
+    pub delta: Counters,
     /// Whether exchanges were measured.
     pub exchanges: bool,
     /// Present sockets; `None` when the sweep did not finish.

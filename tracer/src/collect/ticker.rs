@@ -1,7 +1,7 @@
 //! The tick: reads the kernel at even intervals.
 
 use super::{Collector, Sample};
-use crate::kernel::Tracer;
+use crate::kernel::{ProgramReport, Tracer};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
@@ -15,6 +15,7 @@ pub struct Ticker {
     interval: Interval,
     started: Instant,
     deadline: Option<Instant>,
+    lag: Duration,
 }
 
 impl Ticker {
@@ -34,6 +35,7 @@ impl Ticker {
             interval,
             started,
             deadline: length.map(|length| started + length),
+            lag: Duration::ZERO,
         }
     }
 
@@ -42,7 +44,8 @@ impl Ticker {
     /// Safe to drop while it waits.
     pub async fn next(&mut self) -> Option<Sample> {
         let Some(deadline) = self.deadline else {
-            self.interval.tick().await;
+            let due = self.interval.tick().await;
+            self.lag = due.elapsed();
             return Some(self.read());
         };
         if Instant::now() >= deadline {
@@ -74,6 +77,24 @@ impl Ticker {
     /// What the kernel says, in one line.
     pub fn measure_exchanges(&mut self) -> Result<(), String> {
         self.tracer.measure_exchanges()
+    }
+
+    /// How late the last tick came.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        self.lag
+    }
+
+    /// What became of each program.
+    #[must_use]
+    pub fn reports(&self) -> &[ProgramReport] {
+        self.tracer.reports()
+    }
+
+    /// How long the programs have run: see [`Tracer::run_seconds`].
+    #[must_use]
+    pub fn run_seconds(&self) -> Vec<(&'static str, f64)> {
+        self.tracer.run_seconds()
     }
 
     /// Time since counting began.

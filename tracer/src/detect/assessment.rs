@@ -31,6 +31,20 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict, the most severe first.
+    pub const ALL: [Self; 10] = [
+        Self::PoolFailing,
+        Self::BackendFailing,
+        Self::MemberMissing,
+        Self::UnexpectedBackend,
+        Self::Skewed,
+        Self::PoolSlow,
+        Self::BackendSlow,
+        Self::UnevenWeights,
+        Self::Balanced,
+        Self::InsufficientEvidence,
+    ];
+
     /// Whether somebody should look at it: every verdict but balanced and insufficient evidence.
     #[must_use]
     pub const fn is_finding(self) -> bool {

@@ -1,9 +1,11 @@
-//! The two calls of bpf(2) that aya cannot make: an iterator over a given map, and a run of it.
+//! The calls of bpf(2) that aya cannot make: an iterator over a given map, a run of it, and how long a program has run.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_ITER_CREATE: libc::c_long = 33;
 const BPF_TRACE_ITER: u32 = 28;
@@ -79,6 +81,46 @@ pub(super) fn run_iterator(mut run: File) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// `struct bpf_prog_info` up to what is wanted of it; the kernel fills as much as there is room for.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    before: [u64; 24],
+    run_time_ns: u64,
+    run_count: u64,
+}
+
+/// `union bpf_attr` of `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct InfoByDescriptor {
+    descriptor: RawFd,
+    length: u32,
+    /// Address of a [`ProgramInfo`].
+    info: u64,
+}
+
+/// How long a program has run so far; `None` where no run was measured.
+///
+/// # Errors
+/// What bpf(2) answers.
+pub(super) fn run_time(program: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    let mut info = ProgramInfo::default();
+    let attributes = InfoByDescriptor {
+        descriptor: program.as_raw_fd(),
+        length: u32::try_from(size_of::<ProgramInfo>()).map_err(io::Error::other)?,
+        info: (&raw mut info).expose_provenance() as u64,
+    };
+    // SAFETY: the attributes are of the command's layout; the kernel writes `length` bytes at most to `info`, which
+    // outlives the call and is of integers only. All lengths and addresses in it are 0: nothing else is written.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &raw const attributes, size_of_val(&attributes))
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((info.run_count > 0).then(|| Duration::from_nanos(info.run_time_ns)))
 }
 
 /// bpf(2) for a command that answers a file descriptor.

@@ -169,6 +169,17 @@ impl Tracer {
         &self.reports
     }
 
+    /// How long each program has run, seconds, by its name; without those of which the kernel does not say it: it measures
+    /// that only while `kernel.bpf_stats_enabled` is set.
+    #[must_use]
+    pub fn run_seconds(&self) -> Vec<(&'static str, f64)> {
+        let seconds = |report: &ProgramReport| {
+            let program = self.ebpf.program(report.name)?.fd().ok()?;
+            Some((report.name, bpf::run_time(program.as_fd()).ok()??.as_secs_f64()))
+        };
+        self.reports.iter().filter_map(seconds).collect()
+    }
+
     /// Creates the maps, with what this kernel's structures look like.
     pub(super) fn load(settings: Settings) -> Result<Self, KernelError> {
         let missing = capabilities::missing();

@@ -12,6 +12,8 @@ mod event_json;
 #[cfg(test)]
 mod event_tests;
 mod event_text;
+mod latest;
+pub mod metrics;
 mod totals;
 
 pub use audit::{AuditReport, AuditedOrigin};
@@ -23,3 +25,4 @@ pub use check_text::render as check_text;
 pub use doctor::{json as doctor_json, text as doctor_text};
 pub use event_json::render as event_json;
 pub use event_text::render as event_text;
+pub use latest::{Latest, Own};

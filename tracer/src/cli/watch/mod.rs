@@ -2,9 +2,10 @@
 //!
 //! One loop on one thread: intervals from the source go to the chronicle, its events to standard output. Nothing in it
 //! waits for a file that is read, a name or a reader: files and names are read on other threads ([`reload`]), lines are
-//! written on another ([`writer`]). Only the recording ([`samples`]) is written in place: a line a second, to the page cache.
+//! written on another ([`writer`]), HTTP is answered on another ([`present`]). Only the recording ([`samples`]) is written in place: a line a second, to the page cache.
 
 mod declarations;
+mod present;
 mod reload;
 mod samples;
 mod watched;
@@ -20,10 +21,12 @@ use crate::agent::{Agent, Judged};
 use crate::chronicle::{Chronicle, Event, What};
 use crate::detect::Settings;
 use crate::kernel::{self, Tracer};
-use crate::outputs::{event_json, event_text};
+use crate::listener::ListenAddress;
+use crate::outputs::{Latest, event_json, event_text};
 use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
 use declarations::Declarations;
+use present::Present;
 use reload::{News, Reloader, Take};
 use samples::Samples;
 use std::io::{self, IsTerminal as _};
@@ -53,6 +56,9 @@ pub(super) struct Arguments {
     /// Expected shares from the configurations of balancers that run here, unless files are named
     #[arg(long)]
     auto: bool,
+    /// Answer over HTTP: /metrics, /healthz, /api/v1/pools. A port of this host, or an address that others can reach
+    #[arg(long, value_name = "[IP:]PORT", conflicts_with = "replay")]
+    listen: Option<ListenAddress>,
     /// Measure requests and their response times
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Exchanges::Auto)]
     exchanges: Exchanges,
@@ -69,6 +75,7 @@ impl Arguments {
         let others = [
             ("exchanges", self.exchanges != started.exchanges),
             ("json", self.json != started.json),
+            ("listen", self.listen != started.listen),
             ("samples", self.samples != started.samples),
             ("replay", self.replay != started.replay),
         ];
@@ -94,6 +101,8 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let on_terminal = io::stdout().is_terminal();
     let arguments = declarations.arguments.clone();
     let live = arguments.replay.is_none();
+    // Before anything is traced: an address that cannot be had is the user's business.
+    let mut present = Present::begin(arguments.listen, arguments.bounds)?;
     let mut source = source(&declarations)?;
     let mut samples = match (&arguments.samples, source.time_seconds()) {
         (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
@@ -109,11 +118,11 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         (Some(file), _) => say(&format!("replaying: {}", file.display())),
         (None, now) => {
             let watching = watching(declared_pools, filtered);
+            present.say();
             say(&format!("tracing: {watching}; SIGHUP reads the configuration again"));
             voice.tell(now.unwrap_or_default(), What::Tracing { host: host_name(), declared_pools })?;
         }
     }
-    let mut last = None;
     let mut intervals = 0_u32;
     let reason = loop {
         let has_room = voice.writer.has_room();
@@ -146,7 +155,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                 if let Some(samples) = &mut samples {
                     samples.record(&interval, source.agent());
                 }
-                last = Some(interval);
+                present.take(interval, &source);
                 intervals = intervals.saturating_add(1);
                 if intervals == PATIENCE_INTERVALS {
                     source.agent().unmatched().iter().for_each(|line| say(&format!("warning: {line}")));
@@ -163,7 +172,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         if let Some(samples) = &mut samples {
             samples.record(&interval, source.agent());
         }
-        last = Some(interval);
+        present.take(interval, &source);
     }
     if let Some(samples) = samples {
         samples.finish();
@@ -171,7 +180,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     // Detached before the end is told: who has read it finds nothing in the kernel, and a reader that is slow keeps no
     // program running.
     let end = source.end();
-    let Some(last) = last else {
+    let Some(Latest { time_seconds, report, .. }) = present.last() else {
         end.unmatched.iter().for_each(|line| say(line));
         voice.writer.finish().await?;
         return Ok(Exit::InsufficientEvidence);
@@ -179,11 +188,11 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let stopping = What::Stopping {
         reason,
         duration_seconds: end.duration_seconds,
-        pools: last.pools,
-        other: last.other,
-        uncounted: last.uncounted,
+        pools: report.pools,
+        other: report.other,
+        uncounted: report.uncounted,
     };
-    voice.tell(last.time_seconds, stopping)?;
+    voice.tell(time_seconds, stopping)?;
     voice.writer.finish().await
 }
 

@@ -1,0 +1,139 @@
+//! What a scrape of a busy host takes: `cargo bench --bench scrape`. Prints the processor time of one, the mean of many,
+//! with 1,000 backends in 20 pools, every duration bucket of which has counted something.
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use nix::time::{ClockId, clock_gettime};
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tracer::agent::Judged;
+use tracer::collect::{Counters, Histogram, Stock};
+use tracer::detect::{Assessment, MemberAssessment, Signal, Verdict};
+use tracer::outputs::metrics::{Form, Ledger, render};
+use tracer::outputs::{CheckReport, Latest, Own};
+use tracer::pools::{
+    Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
+};
+
+const POOLS: u8 = 20;
+const BACKENDS: u8 = 50;
+const RUNS: u32 = 50;
+
+fn main() {
+    let pools: Vec<Judged> = (0..POOLS).map(pool).collect();
+    let mut ledger = Ledger::new(4_096);
+    report("the tick's part: adding an interval", || ledger.take(&pools, None));
+    report("the tick's part: handing it over", || drop(std::hint::black_box(ledger.clone())));
+    let latest = Arc::new(latest(pools, ledger));
+    for (form, name) in [(Form::OpenMetrics, "OpenMetrics"), (Form::Older, "the older form")] {
+        let text = render(Arc::clone(&latest), form).unwrap_or_default();
+        let (lines, megabytes) = (text.lines().count(), text.len() as f64 / 1e6);
+        println!(
+            "{name}: {lines} lines, {megabytes:.2} MB, {:.2} MB compressed",
+            compressed(&text).len() as f64 / 1e6
+        );
+        report(&format!("a scrape in {name}"), || {
+            drop(std::hint::black_box(render(Arc::clone(&latest), form)));
+        });
+        report(&format!("a scrape in {name}, compressed"), || {
+            let text = render(Arc::clone(&latest), form).unwrap_or_default();
+            drop(std::hint::black_box(compressed(&text)));
+        });
+    }
+}
+
+fn report(what: &str, mut run: impl FnMut()) {
+    run();
+    let start = processor_time();
+    (0..RUNS).for_each(|_| run());
+    println!("{what}: {:.2} ms", (processor_time() - start).as_secs_f64() * 1e3 / f64::from(RUNS));
+}
+
+/// Of this thread so far.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
+}
+
+/// As the listener does it.
+fn compressed(text: &str) -> Bytes {
+    let mut gzip = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
+    gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish()).unwrap_or_default().into()
+}
+
+fn pool(number: u8) -> Judged {
+    let members: Vec<MemberSample> = (0..BACKENDS).map(|member| busy(number, member)).collect();
+    let found = members.iter().zip(0_u8..).map(|(member, at)| MemberAssessment {
+        backend: member.backend,
+        finding: None,
+        expected_share: Some(1.0 / f64::from(BACKENDS)),
+        observed_share: Some(f64::from(at) / 1_234.0),
+        share_interval: Some([0.01, 0.03]),
+    });
+    let assessment = Assessment {
+        verdict: Verdict::Balanced,
+        findings: Vec::new(),
+        summary: "50 members get new connections as declared".into(),
+        since_seconds: None,
+        since_start: false,
+        evidence: 3.2,
+        needed: None,
+        signal: Signal::Connections,
+        members: found.collect(),
+    };
+    let pool = PoolIdentity {
+        name: format!("application-{number}"),
+        balancer: Some("haproxy (haproxy.service)".into()),
+        source: "/etc/haproxy/haproxy.cfg:120".into(),
+        expected_source: ExpectedSource::Declared,
+        method: Method::RoundRobin,
+        vouched: true,
+        asked: true,
+    };
+    let sample = PoolSample { pool, interval_seconds: 1.0, members, judged: true, note: None };
+    Judged { sample, assessment: Some(assessment) }
+}
+
+/// A member with something in every counter.
+fn busy(pool: u8, member: u8) -> MemberSample {
+    let many = 1_234 + u64::from(member) * 17;
+    let times = Histogram(Box::new(std::array::from_fn(|bucket| many + bucket as u64)));
+    let delta = Counters {
+        attempts: many,
+        established: many,
+        closed: many,
+        sent_bytes: many * 4_321,
+        received_bytes: many * 54_321,
+        retransmits: many / 100,
+        connect_time: times.clone(),
+        ..Counters::default()
+    };
+    let exchanges = Exchanges { count: Some(many), response_time: Some(times) };
+    MemberSample {
+        backend: ([10, 20, pool, member], 8_080).into(),
+        weight: Some(1.0),
+        decisions: many,
+        requests: Some(many),
+        total: delta.clone(),
+        delta,
+        stock: Some(Stock { live: 12, ..Stock::default() }),
+        total_exchanges: exchanges.clone(),
+        exchanges,
+        recorded: Recorded::default(),
+        origin: Origin::Unknown,
+    }
+}
+
+fn latest(pools: Vec<Judged>, ledger: Ledger) -> Latest {
+    let report = CheckReport {
+        host: Some("lb1".into()),
+        started_seconds: Some(1_767_225_600.0),
+        duration_seconds: 60.0,
+        pools,
+        unmatched: Vec::new(),
+        other: None,
+        uncounted: None,
+    };
+    Latest { time_seconds: 1_767_225_660.0, report, ledger, own: Own::default() }
+}
