@@ -32,16 +32,21 @@ impl Http {
     }
 
     /// Connects.
+    #[track_caller]
     pub(crate) fn connect(self) -> TcpStream {
-        let stream = TcpStream::connect(self.0).unwrap();
+        self.try_connect().unwrap_or_else(|| panic!("nobody listens at {}", self.0))
+    }
+
+    fn try_connect(self) -> Option<TcpStream> {
+        let stream = TcpStream::connect(self.0).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream
+        Some(stream)
     }
 
     /// Sends these bytes and reads to the end; `None` where there is no answer.
     pub(crate) fn send(self, request: &[u8]) -> Option<Response> {
-        let mut stream = self.connect();
+        let mut stream = self.try_connect()?;
         // Who is refused may be refused before all is written.
         let _ = stream.write_all(request);
         let mut answer = Vec::new();
@@ -55,8 +60,12 @@ impl Http {
     /// Asks for a path as a client of this host does.
     #[track_caller]
     pub(crate) fn get(self, path: &str) -> Response {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        self.send(request.as_bytes()).unwrap_or_else(|| panic!("no answer for {path}"))
+        self.try_get(path).unwrap_or_else(|| panic!("no answer for {path}"))
+    }
+
+    /// The same of a server that may not be there yet.
+    pub(crate) fn try_get(self, path: &str) -> Option<Response> {
+        self.send(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())
     }
 
     /// Every sample of `/metrics`, by its name and labels, once there is one.

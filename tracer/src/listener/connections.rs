@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 /// Connections at once.
 pub(super) const MOST: usize = 64;
 
-/// How long a client may take to ask, the first time and again, however slowly it does; and how long to take the answer.
+/// How long a client may take to ask, however slowly it does; and how long to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Doing {
-    /// Nothing has been asked yet, or nothing more.
+enum Doing {
+    /// Nothing has been asked yet.
     Waiting,
     /// An answer is on its way.
     Answering,
@@ -54,10 +54,10 @@ impl<T> Connections<T> {
         self.all.insert(number, Connection { doing: Doing::Waiting, since: now, end });
     }
 
-    /// Notes what one does from now on.
-    pub(super) fn does(&mut self, number: u64, doing: Doing, now: Instant) {
+    /// Notes that one has asked.
+    pub(super) fn asked(&mut self, number: u64, now: Instant) {
         if let Some(connection) = self.all.get_mut(&number) {
-            (connection.doing, connection.since) = (doing, now);
+            (connection.doing, connection.since) = (Doing::Answering, now);
         }
     }
 
@@ -108,7 +108,7 @@ mod tests {
         let start = Instant::now();
         let numbers: Vec<u64> = (0..MOST).map(|_| open(&mut connections, start).0).collect();
         for (number, at) in numbers.iter().zip(0..) {
-            connections.does(*number, Doing::Answering, start + Duration::from_millis(100 - at));
+            connections.asked(*number, start + Duration::from_millis(100 - at));
         }
         assert_eq!(open(&mut connections, start).1, Some(numbers[MOST - 1]));
     }
@@ -129,7 +129,7 @@ mod tests {
         let start = Instant::now();
         let (slow, _) = open(&mut connections, start);
         let (asks, _) = open(&mut connections, start);
-        connections.does(asks, Doing::Answering, start + Duration::from_secs(9));
+        connections.asked(asks, start + Duration::from_secs(9));
         assert!(connections.overdue(start + Duration::from_secs(9)).is_empty());
         assert_eq!(connections.overdue(start + Duration::from_secs(10)), [slow]);
         assert!(connections.overdue(start + Duration::from_secs(18)).is_empty());

@@ -2,7 +2,7 @@
 
 use super::Published;
 use super::answer::{Reach, Written, answer};
-use super::connections::{Connections, Doing};
+use super::connections::Connections;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -23,8 +23,6 @@ use tokio::task::AbortHandle;
 const MOST_HEADER_BYTES: usize = 8 * 1_024;
 /// Fields of a request's head.
 const MOST_HEADERS: usize = 64;
-/// An answer is written in parts of so many bytes: as long as there are more, it is known not to be read.
-const PART: usize = 64 * 1_024;
 /// How often is looked for connections whose time is over.
 const LOOK: Duration = Duration::from_millis(500);
 /// After an error of accept(2), which is want of descriptors or memory, before it is tried again.
@@ -81,6 +79,8 @@ impl Shared {
             async { Ok::<_, Infallible>(response) }
         });
         let _ = http1::Builder::new()
+            // One answer a connection: who asks a thousand times in a row has to come a thousand times.
+            .keep_alive(false)
             // How long a head takes is limited with all else that a client does.
             .header_read_timeout(None)
             .max_buf_size(MOST_HEADER_BYTES)
@@ -89,12 +89,12 @@ impl Shared {
             .await;
     }
 
-    fn respond(self: &Arc<Self>, request: &Request<Incoming>, number: u64) -> Response<Answer> {
+    fn respond(&self, request: &Request<Incoming>, number: u64) -> Response<Answer> {
         let now = Instant::now();
-        lock(&self.connections).does(number, Doing::Answering, now);
+        lock(&self.connections).asked(number, now);
         let published = self.published.borrow().clone();
         let response = answer(request, self.reach, published.as_ref(), &mut lock(&self.written), now);
-        response.map(|text| Answer { text, shared: Arc::clone(self), number })
+        response.map(Answer)
     }
 }
 
@@ -110,12 +110,8 @@ impl Drop for Gone<'_> {
     }
 }
 
-/// What is left of the text of an answer. Dropped when the last part is being written, or nobody wants it.
-struct Answer {
-    text: Bytes,
-    shared: Arc<Shared>,
-    number: u64,
-}
+/// The text of an answer, as long as it is not on its way.
+struct Answer(Bytes);
 
 impl Body for Answer {
     type Data = Bytes;
@@ -125,25 +121,16 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.text.is_empty() {
-            return Poll::Ready(None);
-        }
-        let part = self.text.len().min(PART);
-        Poll::Ready(Some(Ok(Frame::data(self.text.split_to(part)))))
+        let text = std::mem::take(&mut self.0);
+        Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.text.is_empty()
+        self.0.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.text.len() as u64)
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        lock(&self.shared.connections).does(self.number, Doing::Waiting, Instant::now());
+        SizeHint::with_exact(self.0.len() as u64)
     }
 }
 

@@ -27,6 +27,14 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
         "hundreds of thousands of connections, likewise; other scenarios adopt connections in the guest",
     ),
     (
+        "scenarios::prometheus",
+        "Prometheus is a hundred megabytes more to boot with, and reads the same on every kernel",
+    ),
+    (
+        "scenarios::listen_attacks::no_client_holds_up_the_tick_or_another_client",
+        "measures how late the tick is while the processor is busy, and the emulated one is far slower than any",
+    ),
+    (
         "scenarios::ends::counting_starts_within_half_a_second",
         "measures the processor's speed, and the emulated one has 10^9 instructions a second: on Linux 7.3, whose \
          verifier does more, the start takes 0.59 s of that time (0.43 s on 6.12)",
