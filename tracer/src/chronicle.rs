@@ -66,7 +66,7 @@ pub enum What {
         /// Every pool at the end, judged or not.
         pools: Vec<Judged>,
         /// What is nobody's; `None` in a recording.
-        other: Option<Other>,
+        other: Option<Box<Other>>,
         /// What could not be counted where it belongs; `None` when the recording does not say.
         uncounted: Option<Uncounted>,
     },

@@ -91,15 +91,10 @@ mod tests {
         let start = Instant::now();
         let later = |seconds| start + Duration::from_secs(seconds);
         let numbers: Vec<u64> = (0..MOST).map(|_| open(&mut connections, start).0).collect();
-        connections.does(numbers[0], Doing::Answering, later(1));
+        connections.asked(numbers[0], later(1));
         assert_eq!(open(&mut connections, later(1)).1, Some(numbers[1]));
-        connections.does(numbers[2], Doing::Answering, later(2));
-        connections.does(numbers[2], Doing::Waiting, later(3));
-        assert_eq!(
-            open(&mut connections, later(3)).1,
-            Some(numbers[3]),
-            "who has just been answered is no idler"
-        );
+        connections.asked(numbers[2], later(2));
+        assert_eq!(open(&mut connections, later(3)).1, Some(numbers[3]), "who is answered stays");
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn fields(what: &What) -> Fields<'_> {
         What::Stopping { reason, duration_seconds, pools, other, uncounted } => Fields::Stopping {
             reason,
             duration_seconds: rounded(*duration_seconds, 1e3),
-            totals: totals(pools, other.as_ref()),
+            totals: totals(pools, other.as_deref()),
             pools: pools.iter().filter_map(judged).collect(),
             uncounted: *uncounted,
         },

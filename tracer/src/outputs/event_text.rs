@@ -29,7 +29,7 @@ pub fn render(event: &Event) -> String {
         What::PoolsChanged(change) => changed(change),
         What::Uncounted { total, .. } => uncounted(total).unwrap_or_default(),
         What::Stopping { reason, duration_seconds, pools: at_end, other, .. } => {
-            let totals = totals(at_end, other.as_ref());
+            let totals = totals(at_end, other.as_deref());
             format!(
                 "stopping: {reason} after {duration_seconds:.0} s; {} connections in {}, {} established, {} failed",
                 totals.attempts,

@@ -189,7 +189,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         reason,
         duration_seconds: end.duration_seconds,
         pools: report.pools,
-        other: report.other,
+        other: report.other.map(Box::new),
         uncounted: report.uncounted,
     };
     voice.tell(time_seconds, stopping)?;

@@ -6,7 +6,7 @@ use super::super::source::Source;
 use crate::agent::Judged;
 use crate::listener::{ListenAddress, Listener};
 use crate::outputs::metrics::Ledger;
-use crate::outputs::{CheckReport, Latest, Own};
+use crate::outputs::{CheckReport, Latest};
 use crate::recording::Interval;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Present {
                 uncounted: interval.uncounted,
             },
             ledger: self.ledger.clone(),
-            own: own.unwrap_or_else(Own::default),
+            own: own.unwrap_or_default(),
         });
         if let Some(listener) = &self.listener {
             listener.publish(Arc::clone(&latest));
