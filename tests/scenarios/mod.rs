@@ -21,6 +21,7 @@ mod listen;
 mod listen_attacks;
 mod million;
 mod nginx;
+mod page;
 mod prometheus;
 mod quiet;
 mod replay;

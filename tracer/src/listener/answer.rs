@@ -4,13 +4,14 @@ use super::Published;
 use super::negotiation::{form, names_loopback, takes_gzip};
 use crate::kernel::Intent;
 use crate::outputs::metrics::{self, Form};
+use crate::outputs::page::PAGE;
 use crate::outputs::{Latest, check_json};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use std::collections::HashMap;
@@ -47,8 +48,35 @@ enum Document {
     Pools,
 }
 
+/// An answer's text.
+#[derive(Debug)]
+pub(super) enum Text {
+    /// All of it.
+    Whole(Bytes),
+    /// An event each interval, for as long as the client stays.
+    Events,
+}
+
 /// Answers. `published` is the last interval, if there was one; `now` is when.
 pub(super) fn answer<B>(
+    request: &Request<B>,
+    reach: Reach,
+    published: Option<&Published>,
+    written: &mut Written,
+    now: Instant,
+) -> Response<Text> {
+    if is_local(request, reach) && request.method() == Method::GET && request.uri().path() == "/events" {
+        return whole(StatusCode::OK, "text/event-stream", Bytes::new()).map(|_| Text::Events);
+    }
+    once(request, reach, published, written, now).map(Text::Whole)
+}
+
+/// Whether the client may see what only this host should, where that is so.
+fn is_local<B>(request: &Request<B>, reach: Reach) -> bool {
+    reach == Reach::Beyond || names_loopback(request)
+}
+
+fn once<B>(
     request: &Request<B>,
     reach: Reach,
     published: Option<&Published>,
@@ -62,12 +90,13 @@ pub(super) fn answer<B>(
     let document = match request.uri().path() {
         "/metrics" => Document::Metrics(form(request.headers())),
         "/healthz" => return health(published, now),
-        "/api/v1/pools" if reach == Reach::Loopback && !names_loopback(request) => {
+        "/" | "/events" | "/api/v1/pools" if !is_local(request, reach) => {
             let text = "this address is for this host only: ask for it as localhost or 127.0.0.1\n";
             return plain(StatusCode::MISDIRECTED_REQUEST, text);
         }
+        "/" => return page(),
         "/api/v1/pools" => Document::Pools,
-        _ => return plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /api/v1/pools\n"),
+        _ => return plain(StatusCode::NOT_FOUND, "there are /, /metrics, /healthz and /api/v1/pools\n"),
     };
     let Some(published) = published else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "nothing is counted yet: ask again in a second\n");
@@ -116,6 +145,21 @@ impl Written {
         };
         self.texts.insert((document, compressed), text.clone());
         Ok(text)
+    }
+}
+
+/// What an event says: the pools, as one line.
+pub(super) fn event(published: &Published, written: &mut Written) -> anyhow::Result<Bytes> {
+    let check = written.get(published, Document::Pools, false)?;
+    Ok([b"data: ", check.trim_ascii_end(), b"\n\n"].concat().into())
+}
+
+fn page() -> Response<Bytes> {
+    let response =
+        whole(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(PAGE.document.as_bytes()));
+    match HeaderValue::from_str(&PAGE.policy) {
+        Ok(policy) => with(response, CONTENT_SECURITY_POLICY, policy),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("internal error: {error}\n")),
     }
 }
 

@@ -9,6 +9,10 @@ pub(super) const MOST: usize = 64;
 /// How long a client may take to ask, however slowly it does; and how long to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Of these, how many may follow, so that pages that are open keep nobody out; and for how long: a browser comes again.
+const MOST_FOLLOWERS: usize = 16;
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// What a connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Doing {
@@ -16,6 +20,8 @@ enum Doing {
     Waiting,
     /// An answer is on its way.
     Answering,
+    /// It is sent an event each interval.
+    Following,
 }
 
 /// Every connection, with what ends it.
@@ -61,6 +67,17 @@ impl<T> Connections<T> {
         }
     }
 
+    /// Notes that one is to be told of each interval. Whoever follows for longest makes room when there are too many.
+    pub(super) fn stays(&mut self, number: u64, now: Instant) -> Option<T> {
+        let followers = || self.all.iter().filter(|(_, of)| of.doing == Doing::Following);
+        let full = followers().count() >= MOST_FOLLOWERS;
+        let oldest = followers().min_by_key(|(number, of)| (of.since, **number)).map(|(number, _)| *number);
+        if let Some(connection) = self.all.get_mut(&number) {
+            (connection.doing, connection.since) = (Doing::Following, now);
+        }
+        oldest.filter(|_| full).and_then(|number| self.all.remove(&number)).map(|of| of.end)
+    }
+
     /// One that is over.
     pub(super) fn remove(&mut self, number: u64) {
         self.all.remove(&number);
@@ -68,9 +85,10 @@ impl<T> Connections<T> {
 
     /// What ends those whose time is over.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<T> {
-        let overdue = self
-            .all
-            .extract_if(.., |_, connection| now.saturating_duration_since(connection.since) >= PATIENCE);
+        let overdue = self.all.extract_if(.., |_, of| {
+            let most = if of.doing == Doing::Following { LONGEST } else { PATIENCE };
+            now.saturating_duration_since(of.since) >= most
+        });
         overdue.map(|(_, connection)| connection.end).collect()
     }
 }
@@ -106,6 +124,20 @@ mod tests {
             connections.asked(*number, start + Duration::from_millis(100 - at));
         }
         assert_eq!(open(&mut connections, start).1, Some(numbers[MOST - 1]));
+    }
+
+    #[test]
+    fn who_follows_for_longest_makes_room_and_nobody_follows_for_ever() {
+        let mut connections = Connections::default();
+        let start = Instant::now();
+        let numbers: Vec<u64> = (0..=MOST_FOLLOWERS).map(|_| open(&mut connections, start).0).collect();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for (number, seconds) in numbers.iter().zip(0..).take(MOST_FOLLOWERS) {
+            assert_eq!(connections.stays(*number, at(seconds)), None);
+        }
+        assert_eq!(connections.stays(numbers[MOST_FOLLOWERS], at(100)), Some(numbers[0]));
+        assert!(connections.overdue(at(599)).is_empty());
+        assert_eq!(connections.overdue(at(601)), [numbers[1]]);
     }
 
     #[test]

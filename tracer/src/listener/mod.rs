@@ -1,4 +1,4 @@
-//! HTTP: what is known now, to whoever asks: metrics, health, pools. Read-only.
+//! HTTP: what is known now, to whoever asks: a page, metrics, health, pools. Read-only.
 //!
 //! It has a thread and a runtime of its own, and is given each interval when it is over: a client can neither hold up the
 //! tick nor another client. What is answered is decided in `answer`, who may stay in `connections`; `server` does it.

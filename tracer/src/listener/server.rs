@@ -1,7 +1,7 @@
 //! Connections, accepted and served; on the listener's own thread.
 
 use super::Published;
-use super::answer::{Reach, Written, answer};
+use super::answer::{Reach, Text, Written, answer, event};
 use super::connections::Connections;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 /// Bytes of a request's head, and of it that wait to be understood.
@@ -89,12 +89,40 @@ impl Shared {
             .await;
     }
 
-    fn respond(&self, request: &Request<Incoming>, number: u64) -> Response<Answer> {
+    fn respond(self: &Arc<Self>, request: &Request<Incoming>, number: u64) -> Response<Answer> {
         let now = Instant::now();
         lock(&self.connections).asked(number, now);
         let published = self.published.borrow().clone();
         let response = answer(request, self.reach, published.as_ref(), &mut lock(&self.written), now);
-        response.map(Answer)
+        response.map(|text| match text {
+            Text::Whole(text) => Answer::Whole(text),
+            Text::Events => Answer::Events(self.events(number)),
+        })
+    }
+
+    /// An event for each interval that the client takes: what is news while it takes none is left out.
+    fn events(self: &Arc<Self>, number: u64) -> mpsc::Receiver<Bytes> {
+        let goes = lock(&self.connections).stays(number, Instant::now());
+        goes.iter().for_each(AbortHandle::abort);
+        let (sender, events) = mpsc::channel(1);
+        let (shared, mut published) = (Arc::clone(self), self.published.clone());
+        tokio::spawn(async move {
+            loop {
+                let latest = published.borrow_and_update().clone();
+                let event = latest.map(|latest| event(&latest, &mut lock(&shared.written)));
+                // Without a text there is nothing to send; a client that is gone takes none.
+                if let Some(Ok(event)) = event
+                    && sender.send(event).await.is_err()
+                {
+                    break;
+                }
+                tokio::select! {
+                    changed = published.changed() => if changed.is_err() { break },
+                    () = sender.closed() => break,
+                }
+            }
+        });
+        events
     }
 }
 
@@ -110,8 +138,11 @@ impl Drop for Gone<'_> {
     }
 }
 
-/// The text of an answer, as long as it is not on its way.
-struct Answer(Bytes);
+/// The text of an answer, as far as it is not on its way.
+enum Answer {
+    Whole(Bytes),
+    Events(mpsc::Receiver<Bytes>),
+}
 
 impl Body for Answer {
     type Data = Bytes;
@@ -119,18 +150,28 @@ impl Body for Answer {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let text = std::mem::take(&mut self.0);
-        Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
+        match &mut *self {
+            Self::Whole(text) => {
+                let text = std::mem::take(text);
+                Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
+            }
+            Self::Events(events) => {
+                events.poll_recv(context).map(|event| event.map(|text| Ok(Frame::data(text))))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        matches!(self, Self::Whole(text) if text.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len() as u64)
+        match self {
+            Self::Whole(text) => SizeHint::with_exact(text.len() as u64),
+            Self::Events(_) => SizeHint::default(),
+        }
     }
 }
 

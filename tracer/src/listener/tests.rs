@@ -1,7 +1,7 @@
 //! What is answered, and to whom.
 
 use super::Published;
-use super::answer::{Reach, Written, answer};
+use super::answer::{self, Reach, Text, Written};
 use crate::kernel::Outcome;
 use crate::outputs::metrics::tests::{latest, pool};
 use bytes::Bytes;
@@ -15,6 +15,20 @@ use std::time::{Duration, Instant};
 fn published() -> Published {
     let latest = Arc::new(latest(vec![pool("app", "nginx", &[(1, 3)])]));
     Published { latest, at: Instant::now() }
+}
+
+/// What is answered at once.
+fn answer(
+    request: &Request<()>,
+    reach: Reach,
+    published: Option<&Published>,
+    written: &mut Written,
+    now: Instant,
+) -> Response<Bytes> {
+    answer::answer(request, reach, published, written, now).map(|text| match text {
+        Text::Whole(text) => text,
+        Text::Events => Bytes::from_static(b"events"),
+    })
 }
 
 /// Asks this host for a path, with one more header.
@@ -66,8 +80,34 @@ fn who_asks_for_another_host_gets_no_pools() {
         answer(&request, reach, Some(&published), &mut Written::default(), published.at).status()
     };
     assert_eq!(asked("evil.example", "/api/v1/pools", Reach::Loopback), StatusCode::MISDIRECTED_REQUEST);
+    assert_eq!(asked("evil.example", "/", Reach::Loopback), StatusCode::MISDIRECTED_REQUEST);
+    assert_eq!(asked("evil.example", "/events", Reach::Loopback), StatusCode::MISDIRECTED_REQUEST);
     assert_eq!(asked("lb1.example", "/api/v1/pools", Reach::Beyond), StatusCode::OK);
     assert_eq!(asked("lb1.example", "/metrics", Reach::Loopback), StatusCode::OK);
+}
+
+#[test]
+fn the_page_may_use_nothing_but_what_is_in_it_and_what_this_host_answers() {
+    let page = ask(&published(), "/", NOTHING_MORE);
+    assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; ") && policy.contains("connect-src 'self'"), "{policy}");
+}
+
+#[test]
+fn an_event_is_the_pools_in_one_line() {
+    let published = published();
+    let events = ask(&published, "/events", NOTHING_MORE);
+    assert_eq!(
+        (&events.headers()[CONTENT_TYPE], &events.body()[..]),
+        (&"text/event-stream".parse().unwrap(), &b"events"[..])
+    );
+    let event = answer::event(&published, &mut Written::default()).unwrap();
+    let text = std::str::from_utf8(&event).unwrap();
+    let line = text.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();
+    assert!(!line.contains(['\n', '\r']));
+    let check: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(check["schema"], "tracer.check/1");
 }
 
 #[test]

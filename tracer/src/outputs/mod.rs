@@ -14,6 +14,7 @@ mod event_tests;
 mod event_text;
 mod latest;
 pub mod metrics;
+pub mod page;
 mod totals;
 
 pub use audit::{AuditReport, AuditedOrigin};

@@ -26,6 +26,7 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
         "scenarios::adoption::no_connection_is_missed_or_doubled_around_fifty_starts_under_load",
         "hundreds of thousands of connections, likewise; other scenarios adopt connections in the guest",
     ),
+    ("scenarios::page", "needs a browser, and shows the same on every kernel"),
     (
         "scenarios::prometheus",
         "Prometheus is a hundred megabytes more to boot with, and reads the same on every kernel",

@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     /// Expected shares from the configurations of balancers that run here, unless files are named
     #[arg(long)]
     auto: bool,
-    /// Answer over HTTP: /metrics, /healthz, /api/v1/pools. A port of this host, or an address that others can reach
+    /// Answer over HTTP: a live page, /metrics, /healthz, /api/v1/pools. A port of this host, or an address that others can reach
     #[arg(long, value_name = "[IP:]PORT", conflicts_with = "replay")]
     listen: Option<ListenAddress>,
     /// Measure requests and their response times

@@ -1,0 +1,55 @@
+//! The page: one document with its style and its script in it, which are the only ones that a browser may use with it.
+#![forbid(unsafe_code)]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+use std::sync::LazyLock;
+
+const FRAME: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The document and what a browser may do with it.
+#[derive(Debug)]
+pub struct Page {
+    /// HTML.
+    pub document: String,
+    /// The value of `Content-Security-Policy`: this style, this script, answers of this host, and nothing else.
+    pub policy: String,
+}
+
+/// The same for everybody.
+pub static PAGE: LazyLock<Page> = LazyLock::new(|| {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let (style, script) = (hash(STYLE), hash(SCRIPT));
+    Page {
+        document: FRAME.replace("STYLE", STYLE).replace("SCRIPT", SCRIPT),
+        policy: format!(
+            "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; connect-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        ),
+    }
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_needs_nothing_from_elsewhere() {
+        let document = &PAGE.document;
+        assert!(document.contains(STYLE) && document.contains(SCRIPT), "both are in it as they are hashed");
+        for from_elsewhere in ["src=", "@import", "url(", "https://", "innerHTML", "insertAdjacent", "eval("]
+        {
+            assert!(!document.contains(from_elsewhere), "{from_elsewhere}");
+        }
+    }
+
+    #[test]
+    fn nothing_inline_but_what_is_hashed_may_run() {
+        assert!(PAGE.policy.starts_with("default-src 'none'; script-src 'sha256-"));
+        assert!(!PAGE.policy.contains("unsafe"));
+        assert!(!FRAME.contains("onclick") && !FRAME.contains("style="), "no inline attributes");
+    }
+}
