@@ -3,6 +3,7 @@
 use crate::support::address::Block;
 use crate::support::backend::{Backend, Behaviour::Answer};
 use crate::support::browser::Browser;
+use crate::support::client::Client;
 use crate::support::http::Http;
 use crate::support::load::Load;
 use crate::support::nginx::Nginx;
@@ -33,6 +34,7 @@ fn a_wrong_weight_is_on_the_page_within_six_seconds() {
         let took = began.elapsed();
         println!("on the page after {took:?}");
         assert!(took < Duration::from_secs(6), "on the page after {took:?}");
+        page.value("document.querySelector('summary').focus()");
         // Seconds later there is a past to be drawn.
         page.until("document.querySelectorAll('.chart polyline').length === 4", SOON);
         page.until(
@@ -40,6 +42,9 @@ fn a_wrong_weight_is_on_the_page_within_six_seconds() {
             SOON,
         );
     });
+    assert_eq!(page.value("document.activeElement.tagName"), "SUMMARY", "the keyboard stays where it was");
+    page.narrow();
+    page.until("document.documentElement.scrollWidth <= window.innerWidth", SOON);
     let text = page.value("document.querySelector('main').innerText").as_str().unwrap().to_owned();
     for said in [format!("{} OVER", backends[0].address), "25.0 %".into(), "by nginx".into()] {
         assert!(text.contains(&said), "{said} in {text}");
@@ -75,16 +80,21 @@ fn the_page_outlives_the_agent_and_goes_on_with_the_next() {
 fn hostile_names_are_text_on_the_page() {
     let (_turn, block) = (turn::traffic(), Block::new());
     let name = "<img src=x onerror=document.title=1><b>&amp;";
-    let balancer = "<i>'x'</i>";
-    let member = |n| (block.backend(n), String::new());
-    let pools = Pools::new().pool(name, Some(balancer), [member(1), member(2)]);
+    let process = "<i>'x'</i>";
+    let backends = [1, 2].map(|n| Backend::start(block.backend(n), Answer(300)));
+    let pools =
+        Pools::new().pool(name, None, backends.each_ref().map(|backend| (backend.address, String::new())));
     let running = watch(pools).arguments(&["--listen", "0"]).start();
+    let mut client = Client::start(process);
+    for backend in &backends {
+        assert_eq!(client.ask(format!("exchange 5 {}", backend.address)), "ok");
+    }
     let mut page = Browser::open(&format!("http://{}/", Http::of(&running).0));
-    page.until("document.querySelector('main h2') !== null", SOON);
-    let head = wait::until("the pool", SOON, || {
-        page.value("document.querySelector('main h2').textContent").as_str().map(str::to_owned)
+    let head = wait::until("the process", SOON, || {
+        let head = page.value("document.querySelector('main h2')?.textContent");
+        head.as_str().filter(|head| head.contains(process)).map(str::to_owned)
     });
-    assert!(head.contains(name) && head.contains(balancer), "{head}");
+    assert!(head.contains(name), "{head}");
     assert_eq!(page.value("document.querySelectorAll('main img, main b, main i').length"), 0);
     assert_eq!(page.value("document.title"), "tracer");
     running.stop(Signal::SIGTERM).exits(0);

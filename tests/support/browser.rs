@@ -70,6 +70,13 @@ impl Browser {
         }
     }
 
+    /// Makes the window as wide as a phone.
+    #[track_caller]
+    pub(crate) fn narrow(&mut self) {
+        let phone = json!({ "width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": true });
+        self.call("Emulation.setDeviceMetricsOverride", phone);
+    }
+
     /// The value of an expression in the page.
     #[track_caller]
     pub(crate) fn value(&mut self, expression: &str) -> Value {

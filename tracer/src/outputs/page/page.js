@@ -85,11 +85,11 @@ function section(pool, key) {
     element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
     element("tbody", {}, ...pool.members.map(row)));
   const changes = of.changes.map((change) => element("li", {}, `${change.time} ${change.verdict}: ${change.summary}`));
-  const details = element("details", {}, element("summary", {}, `Verdicts since the page was opened (${changes.length})`), element("ol", {}, ...changes));
+  const details = element("details", {}, element("summary", { "data-place": "verdicts " + key }, `Verdicts since the page was opened (${changes.length})`), element("ol", {}, ...changes));
   details.open = of.open;
   details.addEventListener("toggle", () => { of.open = details.open; });
   return element("section", {}, head, element("p", {}, pool.summary),
-    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Members of ${pool.name}` }, table), chart(pool, of),
+    element("div", { class: "scroll", tabindex: "0", role: "region", "data-place": "members " + key, "aria-label": `Members of ${pool.name}` }, table), chart(pool, of),
     element("p", { class: "caption" }, "Share of new connections, second by second."), details);
 }
 
@@ -109,10 +109,14 @@ function remember(pool, key, time) {
 function show(check) {
   find("host").textContent = check.host ? "on " + check.host : "";
   const pools = check.pools.toSorted((a, b) => SEVERITY.indexOf(a.verdict) - SEVERITY.indexOf(b.verdict));
-  const focused = document.activeElement?.closest("main *") !== null && document.activeElement !== document.body;
-  // What somebody is reading by keyboard is not taken away under them.
-  if (focused && find("pools").contains(document.activeElement)) return;
+  // Who is there by keyboard, or has scrolled a table aside, stays there.
+  const focus = document.activeElement?.dataset.place;
+  const aside = new Map([...document.querySelectorAll(".scroll")].map((table) => [table.dataset.place, table.scrollLeft]));
   find("pools").replaceChildren(...pools.map((pool) => section(pool, JSON.stringify([pool.name, pool.balancer]))));
+  for (const place of document.querySelectorAll("[data-place]")) {
+    place.scrollLeft = aside.get(place.dataset.place) ?? 0;
+    if (place.dataset.place === focus) place.focus({ preventScroll: true });
+  }
   if (!pools.length) find("pools").append(element("p", {}, "No pool is judged yet."));
   const link = find("moment");
   URL.revokeObjectURL(link.href);
