@@ -28,5 +28,6 @@ mod replay;
 mod runtime;
 mod sockets;
 mod steering;
+mod top;
 mod uneven;
 mod watch;

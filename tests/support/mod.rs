@@ -21,6 +21,7 @@ pub(crate) mod optmem;
 pub(crate) mod pools;
 pub(crate) mod server;
 pub(crate) mod slow_path;
+pub(crate) mod tmux;
 pub(crate) mod tracer;
 pub(crate) mod turn;
 pub(crate) mod wait;

@@ -172,7 +172,7 @@ impl PoolName {
         Self { pool: pool.name.clone(), balancer: pool.balancer.clone() }
     }
 
-    fn of(judged: &Judged) -> Self {
+    pub(crate) fn of(judged: &Judged) -> Self {
         let identity = &judged.sample.pool;
         Self { pool: identity.name.clone(), balancer: identity.balancer.clone() }
     }

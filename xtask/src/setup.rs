@@ -22,6 +22,7 @@ const TEST_PROGRAMS: &[Program] = &[
     },
     Program { package: "haproxy", binary: "haproxy", why: "balancer under test" },
     Program { package: "iproute2", binary: "ip", why: "network namespaces and addresses of the tests" },
+    Program { package: "tmux", binary: "tmux", why: "a terminal for the tests of `tracer top`" },
     Program { package: "bpftool", binary: "bpftool", why: "a second opinion on what is loaded and pinned" },
     Program { package: "chromium", binary: "chromium", why: "a reader of the live page" },
     Program { package: "prometheus", binary: "promtool", why: "a reader of the metrics" },

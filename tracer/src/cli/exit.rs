@@ -4,6 +4,7 @@ use crate::kernel::KernelError;
 use crate::outputs::escape::for_terminal;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 /// Exit codes; scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +73,31 @@ pub(super) fn host_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned())
 }
 
+/// Takes lines in place of stderr.
+pub(super) type Listener = Box<dyn Fn(&str) + Send>;
+
+/// While a screen is on the terminal: who takes the lines, and the lines.
+static DIVERTED: Mutex<Option<(Listener, Vec<String>)>> = Mutex::new(None);
+/// Lines that are kept; the first of many say what began.
+const MOST_KEPT: usize = 100;
+
+/// Has lines go to a listener instead of stderr, which a screen must not be written over with, or to stderr again. Gives
+/// those that went to the last listener, as far as they are kept.
+pub(super) fn divert(to: Option<Listener>) -> Vec<String> {
+    let mut diverted = DIVERTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = std::mem::replace(&mut *diverted, to.map(|listener| (listener, Vec::new())));
+    before.map_or_else(Vec::new, |(_, lines)| lines)
+}
+
 /// A line on stderr. That nobody reads it is no failure.
 pub(super) fn say(line: &str) {
+    if let Some((listener, lines)) = &mut *DIVERTED.lock().unwrap_or_else(PoisonError::into_inner) {
+        listener(line);
+        if lines.len() < MOST_KEPT {
+            lines.push(line.to_owned());
+        }
+        return;
+    }
     let _ = writeln!(io::stderr(), "{}", for_terminal(line));
 }
 

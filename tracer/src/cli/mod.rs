@@ -5,16 +5,20 @@ mod check;
 mod config;
 mod demo;
 mod doctor;
+mod examples;
 mod exit;
 mod expected;
+mod generate;
 mod options;
 mod running;
 mod source;
 mod stop;
+mod top;
 mod watch;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use exit::{Exit, Failure};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
@@ -23,49 +27,61 @@ use std::process::ExitCode;
 #[command(
     name = "tracer",
     version,
-    after_help = "Examples:\n  \
-        tracer check                        watch what this host's balancers do, say whether it is even\n  \
-        tracer check --nginx /etc/nginx/nginx.conf  against what this configuration says\n  \
-        tracer check --pools pools.toml     against the shares that you expect\n  \
-        tracer check --balancer haproxy --port 8080 --for 30s --json\n  \
-        tracer watch --pools pools.toml     the same for good: a line whenever a verdict changes, --json for programs\n  \
-        tracer check --replay samples.jsonl what was recorded, judged again\n  \
-        tracer audit                        what the configurations of running balancers say, and what looks wrong in them\n  \
-        tracer doctor                       what this host supports\n  \
-        tracer demo                         see it find a planted fault\n\n\
-        Exit codes: 0 balanced or done; 1 a finding; 2 usage or input error; 3 insufficient evidence; 4 this host cannot be \
-        traced; 5 internal error"
+    after_help = examples::TRACER
 )]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// One screen: pools, who gets what, verdicts; look closer at a pool, then at a member
+    #[command(after_help = examples::TOP)]
+    Top(top::Arguments),
     /// Watch, print the verdict with its evidence, exit with it
+    #[command(after_help = examples::CHECK)]
     Check(check::Arguments),
     /// Watch for good: a line for each change of a verdict, as text or JSON
+    #[command(after_help = examples::WATCH)]
     Watch(watch::CommandLine),
     /// Check balancers' configurations without tracing: pools, expected shares, and what looks wrong
+    #[command(after_help = examples::AUDIT)]
     Audit(audit::Arguments),
     /// What this host supports, program by program, and why not
+    #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::Arguments),
     /// A tiny balancer on loopback, misconfigured on purpose and traced for real
+    #[command(after_help = examples::DEMO)]
     Demo(demo::Arguments),
+    /// Print the script that completes this command line in a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(generate::Completions),
+    /// Print a manual page
+    #[command(after_help = examples::MAN)]
+    Man(generate::Man),
 }
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
     // clap prints usage errors to stderr and exits with 2, and --help to stdout with 0.
-    let Arguments { command } = Arguments::parse();
+    let typed = Arguments::parse().command;
+    // On a terminal, without a command: the screen.
+    let screen = || Arguments::parse_from(["tracer", "top"]).command;
+    let Some(command) = typed.or_else(|| io::stdout().is_terminal().then(screen).flatten()) else {
+        let _ = write!(io::stderr(), "{}", Arguments::command().render_help());
+        return Exit::Usage.into();
+    };
     let run = AssertUnwindSafe(|| match command {
+        Command::Top(arguments) => top::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Completions(arguments) => arguments.run(Arguments::command()),
+        Command::Man(arguments) => arguments.run(Arguments::command()),
     });
     let result = panic::catch_unwind(run)
         .unwrap_or_else(|_| Err(Failure::Internal(anyhow::anyhow!("a panic; the message above says where"))));
@@ -92,7 +108,6 @@ fn block_on(future: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -177,7 +177,7 @@ fn response_time(times: Option<&Histogram>) -> String {
 }
 
 /// Two figures are more than a histogram knows.
-fn seconds(seconds: f64) -> String {
+pub(super) fn seconds(seconds: f64) -> String {
     let (figure, unit) = match seconds {
         seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
         seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
@@ -186,7 +186,7 @@ fn seconds(seconds: f64) -> String {
     if figure < 10.0 { format!("{figure:.1} {unit}") } else { format!("{figure:.0} {unit}") }
 }
 
-const fn word(finding: Finding) -> &'static str {
+pub(super) const fn word(finding: Finding) -> &'static str {
     match finding {
         Finding::Over => "OVER",
         Finding::Under => "UNDER",
@@ -197,7 +197,7 @@ const fn word(finding: Finding) -> &'static str {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 

@@ -15,6 +15,7 @@ mod event_text;
 mod latest;
 pub mod metrics;
 pub mod page;
+pub mod top;
 mod totals;
 
 pub use audit::{AuditReport, AuditedOrigin};

@@ -1,0 +1,143 @@
+//! What is made from the command line's own description: completions and manual pages.
+
+use super::exit::{Exit, Failure, print};
+use clap::Command;
+use clap_complete::Shell;
+
+#[derive(clap::Args)]
+pub(super) struct Completions {
+    /// For which shell
+    shell: Shell,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Man {
+    /// Of which command; without it the page of tracer itself
+    command: Option<String>,
+}
+
+impl Completions {
+    /// Prints the script that completes this command line in a shell.
+    pub(super) fn run(&self, mut description: Command) -> Result<Exit, Failure> {
+        print(&completions(self.shell, &mut description), Exit::Fine)
+    }
+}
+
+impl Man {
+    /// Prints a manual page, roff.
+    pub(super) fn run(&self, description: Command) -> Result<Exit, Failure> {
+        let pages = pages(description);
+        let wanted = self.command.as_ref().map_or("tracer".to_owned(), |name| format!("tracer-{name}"));
+        match pages.iter().find(|page| page.name == wanted) {
+            Some(page) => print(&page.text, Exit::Fine),
+            None => {
+                let names: Vec<_> =
+                    pages.iter().filter_map(|page| page.name.strip_prefix("tracer-")).collect();
+                let wanted = self.command.as_deref().unwrap_or_default();
+                let line = format!("no command is called `{wanted}`; there are: {}", names.join(", "));
+                Err(Failure::Input(vec![line]))
+            }
+        }
+    }
+}
+
+fn completions(shell: Shell, description: &mut Command) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, description, "tracer", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// A manual page.
+struct Page {
+    /// As `man` finds it: `tracer-check`.
+    name: String,
+    text: String,
+}
+
+/// The page of tracer, and one for each command.
+fn pages(description: Command) -> Vec<Page> {
+    let mut built = description.disable_help_subcommand(true);
+    built.build();
+    let commands: Vec<Command> = built.get_subcommands().cloned().collect();
+    std::iter::once(built)
+        .chain(commands)
+        .map(|command| {
+            // `tracer-check`, since it was built.
+            let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+            let mut text = Vec::new();
+            // Writing to memory does not fail.
+            let _ = clap_mangen::Man::new(command).render(&mut text);
+            Page { name, text: String::from_utf8_lossy(&text).into_owned() }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Arguments;
+    use super::*;
+    use clap::{CommandFactory as _, ValueEnum as _};
+    use std::path::{Path, PathBuf};
+
+    /// Help for so many columns, whatever the terminal of who runs the test.
+    const COLUMNS: usize = 100;
+    /// Set: what is generated now is what is wanted from now on.
+    const UPDATE: &str = "TRACER_UPDATE_FIXTURES";
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/help").join(name)
+    }
+
+    #[track_caller]
+    fn is_as_in(name: &str, text: &str) {
+        let file = fixture(name);
+        if std::env::var_os(UPDATE).is_some() {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, text).unwrap();
+        }
+        let wanted = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            wanted == text,
+            "{name} is otherwise now; if that is meant, run once with {UPDATE}=1:\n{text}"
+        );
+    }
+
+    fn commands() -> Vec<Command> {
+        Arguments::command().get_subcommands().cloned().collect()
+    }
+
+    #[test]
+    fn help_is_as_it_was_and_every_command_has_examples() {
+        let whole = Arguments::command().term_width(COLUMNS).render_long_help().to_string();
+        is_as_in("tracer.txt", &whole);
+        for command in commands() {
+            let name = command.get_name().to_owned();
+            let help =
+                command.bin_name(format!("tracer {name}")).term_width(COLUMNS).render_long_help().to_string();
+            assert!(help.contains("Examples:\n  tracer "), "{name}: {help}");
+            is_as_in(&format!("{name}.txt"), &help);
+        }
+    }
+
+    #[test]
+    fn manual_pages_are_as_they_were() {
+        let pages = pages(Arguments::command());
+        assert_eq!(pages.len(), commands().len() + 1);
+        for page in pages {
+            is_as_in(&format!("{}.1", page.name), &page.text);
+        }
+    }
+
+    #[test]
+    fn completions_know_every_command_and_option() {
+        for shell in Shell::value_variants() {
+            let script = completions(*shell, &mut Arguments::command());
+            for command in commands() {
+                assert!(script.contains(command.get_name()), "{shell}: {}", command.get_name());
+                for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                    assert!(script.contains(option), "{shell}: {} --{option}", command.get_name());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A member as a line of a table.
+
+use super::bar::{bar, sparkline};
+use super::columns::{Column, GAP, fit};
+use super::figures::{self, known};
+use super::look::{self, Tone};
+use super::rows::{Row, finding};
+use super::words;
+use super::world::Pool;
+use ratatui::text::{Line, Span};
+
+/// In front of every line: what is selected has a mark there.
+pub(super) const MARGIN: usize = 2;
+
+/// The columns of a table, for all pools of the screen the same.
+pub(super) struct Table {
+    columns: Vec<(Column, usize)>,
+}
+
+impl Table {
+    /// For a screen of `width` columns that shows these members.
+    pub(super) fn new<'a>(width: usize, shown: impl Iterator<Item = (&'a Pool, &'a Row)>) -> Self {
+        let (mut names, mut findings) = (Column::Backend.title().len(), 0);
+        for (pool, row) in shown {
+            if let Some(member) = pool.judged.sample.members.get(row.member) {
+                names = names.max(member.backend.to_string().len());
+            }
+            findings = findings.max(words::finding(finding(pool, row.member)).len());
+        }
+        Self { columns: fit(width.saturating_sub(MARGIN), names, findings) }
+    }
+
+    /// What stands above it.
+    pub(super) fn titles(&self) -> Line<'static> {
+        self.line(" ", |column, width| vec![Span::raw(aligned(column, column.title(), width))])
+            .style(look::quiet())
+    }
+
+    /// A member's line. A bar of full length means the share `scale`, a sparkline of full height the rate `most`.
+    pub(super) fn row(
+        &self,
+        pool: &Pool,
+        row: &Row,
+        scale: f64,
+        most: Option<f64>,
+        ticks: usize,
+        selected: bool,
+    ) -> Line<'static> {
+        let (Some(sample), Some(trend)) =
+            (pool.judged.sample.members.get(row.member), pool.members.get(row.member))
+        else {
+            return Line::default();
+        };
+        let found = finding(pool, row.member);
+        let tone = Tone::of_member(found);
+        // Without a finding in a pool that is judged well, the bars are calm.
+        let calm = if found.is_none() && Tone::of(pool.verdict()) == Tone::Good { Tone::Good } else { tone };
+        let plain = |text: String| (text, look::plain());
+        self.line(if selected { "▶" } else { " " }, |column, width| {
+            let (text, style) = match column {
+                Column::Bar => return bar(&row.share, scale, width, calm),
+                Column::Backend if selected => {
+                    (sample.backend.to_string(), tone.style().patch(look::strong()))
+                }
+                Column::Backend => (sample.backend.to_string(), tone.style()),
+                Column::Finding => (words::finding(found).to_owned(), tone.style()),
+                Column::Share => (known(row.share.observed, figures::percent), tone.style()),
+                Column::Expected => plain(known(row.share.expected, figures::percent)),
+                Column::Interval => plain(known(row.share.interval, figures::interval)),
+                Column::Rate => plain(known(trend.pace.now(), figures::rate)),
+                Column::Trend => (sparkline(&trend.pace, width, ticks, most), look::fill(calm, false)),
+                Column::Live => plain(known(sample.stock, |stock| figures::count(stock.live))),
+                Column::Failed => {
+                    let failures = trend.failures();
+                    let causes = figures::failures(failures.as_deref(), true);
+                    let fits = Span::raw(&causes).width() <= width;
+                    let some =
+                        failures.as_ref().is_some_and(|causes| causes.iter().any(|(_, count)| *count > 0));
+                    let text = if fits { causes } else { figures::failures(failures.as_deref(), false) };
+                    (text, if some { Tone::Warning.style() } else { look::plain() })
+                }
+                Column::Response => {
+                    let times = trend.exchanges().response_time;
+                    let both = figures::quantiles(times.as_ref());
+                    let fits = Span::raw(&both).width() <= width;
+                    plain(if fits { both } else { figures::median(times.as_ref()) })
+                }
+                Column::Bytes => {
+                    let seconds = trend.seconds();
+                    plain(known(trend.bytes().filter(|_| seconds > 0.0), |bytes| {
+                        let [sent, received] = bytes.map(|bytes| figures::bytes(bytes as f64 / seconds));
+                        format!("{sent}/{received}")
+                    }))
+                }
+            };
+            vec![Span::styled(aligned(column, &text, width), style)]
+        })
+    }
+
+    fn line(&self, mark: &'static str, cell: impl Fn(Column, usize) -> Vec<Span<'static>>) -> Line<'static> {
+        let mut spans = vec![Span::styled(mark, look::strong()), Span::raw(" ")];
+        for (place, (column, width)) in self.columns.iter().enumerate() {
+            if place > 0 {
+                spans.push(Span::raw(" ".repeat(GAP)));
+            }
+            spans.extend(cell(*column, *width));
+        }
+        Line::from(spans)
+    }
+}
+
+fn aligned(column: Column, text: &str, width: usize) -> String {
+    let text = words::fitted(text, width);
+    let room = " ".repeat(width.saturating_sub(Span::raw(&text).width()));
+    if column.is_left() { text + &room } else { room + &text }
+}
