@@ -49,7 +49,7 @@ impl Column {
         match self {
             Self::Backend => "backend",
             Self::Finding => "",
-            Self::Bar => "share, ┃ expected",
+            Self::Bar => "┃ expected",
             Self::Share => "share",
             Self::Expected => "expected",
             Self::Interval => "95 % sure",

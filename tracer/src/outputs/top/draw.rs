@@ -118,8 +118,8 @@ fn bottom(world: &World, view: &View, width: usize) -> Line<'static> {
         ));
     }
     let order = match view.place {
-        Place::Pools => format!("s sort: {}  ", view.pool_order.word()),
-        Place::Pool(_) => format!("s sort: {}  ", view.member_order.word()),
+        Place::Pools => format!("s by {}  ", view.pool_order.word()),
+        Place::Pool(_) => format!("s by {}  ", view.member_order.word()),
         Place::Member(..) => String::new(),
     };
     let filter = if view.filter.is_empty() {
@@ -132,10 +132,7 @@ fn bottom(world: &World, view: &View, width: usize) -> Line<'static> {
     } else {
         let closer = if matches!(view.place, Place::Member(..)) { "" } else { "enter open  " };
         let back = if view.place == Place::Pools { "" } else { "esc back  " };
-        format!(
-            " ? help  q quit  {closer}{back}{order}m shares: {}  {filter}  space pause",
-            view.measure.word()
-        )
+        format!(" ? help  q quit  {closer}{back}{order}m {}  {filter}  space pause", view.measure.word())
     };
     let said = help::notices(world).len();
     let said = if said > 0 && !view.help {

@@ -95,10 +95,7 @@ fn figures_of(sample: &MemberSample, trend: &Trend) -> Vec<Line<'static>> {
     };
     lines.push(count("attempts", "attempts", &|counters| counters.attempts));
     lines.push(count("established", "established", &|counters| counters.established));
-    for (place, (cause, _)) in sample.total.failed.by_cause().into_iter().enumerate() {
-        let of = |counters: &Counters| counters.failed.by_cause().get(place).map_or(0, |(_, count)| *count);
-        lines.push(count(cause, &format!("failed: {}", figures::cause_word(cause)), &of));
-    }
+    lines.extend(failures(sample, trend));
     lines.push(count("untracked", "untracked", &|counters| counters.untracked));
     lines.push(count("closed", "closed", &|counters| counters.closed));
     lines.push(count("resets", "reset", &|counters| counters.resets));
@@ -137,6 +134,23 @@ fn figures_of(sample: &MemberSample, trend: &Trend) -> Vec<Line<'static>> {
         present("pending", stock(|stock| stock.pending)),
         present("closing", stock(|stock| stock.closing)),
     )));
+    lines
+}
+
+/// All failures, and those causes that there were.
+fn failures(sample: &MemberSample, trend: &Trend) -> Vec<Line<'static>> {
+    let lately = trend.failures();
+    let total = sample.total.failed.by_cause().into_iter();
+    let total: Vec<_> =
+        total.filter_map(|(cause, count)| Some((cause, sample.recorded.known(cause, count)?))).collect();
+    let sum = |causes: Option<&[(&'static str, u64)]>| figures::failures(causes, false);
+    let all = (!total.is_empty()).then_some(total.as_slice());
+    let mut lines = vec![fact("failed", &sum(lately.as_deref()), &sum(all))];
+    for (cause, count) in total.iter().filter(|(_, count)| *count > 0) {
+        let lately = lately.iter().flatten().find(|(other, _)| other == cause).map(|(_, count)| *count);
+        let label = format!("  {}", figures::cause_word(cause));
+        lines.push(fact(&label, &known(lately, figures::count), &figures::count(*count)));
+    }
     lines
 }
 

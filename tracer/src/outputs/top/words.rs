@@ -16,7 +16,7 @@ pub(super) const fn verdict(verdict: Option<Verdict>) -> &'static str {
         Some(Verdict::BackendSlow) => "BACKEND SLOW",
         Some(Verdict::UnevenWeights) => "UNEVEN WEIGHTS",
         Some(Verdict::Balanced) => "balanced",
-        Some(Verdict::InsufficientEvidence) => "too little to say",
+        Some(Verdict::InsufficientEvidence) => "insufficient evidence",
         None => "not judged",
     }
 }

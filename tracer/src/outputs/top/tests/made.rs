@@ -166,40 +166,40 @@ fn assessed(member: &Member, all: u64) -> MemberAssessment {
 
 fn sample(member: &Member, second: u32) -> MemberSample {
     // A wave, so that there is something to draw.
-    let connections = member.connections * u64::from(second % 10 + 5) / 10;
-    let counters = |times: u64| {
+    let in_second = |second: u32| member.connections.saturating_mul(u64::from(second % 10 + 5)) / 10;
+    let connections = in_second(second);
+    let all = (1..=second).fold(0_u64, |all, second| all.saturating_add(in_second(second)));
+    let counters = |connections: u64, refused: u64| {
+        let established = connections.saturating_sub(refused);
         let mut counters = Counters {
-            attempts: connections.saturating_mul(times),
-            established: connections.saturating_sub(member.refused).saturating_mul(times),
-            closed: connections.saturating_sub(member.refused).saturating_mul(times),
-            sent_bytes: connections.saturating_mul(300 * times),
-            received_bytes: connections.saturating_mul(20_000 * times),
+            attempts: connections,
+            established,
+            closed: established,
+            sent_bytes: connections.saturating_mul(300),
+            received_bytes: connections.saturating_mul(20_000),
             ..Counters::default()
         };
-        counters.failed.refused = member.refused.saturating_mul(times);
+        counters.failed.refused = refused;
         counters
     };
-    let exchanges = |times: u64| {
+    let exchanges = |connections: u64| {
         let mut histogram = Histogram::default();
         if let Some(response_ms) = member.response_ms {
-            histogram.0[bucket_of(response_ms * 1_000_000) as usize] = connections.saturating_mul(times);
+            histogram.0[bucket_of(response_ms * 1_000_000) as usize] = connections;
         }
         let measured = member.response_ms.is_some();
-        Exchanges {
-            count: measured.then_some(connections.saturating_mul(times)),
-            response_time: measured.then_some(histogram),
-        }
+        Exchanges { count: measured.then_some(connections), response_time: measured.then_some(histogram) }
     };
     MemberSample {
         backend: member.backend.parse().unwrap(),
         weight: member.expected,
         decisions: connections,
-        requests: exchanges(1).count,
-        delta: counters(1),
-        total: counters(second.into()),
+        requests: exchanges(connections).count,
+        delta: counters(connections, member.refused),
+        total: counters(all, member.refused.saturating_mul(second.into())),
         stock: Some(Stock { live: 3, ..Stock::default() }),
-        exchanges: exchanges(1),
-        total_exchanges: exchanges(second.into()),
+        exchanges: exchanges(connections),
+        total_exchanges: exchanges(all),
         recorded: Recorded::default(),
         origin: Origin::Written("nginx.conf:14".into()),
     }
