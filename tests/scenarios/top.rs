@@ -21,7 +21,7 @@ const FAULT: Duration = Duration::from_secs(10);
 fn counting(variables: &[&str], port: u16) -> Terminal {
     require_root();
     let terminal = Terminal::with_tracer(variables, ["top", "--no-auto", "--port", &port.to_string()]);
-    terminal.shows("an interval", SOON, |screen| screen.contains(" UTC "));
+    terminal.shows("an interval", SOON, |screen| screen.contains(" UTC"));
     terminal
 }
 
@@ -40,7 +40,7 @@ fn a_wrong_weight_is_on_the_screen_with_its_culprit() {
     let (file, port) = (pools.file(), pools.port().to_string());
     let arguments = ["top", "--pools", file.to_str().unwrap(), "--port", &port];
     let terminal = Terminal::with_tracer(&[], arguments);
-    terminal.shows("an interval", SOON, |screen| screen.contains(" UTC "));
+    terminal.shows("an interval", SOON, |screen| screen.contains(" UTC"));
     Load::on(block.balancer(1)).run_while(|| {
         let named = |screen: &str| {
             let culprit = |line: &str| line.contains(&guilty) && line.contains("OVER");
@@ -64,16 +64,13 @@ fn a_wrong_weight_is_on_the_screen_with_its_culprit() {
 fn the_terminal_is_given_back_by_key_and_by_signal() {
     let (_turn, block) = (turn::traffic(), Block::new());
     let port = block.backend(1).port();
-    let ways: [(&str, fn(&Terminal)); 4] = [
-        ("q", |terminal| terminal.press(&["q"])),
-        ("Ctrl-C", |terminal| terminal.press(&["C-c"])),
-        ("SIGTERM", |terminal| terminal.signal(Signal::SIGTERM)),
-        ("SIGINT", |terminal| terminal.signal(Signal::SIGINT)),
-    ];
-    for (way, end) in ways {
+    for way in ["q", "C-c", "SIGTERM", "SIGINT"] {
         println!("{way}");
         let terminal = counting(&[], port);
-        end(&terminal);
+        match way.parse::<Signal>() {
+            Ok(signal) => terminal.signal(signal),
+            Err(_) => terminal.press(&[way]),
+        }
         terminal.is_given_back(0);
     }
 }
