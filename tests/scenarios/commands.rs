@@ -71,6 +71,34 @@ fn the_demo_finds_nothing_where_nothing_is() {
 }
 
 #[test]
+fn bash_completes_commands_and_options() {
+    let completes = |words: &str, count: usize| {
+        let script = format!(
+            "source <({} completions bash); COMP_WORDS=({words}); COMP_CWORD={count}; \
+             _tracer tracer \"${{COMP_WORDS[{count}]}}\" \"${{COMP_WORDS[{count}-1]}}\"; echo \"${{COMPREPLY[@]}}\"",
+            env!("CARGO_BIN_EXE_tracer")
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(completes("tracer che", 1), "check\n");
+    assert_eq!(completes("tracer top --repl", 2), "--replay\n");
+    assert!(completes("tracer check --exchanges ''", 3).contains("auto on off"));
+}
+
+#[test]
+fn a_manual_page_is_printed_for_each_command() {
+    let page =
+        |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_tracer")).args(arguments).output().unwrap();
+    let top = String::from_utf8(page(&["man", "top"]).stdout).unwrap();
+    assert!(top.contains(".TH tracer-top 1") && top.contains("EXTRA") && top.contains("tracer top"), "{top}");
+    let unknown = page(&["man", "tip"]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(unknown.status.code() == Some(2) && said.contains("`tip`") && said.contains("watch"), "{said}");
+}
+
+#[test]
 fn doctor_goes_through_the_programs() {
     let output = tracer(&["doctor", "--json"]);
     assert_eq!(output.status.code(), Some(0));

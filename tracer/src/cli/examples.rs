@@ -7,7 +7,7 @@ pub(super) const TRACER: &str = "Examples:
   tracer check --pools pools.toml     against the shares that you expect
   tracer check --balancer haproxy --port 8080 --for 30s --json
   tracer watch --pools pools.toml     the same for good: a line whenever a verdict changes, --json for programs
-  tracer check --replay samples.jsonl what was recorded, judged again
+  tracer check --replay samples.jsonl  what was recorded, judged again
   tracer audit                        what the configurations of running balancers say, and what looks wrong in them
   tracer doctor                       what this host supports
   tracer demo                         see it find a planted fault
@@ -30,7 +30,7 @@ pub(super) const CHECK: &str = "Examples:
   tracer check --pools pools.toml --declared-only
   tracer check --haproxy /etc/haproxy/haproxy.cfg
   tracer check --backend 10.0.0.0/24:8080
-  tracer check --replay samples.jsonl what was recorded, judged again
+  tracer check --replay samples.jsonl  what was recorded, judged again
 
 Exit codes: 0 balanced; 1 a finding; 2 usage or input error; 3 insufficient evidence, or no pool; 4 this host cannot be \
 traced; 5 internal error";

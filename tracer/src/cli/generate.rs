@@ -120,6 +120,25 @@ mod tests {
     }
 
     #[test]
+    fn every_example_is_understood() {
+        let helps = commands().into_iter().chain([Arguments::command()]);
+        let helps =
+            helps.map(|command| command.get_after_help().map(ToString::to_string).unwrap_or_default());
+        let mut tried = 0;
+        for help in helps.collect::<Vec<_>>() {
+            for line in help.lines().filter_map(|line| line.strip_prefix("  ")) {
+                // What it is for comes after two spaces, what a shell does with it after its sign.
+                let typed =
+                    line.split("  ").next().unwrap_or_default().split(['>', '|']).next().unwrap_or_default();
+                let understood = Arguments::command().try_get_matches_from(typed.split_whitespace());
+                assert!(understood.is_ok(), "{typed}: {}", understood.unwrap_err());
+                tried += 1;
+            }
+        }
+        assert!(tried > 20, "harness: {tried}");
+    }
+
+    #[test]
     fn manual_pages_are_as_they_were() {
         let pages = pages(Arguments::command());
         assert_eq!(pages.len(), commands().len() + 1);

@@ -16,9 +16,11 @@ pub(super) fn percent(share: f64) -> String {
     if share > 0.0 && share < 0.01 { format!("{:.2} %", share * 100.0) } else { check_text::percent(share) }
 }
 
-/// `73.7–79.7`
+/// `73.7–79.7`, in percent
 pub(super) fn interval([low, high]: [f64; 2]) -> String {
-    format!("{:.1}–{:.1}", low * 100.0, high * 100.0)
+    // Of a thousand members, each has a tenth of a percent.
+    let digits = if high < 0.1 { 2 } else { 1 };
+    format!("{:.digits$}–{:.digits$}", low * 100.0, high * 100.0)
 }
 
 /// `0.2/s`, `120/s`, `12k/s`
@@ -132,6 +134,13 @@ mod tests {
             [0.0, 999.0, 1500.0, 25_000.0, 3e6].map(bytes),
             ["0 B", "999 B", "1.5 kB", "25 kB", "3.0 MB"]
         );
+    }
+
+    #[test]
+    fn small_shares_have_more_digits() {
+        assert_eq!(interval([0.737, 0.797]), "73.7–79.7");
+        assert_eq!(interval([0.000_95, 0.001_12]), "0.10–0.11");
+        assert_eq!([0.769, 0.001, 0.0].map(percent), ["76.9 %", "0.10 %", "0.0 %"]);
     }
 
     #[test]
