@@ -3,6 +3,7 @@
 use crate::support::address::Block;
 use crate::support::backend::{Backend, Behaviour::Answer};
 use crate::support::bpf;
+use crate::support::client::example;
 use crate::support::load::Load;
 use crate::support::nginx::Nginx;
 use crate::support::pools::Pools;
@@ -18,9 +19,9 @@ const SOON: Duration = Duration::from_secs(30);
 const FAULT: Duration = Duration::from_secs(10);
 
 /// A terminal with a tracer that has counted for an interval at least.
-fn counting(variables: &[&str], port: u16) -> Terminal {
+fn counting(port: u16) -> Terminal {
     require_root();
-    let terminal = Terminal::with_tracer(variables, ["top", "--no-auto", "--port", &port.to_string()]);
+    let terminal = Terminal::with_tracer(["top", "--no-auto", "--port", &port.to_string()]);
     terminal.shows("an interval", SOON, |screen| screen.contains(" UTC"));
     terminal
 }
@@ -39,7 +40,7 @@ fn a_wrong_weight_is_on_the_screen_with_its_culprit() {
     let pools = Pools::of_backends(&backends);
     let (file, port) = (pools.file(), pools.port().to_string());
     let arguments = ["top", "--pools", file.to_str().unwrap(), "--port", &port];
-    let terminal = Terminal::with_tracer(&[], arguments);
+    let terminal = Terminal::with_tracer(arguments);
     terminal.shows("an interval", SOON, |screen| screen.contains(" UTC"));
     Load::on(block.balancer(1)).run_while(|| {
         let named = |screen: &str| {
@@ -66,7 +67,7 @@ fn the_terminal_is_given_back_by_key_and_by_signal() {
     let port = block.backend(1).port();
     for way in ["q", "C-c", "SIGTERM", "SIGINT"] {
         println!("{way}");
-        let terminal = counting(&[], port);
+        let terminal = counting(port);
         match way.parse::<Signal>() {
             Ok(signal) => terminal.signal(signal),
             Err(_) => terminal.press(&[way]),
@@ -77,24 +78,22 @@ fn the_terminal_is_given_back_by_key_and_by_signal() {
 
 #[test]
 fn the_terminal_is_given_back_by_a_panic_wherever_it_is() {
-    let (_turn, block) = (turn::traffic(), Block::new());
-    require_root();
-    let port = block.backend(1).port().to_string();
-    for thread in ["tick", "screen"] {
-        let variable = format!("TRACER_TEST_PANIC={thread}");
-        let terminal = Terminal::with_tracer(&[&variable], ["top", "--no-auto", "--port", &port]);
-        let screen = terminal.is_given_back(5);
-        assert!(
-            screen.contains("panicked at") && screen.contains("asked for by"),
-            "the message stays:\n{screen}"
-        );
+    for (thread, code) in [("here", 101), ("elsewhere", 0)] {
+        println!("{thread}");
+        let terminal = Terminal::with(&example("panics_on_screen"), [thread]);
+        terminal.shows("a screen", SOON, |screen| screen.contains("press a key"));
+        terminal.is_taken();
+        terminal.press(&["x"]);
+        let screen = terminal.is_given_back(code);
+        assert!(screen.contains("panicked at"), "the message stays:\n{screen}");
+        assert!(!screen.contains("too late"), "nothing is drawn any more:\n{screen}");
     }
 }
 
 #[test]
 fn a_terminal_that_is_taken_away_leaves_nothing_behind() {
     let (_turn, block) = (turn::traffic(), Block::new());
-    let terminal = counting(&[], block.backend(1).port());
+    let terminal = counting(block.backend(1).port());
     let process = terminal.tracer();
     let held = bpf::held_by(process);
     assert!(held.len() > 3, "harness: {held:?}");
@@ -119,7 +118,7 @@ fn a_recording_is_looked_at_at_its_end() {
     };
     let text: Vec<String> = (1..=60).map(line).collect();
     std::fs::write(&file, text.join("\n") + "\n").unwrap();
-    let terminal = Terminal::with_tracer(&[], ["top", "--replay", file.to_str().unwrap()]);
+    let terminal = Terminal::with_tracer(["top", "--replay", file.to_str().unwrap()]);
     terminal.shows("the end of the recording", SOON, |screen| {
         screen.contains("end of recording 00:01:00 UTC")
             && screen.contains("SKEWED")

@@ -6,8 +6,17 @@ use super::server::end_with_parent;
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// An example's program.
+#[track_caller]
+pub(crate) fn example(name: &str) -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_tracer")).with_file_name("examples").join(name);
+    let hint = "`cargo test` builds it, `cargo test --test` does not";
+    assert!(program.exists(), "{}: {hint}", program.display());
+    program
+}
 
 /// The running child.
 pub(crate) struct Client {
@@ -31,13 +40,7 @@ impl Client {
     }
 
     fn spawn(example: &str, name: &OsStr, namespace: Option<&Namespace>) -> Self {
-        let program = Path::new(env!("CARGO_BIN_EXE_tracer")).with_file_name("examples").join(example);
-        assert!(
-            program.exists(),
-            "{}: `cargo test` builds it, `cargo test --test` does not",
-            program.display()
-        );
-        let mut command = Command::new(program);
+        let mut command = Command::new(self::example(example));
         command.arg(name).stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(namespace) = namespace {
             namespace.enter_on_exec(&mut command);

@@ -11,31 +11,29 @@ use std::time::{Duration, Instant};
 
 static SERVERS: AtomicU32 = AtomicU32::new(0);
 
-/// What a shell says of the terminal when the tracer has ended.
+/// What a shell says of the terminal when the program has ended.
 const ENDED: &str = "ended with";
 
-/// A terminal with a tracer on it; gone with the scenario.
+/// A terminal with a program on it, the tracer as a rule; gone with the scenario.
 pub(crate) struct Terminal {
     socket: String,
 }
 
 impl Terminal {
-    /// A terminal of 100 columns and 30 lines in which a shell runs the tracer, with these variables, and then says how it ended.
-    pub(crate) fn with_tracer<S: AsRef<OsStr>>(
-        variables: &[&str],
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Self {
+    /// A terminal with the tracer on it.
+    pub(crate) fn with_tracer<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::with(env!("CARGO_BIN_EXE_tracer").as_ref(), arguments)
+    }
+
+    /// A terminal of 100 columns and 30 lines in which a shell runs a program and then says how it ended.
+    pub(crate) fn with<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
         let script = format!(
-            r#"unset NO_COLOR; export TERM=tmux-256color LC_ALL=C.UTF-8; env "$@"; echo "{ENDED} $?"; stty -a; exec sleep 600"#
+            r#"unset NO_COLOR; export TERM=tmux-256color LC_ALL=C.UTF-8; "$@"; echo "{ENDED} $?"; stty -a; exec sleep 600"#
         );
         let number = SERVERS.fetch_add(1, SeqCst);
         let terminal = Self { socket: format!("tracer-e2e-{}-{number}", std::process::id()) };
         let mut command = terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30"]);
-        command
-            .args(["sh", "-c", &script, "sh"])
-            .args(variables)
-            .arg(env!("CARGO_BIN_EXE_tracer"))
-            .args(arguments);
+        command.args(["sh", "-c", &script, "sh"]).arg(program).args(arguments);
         succeeds(&mut command);
         terminal
     }
@@ -91,7 +89,7 @@ impl Terminal {
         succeeds(&mut self.tmux(&["kill-pane"]));
     }
 
-    /// Waits until the tracer has ended with this code; the terminal is as it was before, and what stands on it is given.
+    /// Waits until the program has ended with this code; the terminal is as it was before, and what stands on it is given.
     #[track_caller]
     pub(crate) fn is_given_back(&self, code: i32) -> String {
         let said = format!("{ENDED} {code}\n");
@@ -102,10 +100,20 @@ impl Terminal {
         for wanted in ["icanon", "echo", "isig", "opost", "icrnl"] {
             assert!(settings.contains(&wanted), "{wanted} is off:\n{screen}");
         }
-        let flags = "#{alternate_on} #{mouse_any_flag} #{cursor_flag}";
-        let flags = succeeds(&mut self.tmux(&["display-message", "-p", flags]));
-        assert_eq!(flags.trim(), "0 0 1", "other screen, mouse, cursor");
+        assert_eq!(self.flags(), "0 0 1", "other screen, mouse, cursor");
         screen
+    }
+
+    /// Asserts that a program has the terminal for itself.
+    #[track_caller]
+    pub(crate) fn is_taken(&self) {
+        assert_eq!(self.flags(), "1 1 0", "other screen, mouse, cursor");
+    }
+
+    #[track_caller]
+    fn flags(&self) -> String {
+        let flags = "#{alternate_on} #{mouse_any_flag} #{cursor_flag}";
+        succeeds(&mut self.tmux(&["display-message", "-p", flags])).trim().to_owned()
     }
 }
 

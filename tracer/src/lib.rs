@@ -65,6 +65,8 @@ pub mod cli;
 pub mod collect;
 pub mod detect;
 pub mod discovery;
+#[cfg(test)]
+mod fixtures;
 pub mod imports;
 pub mod input;
 pub mod kernel;

@@ -39,6 +39,7 @@ pub(super) const WATCH: &str = "Examples:
   tracer watch --auto                 every balancer on this host, against its own configuration
   tracer watch --pools pools.toml --json
   tracer watch --config /etc/tracer.toml
+  tracer watch --auto --listen 9477   and a live page, metrics and health on that port of loopback
   tracer watch --samples incident.jsonl  and record every interval
   tracer watch --replay incident.jsonl   what was told, told again
 

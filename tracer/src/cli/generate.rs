@@ -76,32 +76,11 @@ fn pages(description: Command) -> Vec<Page> {
 mod tests {
     use super::super::Arguments;
     use super::*;
+    use crate::fixtures::is_as_in;
     use clap::{CommandFactory as _, ValueEnum as _};
-    use std::path::{Path, PathBuf};
 
     /// Help for so many columns, whatever the terminal of who runs the test.
     const COLUMNS: usize = 100;
-    /// Set: what is generated now is what is wanted from now on.
-    const UPDATE: &str = "TRACER_UPDATE_FIXTURES";
-
-    fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/help").join(name)
-    }
-
-    #[track_caller]
-    fn is_as_in(name: &str, text: &str) {
-        let file = fixture(name);
-        if std::env::var_os(UPDATE).is_some() {
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(&file, text).unwrap();
-        }
-        let wanted = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            wanted == text,
-            "{name} is otherwise now; if that is meant, run once with {UPDATE}=1:\n{text}"
-        );
-    }
-
     fn commands() -> Vec<Command> {
         Arguments::command().get_subcommands().cloned().collect()
     }
@@ -109,13 +88,13 @@ mod tests {
     #[test]
     fn help_is_as_it_was_and_every_command_has_examples() {
         let whole = Arguments::command().term_width(COLUMNS).render_long_help().to_string();
-        is_as_in("tracer.txt", &whole);
+        is_as_in("help/tracer.txt", &whole);
         for command in commands() {
             let name = command.get_name().to_owned();
             let help =
                 command.bin_name(format!("tracer {name}")).term_width(COLUMNS).render_long_help().to_string();
             assert!(help.contains("Examples:\n  tracer "), "{name}: {help}");
-            is_as_in(&format!("{name}.txt"), &help);
+            is_as_in(&format!("help/{name}.txt"), &help);
         }
     }
 
@@ -143,7 +122,7 @@ mod tests {
         let pages = pages(Arguments::command());
         assert_eq!(pages.len(), commands().len() + 1);
         for page in pages {
-            is_as_in(&format!("{}.1", page.name), &page.text);
+            is_as_in(&format!("help/{}.1", page.name), &page.text);
         }
     }
 

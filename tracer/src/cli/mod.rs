@@ -13,6 +13,7 @@ mod options;
 mod running;
 mod source;
 mod stop;
+pub mod terminal;
 mod top;
 mod watch;
 
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
         let _ = write!(io::stderr(), "{}", Arguments::command().render_help());
         return Exit::Usage.into();
     };
-    let run = AssertUnwindSafe(|| match command {
+    let run = || match command {
         Command::Top(arguments) => top::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
@@ -82,17 +83,18 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => arguments.run(Arguments::command()),
         Command::Man(arguments) => arguments.run(Arguments::command()),
-    });
-    let result = panic::catch_unwind(run)
-        .unwrap_or_else(|_| Err(Failure::Internal(anyhow::anyhow!("a panic; the message above says where"))));
-    let exit = match result {
-        Ok(exit) => exit,
-        Err(failure) => {
-            exit::complain(&failure);
-            failure.exit()
-        }
     };
-    exit.into()
+    answered(run).into()
+}
+
+/// The exit code that answers, failures and panics included; what failed is said.
+fn answered(run: impl FnOnce() -> Result<Exit, Failure>) -> Exit {
+    let result = panic::catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(Failure::Internal(anyhow::anyhow!("a panic; the message above says where"))));
+    result.unwrap_or_else(|failure| {
+        exit::complain(&failure);
+        failure.exit()
+    })
 }
 
 /// Runs a command's future on this thread: it owns the kernel objects and the tick.
@@ -112,5 +114,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_panic_is_answered_as_a_failure_of_our_own() {
+        assert_eq!(answered(|| panic!("as the test wants it")), Exit::Internal);
+        assert_eq!(answered(|| Ok(Exit::Finding)), Exit::Finding);
     }
 }

@@ -50,6 +50,9 @@ pub(super) struct End {
     pub(super) unmatched: Vec<String>,
 }
 
+/// After so many intervals a command that goes on for good says what was asked for and has not been seen: a name that is
+/// mistyped matches nothing.
+pub(super) const PATIENCE_INTERVALS: u32 = 15;
 /// Lines that are read ahead.
 const AHEAD: usize = 4;
 /// A tick is not exact.

@@ -4,12 +4,11 @@
 //! a thread of its own and reads keys on another. A terminal that takes nothing more holds up neither the tick nor the end.
 
 mod screen;
-mod terminal;
 
 use super::check::watching;
 use super::exit::{self, Exit, Failure, host_name, say};
 use super::options::{Bounds, Exchanges, PoolOptions};
-use super::source::Source;
+use super::source::{PATIENCE_INTERVALS, Source};
 use super::stop::Stop;
 use crate::agent::Agent;
 use crate::detect::Settings;
@@ -38,11 +37,6 @@ pub(super) struct Arguments {
     #[command(flatten)]
     bounds: Bounds,
 }
-
-/// After so many intervals it says what was asked for and has not been seen.
-const PATIENCE_INTERVALS: u32 = 15;
-/// A test's way to see what a panic leaves of the terminal.
-const PANIC: &str = "TRACER_TEST_PANIC";
 
 pub(super) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     if !io::stdout().is_terminal() || std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb") {
@@ -93,7 +87,6 @@ async fn watch(mut source: Source, world: World) -> Result<Exit, Failure> {
                     let patient = intervals < PATIENCE_INTERVALS;
                     let unmatched = if patient { Vec::new() } else { source.agent().unmatched() };
                     screen.change(|world| world.take(interval, unmatched));
-                    assert!(std::env::var_os(PANIC).is_none_or(|thread| thread != "tick"), "asked for by {PANIC}");
                 }
                 Ok(None) => {
                     more = false;

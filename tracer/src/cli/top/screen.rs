@@ -1,8 +1,7 @@
 //! The screen: a thread that draws, one that reads keys, and what they share with the tick.
 
 use super::super::exit;
-use super::PANIC;
-use super::terminal::{Output, Terminal};
+use super::super::terminal::{Output, Terminal};
 use crate::outputs::top::{Effect, Look, View, World, draw, key};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event};
@@ -21,6 +20,7 @@ const BETWEEN_FRAMES: Duration = Duration::from_millis(40);
 const FRAME_BYTES: usize = 1 << 16;
 
 /// How it ended.
+#[derive(Debug)]
 pub(super) enum End {
     /// Somebody pressed the key for it.
     Asked,
@@ -44,7 +44,7 @@ enum Wake {
 pub(super) struct Screen {
     world: Arc<Mutex<World>>,
     wakes: SyncSender<Wake>,
-    ended: oneshot::Receiver<io::Result<()>>,
+    drawing: Drawing,
     terminal: Terminal,
 }
 
@@ -53,14 +53,13 @@ impl Screen {
     pub(super) fn start(world: World, look: Look) -> io::Result<Self> {
         let world = Arc::new(Mutex::new(world));
         let (wakes, woken) = sync_channel(WAITING);
-        let (told, ended) = oneshot::channel();
         let terminal = Terminal::take()?;
         let output = terminal.output()?;
         let (keys, shown, noticed) = (wakes.clone(), world.clone(), world.clone());
         exit::divert(Some(Box::new(move |line| lock(&noticed).notice(line))));
         Builder::new().name("keys".into()).spawn(move || read(&keys))?;
-        Builder::new().name("screen".into()).spawn(move || told.send(show(output, &shown, &woken, look)))?;
-        Ok(Self { world, wakes, ended, terminal })
+        let drawing = Drawing::start(move || show(output, &shown, &woken, look))?;
+        Ok(Self { world, wakes, drawing, terminal })
     }
 
     /// Changes what is shown. Does not wait for the terminal.
@@ -74,16 +73,32 @@ impl Screen {
 
     /// Waits until it ends by itself. Safe to drop while it waits.
     pub(super) async fn ended(&mut self) -> End {
-        match (&mut self.ended).await {
-            Ok(Ok(())) => End::Asked,
-            Ok(Err(error)) => End::Failed(error),
-            Err(_) => End::Panicked,
-        }
+        self.drawing.ended().await
     }
 
     /// Gives the terminal back as it was.
     pub(super) fn end(self) {
         drop(self.terminal);
+    }
+}
+
+/// The thread that draws.
+struct Drawing(oneshot::Receiver<io::Result<()>>);
+
+impl Drawing {
+    fn start(draw: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+        let (told, ended) = oneshot::channel();
+        Builder::new().name("screen".into()).spawn(move || told.send(draw()))?;
+        Ok(Self(ended))
+    }
+
+    async fn ended(&mut self) -> End {
+        match (&mut self.0).await {
+            Ok(Ok(())) => End::Asked,
+            Ok(Err(error)) => End::Failed(error),
+            // It went without a word.
+            Err(_) => End::Panicked,
+        }
     }
 }
 
@@ -112,7 +127,6 @@ fn show(output: Output, world: &Mutex<World>, woken: &Receiver<Wake>, look: Look
         let drawn = Instant::now();
         // What is written is what is different; the world is free again before that.
         let area = terminal.draw(|frame| draw(&lock(world), &view, look, frame.buffer_mut()))?.area;
-        assert!(std::env::var_os(PANIC).is_none_or(|thread| thread != "screen"), "asked for by {PANIC}");
         let Ok(first) = woken.recv() else { return Ok(()) };
         std::thread::sleep(BETWEEN_FRAMES.saturating_sub(drawn.elapsed()));
         for wake in std::iter::once(first).chain(woken.try_iter().take(WAITING)) {
@@ -128,5 +142,18 @@ fn show(output: Output, world: &Mutex<World>, woken: &Receiver<Wake>, look: Look
                 Effect::Quit => return Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn however_drawing_ends_is_known() {
+        let ended = async |draw: fn() -> io::Result<()>| Drawing::start(draw).unwrap().ended().await;
+        assert!(matches!(ended(|| Ok(())).await, End::Asked));
+        assert!(matches!(ended(|| Err(io::ErrorKind::BrokenPipe.into())).await, End::Failed(_)));
+        assert!(matches!(ended(|| panic!("as the test wants it")).await, End::Panicked));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One loop on one thread: intervals from the source go to the chronicle, its events to standard output. Nothing in it
 //! waits for a file that is read, a name or a reader: files and names are read on other threads ([`reload`]), lines are
-//! written on another ([`writer`]), HTTP is answered on another ([`present`]). Only the recording ([`samples`]) is written in place: a line a second, to the page cache.
+//! written on another ([`writer`]), HTTP is answered on another ([`present`]). Only the recording ([`samples`]) is
+//! written in place: a line a second, to the page cache.
 
 mod declarations;
 mod present;
@@ -15,7 +16,7 @@ use super::check::watching;
 use super::config::Typed;
 use super::exit::{Exit, Failure, host_name, say};
 use super::options::{Bounds, Exchanges, PoolOptions};
-use super::source::Source;
+use super::source::{PATIENCE_INTERVALS, Source};
 use super::stop::Stop;
 use crate::agent::{Agent, Judged};
 use crate::chronicle::{Chronicle, Event, What};
@@ -33,9 +34,6 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use writer::Writer;
-
-/// After so many intervals it says what was asked for and has not been seen: a name that is mistyped matches nothing.
-const PATIENCE_INTERVALS: u32 = 15;
 
 /// What `watch` can be told. Each flag but `--config` is a key of its configuration file too; `dist/tracer.toml` lists
 /// them.

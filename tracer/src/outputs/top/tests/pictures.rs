@@ -1,28 +1,10 @@
 //! Screens as they are meant to look, in `tests/fixtures/top`.
 
 use super::made::{FULL, incident, screen, text, world};
+use crate::fixtures::is_as_in;
 use crate::outputs::top::{Key, Look, View};
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
-use std::path::Path;
-
-/// Set: what is drawn now is what is wanted from now on.
-const UPDATE: &str = "TRACER_UPDATE_FIXTURES";
-
-#[track_caller]
-fn is_as_in(name: &str, text: &str) {
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/top").join(format!("{name}.txt"));
-    if std::env::var_os(UPDATE).is_some() {
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, text).unwrap();
-    }
-    let wanted = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        wanted == text,
-        "{name} looks otherwise now; if that is meant, run once with {UPDATE}=1:\n{text}"
-    );
-}
 
 /// What stands on the screen, with a mark `‹…›` wherever its style changes.
 fn styled(buffer: &Buffer) -> String {
@@ -77,7 +59,7 @@ fn an_incident_is_seen_on_every_terminal() {
             (Look { colour: false, unicode: false }, "mono-ascii"),
         ] {
             let buffer = screen(&world, &View::default(), look, size);
-            is_as_in(&format!("pools-{}x{}-{name}", size[0], size[1]), &styled(&buffer));
+            is_as_in(&format!("top/pools-{}x{}-{name}.txt", size[0], size[1]), &styled(&buffer));
             assert!(look.unicode || text(&buffer).is_ascii());
         }
     }
@@ -92,7 +74,7 @@ fn a_pool_a_member_and_help_are_seen_closer() {
     for size in [[80, 24], [250, 70]] {
         for (keys, name) in [(&open[..], "pool"), (&closer, "member"), (&help, "help")] {
             let buffer = screen(&world, &pressed(keys, size), FULL, size);
-            is_as_in(&format!("{name}-{}x{}", size[0], size[1]), &text(&buffer));
+            is_as_in(&format!("top/{name}-{}x{}.txt", size[0], size[1]), &text(&buffer));
         }
     }
 }
@@ -102,6 +84,6 @@ fn a_small_window_still_names_verdict_and_culprit() {
     let world = world(&incident(), 40);
     for size in [[40, 12], [20, 5]] {
         let buffer = screen(&world, &View::default(), FULL, size);
-        is_as_in(&format!("pools-{}x{}", size[0], size[1]), &text(&buffer));
+        is_as_in(&format!("top/pools-{}x{}.txt", size[0], size[1]), &text(&buffer));
     }
 }

@@ -21,12 +21,16 @@ static HOOK: Once = Once::new();
 /// So long a terminal that takes nothing is waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Holds the terminal; gives it back when dropped.
-pub(super) struct Terminal(());
+/// Holds the terminal; gives it back when dropped, and when anything panics.
+#[derive(Debug)]
+pub struct Terminal(());
 
 impl Terminal {
     /// Takes it: raw, on its other screen, with the wheel.
-    pub(super) fn take() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// What the kernel says where standard output is no terminal, or takes nothing.
+    pub fn take() -> io::Result<Self> {
         HOOK.call_once(|| {
             let before = panic::take_hook();
             panic::set_hook(Box::new(move |what| {
@@ -43,7 +47,10 @@ impl Terminal {
     }
 
     /// Where frames go as long as it is taken.
-    pub(super) fn output(&self) -> io::Result<Output> {
+    ///
+    /// # Errors
+    /// That there is no descriptor left.
+    pub fn output(&self) -> io::Result<Output> {
         stdout().map(Output)
     }
 }
@@ -82,8 +89,9 @@ fn write_back() -> io::Result<()> {
     stdout()?.write_all(&text)
 }
 
-/// Takes frames, and nothing more once the terminal was given back.
-pub(super) struct Output(File);
+/// Takes frames; what comes once the terminal was given back goes nowhere.
+#[derive(Debug)]
+pub struct Output(File);
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
