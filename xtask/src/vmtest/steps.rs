@@ -9,7 +9,8 @@ pub(crate) const DOCTOR: &str = "doctor";
 /// The step that is the whole suite.
 pub(crate) const END_TO_END: &str = "end-to-end";
 
-/// End-to-end tests that are not run in a guest, and why. They are named in every report.
+/// End-to-end tests that are not run in a guest, and why; a name that ends with `::` is that of all in a scenario. They are
+/// named in every report.
 ///
 /// The first by hand, on a machine with nothing else to do: `cargo xtask vmtest --two-processors --test steering`.
 pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
@@ -26,9 +27,14 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
         "scenarios::adoption::no_connection_is_missed_or_doubled_around_fifty_starts_under_load",
         "hundreds of thousands of connections, likewise; other scenarios adopt connections in the guest",
     ),
-    ("scenarios::page", "needs a browser, and shows the same on every kernel"),
+    ("scenarios::page::", "needs a browser, and shows the same on every kernel"),
+    ("scenarios::top::", "needs tmux and its terminals, and draws the same on every kernel"),
     (
-        "scenarios::prometheus",
+        "scenarios::commands::bash_completes_commands_and_options",
+        "needs bash, and the script is the same on every kernel",
+    ),
+    (
+        "scenarios::prometheus::",
         "Prometheus is a hundred megabytes more to boot with, and reads the same on every kernel",
     ),
     (
