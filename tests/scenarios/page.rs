@@ -46,7 +46,12 @@ fn a_wrong_weight_is_on_the_page_within_six_seconds() {
     page.narrow();
     page.until("document.documentElement.scrollWidth <= window.innerWidth", SOON);
     let text = page.value("document.querySelector('main').innerText").as_str().unwrap().to_owned();
-    for said in [format!("{} OVER", backends[0].address), "25.0 %".into(), "by nginx".into()] {
+    for said in [
+        format!("{} OVER", backends[0].address),
+        "25.0 %".into(),
+        "by nginx".into(),
+        "the balancer: look at".into(),
+    ] {
         assert!(text.contains(&said), "{said} in {text}");
     }
     let bars =

@@ -12,6 +12,7 @@ mod event_json;
 #[cfg(test)]
 mod event_tests;
 mod event_text;
+mod fault;
 mod latest;
 pub mod metrics;
 pub mod page;

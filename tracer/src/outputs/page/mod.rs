@@ -1,6 +1,8 @@
 //! The page: one document with its style and its script in it, which are the only ones that a browser may use with it.
 #![forbid(unsafe_code)]
 
+use super::fault::whose_fault;
+use crate::detect::Verdict;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -9,6 +11,12 @@ use std::sync::LazyLock;
 const FRAME: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+
+/// The script with what this program knows of verdicts.
+static WHOLE_SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    let verdicts = Verdict::ALL.map(|verdict| serde_json::json!([verdict, whose_fault(verdict)]));
+    SCRIPT.replace("WHOSE_FAULT", &serde_json::Value::from(verdicts.to_vec()).to_string())
+});
 
 /// The document and what a browser may do with it.
 #[derive(Debug)]
@@ -22,9 +30,9 @@ pub struct Page {
 /// The same for everybody.
 pub static PAGE: LazyLock<Page> = LazyLock::new(|| {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
-    let (style, script) = (hash(STYLE), hash(SCRIPT));
+    let (style, script) = (hash(STYLE), hash(&WHOLE_SCRIPT));
     Page {
-        document: FRAME.replace("STYLE", STYLE).replace("SCRIPT", SCRIPT),
+        document: FRAME.replace("STYLE", STYLE).replace("SCRIPT", &WHOLE_SCRIPT),
         policy: format!(
             "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; connect-src 'self'; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -39,11 +47,23 @@ mod tests {
     #[test]
     fn the_document_needs_nothing_from_elsewhere() {
         let document = &PAGE.document;
-        assert!(document.contains(STYLE) && document.contains(SCRIPT), "both are in it as they are hashed");
+        assert!(
+            document.contains(STYLE) && document.contains(&*WHOLE_SCRIPT),
+            "both are in it as they are hashed"
+        );
         for from_elsewhere in ["src=", "@import", "url(", "https://", "innerHTML", "insertAdjacent", "eval("]
         {
             assert!(!document.contains(from_elsewhere), "{from_elsewhere}");
         }
+    }
+
+    #[test]
+    fn the_script_knows_every_verdict_and_whose_fault_it_says() {
+        for verdict in Verdict::ALL {
+            let fault = serde_json::to_string(&whose_fault(verdict)).unwrap();
+            assert!(WHOLE_SCRIPT.contains(&format!(r#"["{verdict}",{fault}]"#)), "{verdict}");
+        }
+        assert!(!PAGE.document.contains("WHOSE_FAULT"));
     }
 
     #[test]

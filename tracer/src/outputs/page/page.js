@@ -3,8 +3,9 @@
 const SVG = "http://www.w3.org/2000/svg";
 const MOST_POINTS = 300;
 const MOST_CHANGES = 50;
-const SEVERITY = ["pool-failing", "backend-failing", "member-missing", "unexpected-backend", "skewed", "pool-slow",
-  "backend-slow", "uneven-weights", "balanced", "insufficient-evidence"];
+/** [verdict, null or [whose fault it likely is, what to look at]], the most severe first. */
+const VERDICTS = WHOSE_FAULT;
+const severity = (verdict) => VERDICTS.findIndex(([name]) => name === verdict);
 const COLOURS = ["#3b6fb6", "#c4621a", "#2e8b57", "#a23b72", "#8a6d00", "#5c54c4", "#00838f", "#7a5230"];
 const find = (id) => document.getElementById(id);
 /** Shares over time and verdicts of each pool, since the page was opened. */
@@ -79,6 +80,8 @@ function chart(pool, of) {
 function section(pool, key) {
   const of = past.get(key);
   const kind = pool.verdict === "balanced" ? "verdict balanced" : pool.verdict === "insufficient-evidence" ? "verdict" : "verdict finding";
+  const fault = VERDICTS[severity(pool.verdict)]?.[1];
+  const advice = fault ? [element("p", {}, element("strong", {}, fault[0]), `: look at ${fault[1]}`)] : [];
   const head = element("h2", {}, pool.name + (pool.balancer ? ` by ${pool.balancer} ` : " "), element("span", { class: kind }, pool.verdict));
   const names = ["backend", "", "share", "expected", "attempts", "live", "failed", "response p50 / p99"];
   const table = element("table", {},
@@ -88,7 +91,7 @@ function section(pool, key) {
   const details = element("details", {}, element("summary", { "data-place": "verdicts " + key }, `Verdicts since the page was opened (${changes.length})`), element("ol", {}, ...changes));
   details.open = of.open;
   details.addEventListener("toggle", () => { of.open = details.open; });
-  return element("section", {}, head, element("p", {}, pool.summary),
+  return element("section", {}, head, element("p", {}, pool.summary), ...advice,
     element("div", { class: "scroll", tabindex: "0", role: "region", "data-place": "members " + key, "aria-label": `Members of ${pool.name}` }, table), chart(pool, of),
     element("p", { class: "caption" }, "Share of new connections, second by second."), details);
 }
@@ -108,7 +111,7 @@ function remember(pool, key, time) {
 
 function show(check) {
   find("host").textContent = check.host ? "on " + check.host : "";
-  const pools = check.pools.toSorted((a, b) => SEVERITY.indexOf(a.verdict) - SEVERITY.indexOf(b.verdict));
+  const pools = check.pools.toSorted((a, b) => severity(a.verdict) - severity(b.verdict));
   // Who is there by keyboard, or has scrolled a table aside, stays there.
   const focus = document.activeElement?.dataset.place;
   const aside = new Map([...document.querySelectorAll(".scroll")].map((table) => [table.dataset.place, table.scrollLeft]));

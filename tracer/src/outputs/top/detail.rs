@@ -10,6 +10,7 @@ use super::trend::Pace;
 use super::view::View;
 use super::words::{self, safe, wrapped};
 use super::world::{Pool, World};
+use crate::outputs::fault::whose_fault;
 use crate::pools::{ExpectedSource, Method};
 use ratatui::text::Line;
 
@@ -70,7 +71,7 @@ fn about(pool: &Pool, world: &World, view: &View, width: usize) -> Vec<Line<'sta
         return lines;
     };
     say(&assessment.summary, if pool.is_finding() { look::strong() } else { look::plain() });
-    if let Some([whose, what]) = words::fault(assessment.verdict) {
+    if let Some([whose, what]) = whose_fault(assessment.verdict) {
         lines.push(fault(whose, what));
     }
     let mut say = |text: &str| {

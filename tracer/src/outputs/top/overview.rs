@@ -9,6 +9,7 @@ use super::share::Measure;
 use super::view::View;
 use super::words::{self, safe, wrapped};
 use super::world::{Pool, World};
+use crate::outputs::fault::whose_fault;
 use ratatui::text::{Line, Span};
 
 /// Members of a pool that are shown at least: the rest is to be had by looking closer.
@@ -35,7 +36,7 @@ impl<'a> Block<'a> {
         let mut block = Self { pool, sentence: Vec::new(), fault: None, members: 0, rows: 0 };
         if let (Some(assessment), false) = (&pool.judged.assessment, pool.is_aside()) {
             block.sentence = wrapped(&safe(&assessment.summary), width.saturating_sub(MARGIN), SENTENCE);
-            block.fault = words::fault(assessment.verdict);
+            block.fault = whose_fault(assessment.verdict);
             block.members = if view.filter.is_empty() {
                 pool.judged.sample.members.len()
             } else {
