@@ -25,7 +25,7 @@
 //! | [`agent`] | joins `pools` and `detect`; gives and takes what they remember | pure |
 //! | [`recording`] | pool samples and the agent's state ↔ lines of JSON | readers and writers that it is given |
 //! | [`chronicle`] | assessments, interval by interval → [`chronicle::Event`]: what is worth telling | pure |
-//! | [`outputs`] | assessments and events → text, JSON, metrics and a page | nothing: gives strings |
+//! | [`outputs`] | assessments and events → text, JSON, metrics, a page and a screen | nothing: gives strings, and cells of a terminal |
 //! | [`listener`] | the latest interval → answers over HTTP | a socket; has a thread of its own |
 //! | [`imports`] | a balancer's configuration → [`pools::WrittenPools`] and located problems | files, directories and variables, through [`imports::Surroundings`] |
 //! | [`audit`] | pools as they are written → problems: what in them is likely not as somebody meant it | pure |

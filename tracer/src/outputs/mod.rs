@@ -1,4 +1,5 @@
-//! What is found, shown: JSON and text. Takes nouns of the other rooms and gives text; decides nothing.
+//! What is found, shown: text, JSON, metrics, a page, a screen. Takes nouns of the other rooms and gives text, or the
+//! cells of a terminal; decides nothing.
 
 mod audit;
 mod audit_json;
