@@ -7,6 +7,7 @@ mod bench;
 mod bpf_linker;
 mod command;
 mod machine;
+mod pictures;
 mod run;
 mod rust_src;
 mod setup;
@@ -48,6 +49,8 @@ enum Task {
     /// Measure again what the documentation quotes
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Make the pictures of the README, of `tracer top` and of the page, from real runs
+    Pictures(pictures::Arguments),
     /// Run `tracer watch` under changing load, and see that memory, descriptors and tick stay flat and nothing is missed
     Soak(soak::Arguments),
     /// Boot Debian's kernels in qemu and run tracer and its tests in them; prints what works, as Markdown
@@ -74,6 +77,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Run { arguments } => run::run(&Machine::here()?, arguments),
         Task::Test => test::test(&Machine::here()?),
         Task::Bench(what) => bench::bench(&Machine::here()?, &what),
+        Task::Pictures(arguments) => pictures::pictures(&Machine::here()?, &arguments),
         Task::Soak(arguments) => soak::soak(&Machine::here()?, &arguments),
         Task::Vmtest(arguments) => vmtest::vmtest(&Machine::here()?, &arguments),
         // Where there is no compiler and no workspace.

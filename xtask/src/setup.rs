@@ -33,6 +33,12 @@ const TEST_PROGRAMS: &[Program] = &[
     },
 ];
 
+/// What `pictures` needs.
+const PICTURE_PROGRAMS: &[Program] = &[
+    Program { package: "tmux", binary: "tmux", why: "a terminal to take a picture of" },
+    Program { package: "chromium", binary: "chromium", why: "a browser to take a picture of" },
+];
+
 /// What `bench overhead` needs, and nothing else does.
 const OVERHEAD_PROGRAMS: &[Program] = &[
     Program { package: "nginx", binary: "nginx", why: "balancer and backends" },
@@ -63,6 +69,11 @@ pub(crate) fn set_up(machine: &Machine, tests: bool) -> Result<()> {
 /// Installs what is missing to build tracer, and to compare what it costs with other tools.
 pub(crate) fn set_up_overhead(machine: &Machine) -> Result<()> {
     set_up_with(machine, OVERHEAD_PROGRAMS)
+}
+
+/// Installs what is missing to build tracer, and to take pictures of it.
+pub(crate) fn set_up_pictures(machine: &Machine) -> Result<()> {
+    set_up_with(machine, PICTURE_PROGRAMS)
 }
 
 fn set_up_with(machine: &Machine, programs: &[Program]) -> Result<()> {

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+/// The first backend listens at 127.0.0.11, the next at 127.0.0.12.
+const FIRST_BACKEND: u8 = 11;
+
 /// What is to be built.
 pub(super) struct Plan {
     /// How the balancer chooses.
@@ -48,16 +51,16 @@ pub(super) struct Traffic {
 impl Lab {
     /// Opens the listeners.
     pub(super) fn prepare(plan: &Plan) -> io::Result<Self> {
-        let loopback = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let mut backends = Vec::new();
-        for (index, takes) in plan.takes.into_iter().enumerate() {
-            let listener = loopback()?;
+        for ((index, takes), last) in plan.takes.into_iter().enumerate().zip(FIRST_BACKEND..) {
+            // Addresses of their own, as backends have them: who looks tells them apart.
+            let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), 0))?;
             let address = listener.local_addr()?;
             let refuses = plan.refuses && index == VICTIM;
             backends.push(Backend { address, listener: (!refuses).then_some(listener), takes });
         }
         let addresses = std::array::from_fn(|index: usize| backends[index].address);
-        let front = loopback()?;
+        let front = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = front.local_addr()?;
         Ok(Self { front, address, backends, balancer: Balancer::new(addresses, plan.choice, plan.keeps) })
     }

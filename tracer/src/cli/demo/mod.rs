@@ -7,7 +7,7 @@ mod scenario;
 mod wire;
 
 use super::exit::{Exit, Failure, print, say};
-use super::options::Exchanges;
+use super::options::{Exchanges, duration};
 use super::stop::Stop;
 use crate::agent::{Agent, Judged};
 use crate::collect::{Ticker, Uncounted};
@@ -18,6 +18,7 @@ use crate::pools::{DeclaredMember, DeclaredPool, Filter, Method, Pools};
 use lab::Lab;
 use scenario::{Expected, Scenario};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 #[derive(clap::Args)]
@@ -28,6 +29,12 @@ pub(super) struct Arguments {
     /// Measure requests and their response times
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     exchanges: Exchanges,
+    /// Keep the traffic going for exactly so long (30s, 2m), to look at it elsewhere too; without: until it is found
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    length: Option<Duration>,
+    /// Write what the balancer should do to this file, for `tracer top --pools FILE`
+    #[arg(long, value_name = "FILE")]
+    declare: Option<PathBuf>,
 }
 
 const BACKENDS: usize = 4;
@@ -42,13 +49,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let scenario = arguments.scenario;
     let lab = Lab::prepare(&scenario.plan())
         .map_err(|error| Failure::Internal(anyhow::Error::new(error).context("cannot listen on loopback")))?;
-    let victim = lab.backends()[VICTIM];
-    let pools = Pools::new(vec![declaration(lab.backends(), scenario.declared_method())], Filter::default());
+    let declared = declaration(lab.backends(), scenario.declared_method());
+    if let Some(file) = &arguments.declare {
+        std::fs::write(file, written(&declared)).map_err(|error| {
+            Failure::Input(vec![format!(
+                "--declare {}: {error}; give a file that can be written",
+                file.display()
+            )])
+        })?;
+    }
+    let pools = Pools::new(vec![declared], Filter::default());
     let agent = Agent::new(pools, Settings::default());
     let exchanges = arguments.exchanges.with_auto(kernel::Exchanges::Measured);
     let tracer = Tracer::start(kernel::Settings { exchanges, ..kernel::Settings::default() })?;
     tracer.notices().iter().for_each(|notice| say(notice));
-    super::block_on(watch(tracer, agent, lab, scenario, victim))
+    super::block_on(watch(tracer, agent, lab, scenario, arguments.length))
 }
 
 /// What somebody intended: equal weights.
@@ -60,16 +75,31 @@ fn declaration(backends: [SocketAddr; BACKENDS], method: Method) -> DeclaredPool
     }
 }
 
+/// The same as a pools file.
+fn written(pool: &DeclaredPool) -> String {
+    let members: Vec<_> =
+        pool.members.iter().map(|member| format!("  {{ address = \"{}\" }},\n", member.backend)).collect();
+    format!(
+        "[[pool]]\nname = \"{}\"\nbalancer = \"{}\"\nmethod = {}\nmembers = [\n{}]\n",
+        pool.name,
+        pool.balancer.as_deref().unwrap_or_default(),
+        serde_json::json!(pool.method),
+        members.concat()
+    )
+}
+
+/// Watches until what was planted is found, or for exactly `length`.
 async fn watch(
     tracer: Tracer,
     mut agent: Agent,
     lab: Lab,
     scenario: Scenario,
-    victim: SocketAddr,
+    length: Option<Duration>,
 ) -> Result<Exit, Failure> {
+    let victim = lab.backends()[VICTIM];
     let mut stop = Stop::listen()?;
     let started = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let mut ticker = Ticker::new(tracer, Some(LONGEST));
+    let mut ticker = Ticker::new(tracer, Some(length.unwrap_or(LONGEST)));
     say("tracing: a balancer of the demo's own, with four backends on loopback");
     say(&format!("planted: {}", scenario.planted()));
     if scenario != Scenario::Balanced {
@@ -78,8 +108,8 @@ async fn watch(
     let traffic = lab.start(RATE);
     let mut pools = Vec::new();
     let mut uncounted = Uncounted::default();
-    let mut found = false;
-    while !found {
+    let mut found = None;
+    while found.is_none() || length.is_some() {
         let sample = tokio::select! {
             biased;
             () = stop.told() => break,
@@ -88,7 +118,9 @@ async fn watch(
         let Some(sample) = sample else { break };
         uncounted = sample.uncounted;
         pools = agent.step(&sample).into_iter().filter(|pool| pool.sample.pool.name == "demo").collect();
-        found = pools.iter().any(|pool| is_found(pool, &scenario.expected(), victim));
+        if found.is_none() && pools.iter().any(|pool| is_found(pool, &scenario.expected(), victim)) {
+            found = Some(ticker.elapsed().as_secs_f64());
+        }
     }
     let seconds = ticker.elapsed().as_secs_f64();
     drop(ticker);
@@ -102,12 +134,11 @@ async fn watch(
         other: None,
         uncounted: Some(uncounted),
     };
-    let end = if found {
-        format!("\nfound what was planted, in {seconds:.1} s\n")
-    } else {
-        format!("\ndid not find what was planted within {seconds:.1} s\n")
+    let (end, exit) = match found {
+        Some(after) => (format!("found what was planted, in {after:.1} s"), Exit::Fine),
+        None => (format!("did not find what was planted within {seconds:.1} s"), Exit::Finding),
     };
-    print(&format!("\n{}{end}", check_text(&report)), if found { Exit::Fine } else { Exit::Finding })
+    print(&format!("\n{}\n{end}\n", check_text(&report)), exit)
 }
 
 /// Whether the verdict is right, on the right signal, and names the right member and no other.
