@@ -71,6 +71,44 @@ fn the_demo_finds_nothing_where_nothing_is() {
 }
 
 #[test]
+fn a_demo_that_goes_on_can_be_looked_at_by_what_it_declares() {
+    let _turn = turn::alone();
+    let directory = tempfile::Builder::new().prefix("tracer-e2e-").tempdir().unwrap();
+    let file = directory.path().join("pools.toml");
+    let file = file.to_str().unwrap();
+    let started = Instant::now();
+    let demo = ["demo", "--scenario", "missing", "--for", "12s", "--declare", file];
+    let (demo, check) = std::thread::scope(|scope| {
+        let demo = scope.spawn(|| tracer(&demo));
+        while !std::path::Path::new(file).exists() {
+            assert!(started.elapsed() < Duration::from_secs(10) && !demo.is_finished(), "no {file}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let check = tracer(&["check", "--declared-only", "--pools", file, "--for", "6s"]);
+        (demo.join().unwrap(), check)
+    });
+    let (demo_said, check_said) =
+        (String::from_utf8_lossy(&demo.stdout), String::from_utf8_lossy(&check.stdout));
+    assert_eq!((demo.status.code(), check.status.code()), (Some(0), Some(1)), "{demo_said}{check_said}");
+    assert!(
+        demo_said.contains("found what was planted") && check_said.contains("MEMBER-MISSING"),
+        "{check_said}"
+    );
+    assert!(started.elapsed() >= Duration::from_secs(12), "it goes on when it has found it");
+}
+
+#[test]
+fn a_demo_that_cannot_declare_its_pool_says_where() {
+    let output = tracer(&["demo", "--declare", "/nowhere/pools.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("/nowhere/pools.toml") && said.contains("give a file that can be written"),
+        "{said}"
+    );
+}
+
+#[test]
 fn bash_completes_commands_and_options() {
     let completes = |words: &str, count: usize| {
         let script = format!(

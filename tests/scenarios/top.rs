@@ -65,7 +65,7 @@ fn a_wrong_weight_is_on_the_screen_with_its_culprit() {
 fn the_terminal_is_given_back_by_key_and_by_signal() {
     let (_turn, block) = (turn::traffic(), Block::new());
     let port = block.backend(1).port();
-    for way in ["q", "C-c", "SIGTERM", "SIGINT"] {
+    for way in ["q", "C-c", "SIGTERM", "SIGINT", "SIGHUP"] {
         println!("{way}");
         let terminal = counting(port);
         match way.parse::<Signal>() {
@@ -100,6 +100,25 @@ fn a_terminal_that_is_taken_away_leaves_nothing_behind() {
     terminal.kill_pane();
     let gone = || (!is_alive(process) && held.iter().all(|object| !bpf::exists(*object))).then_some(());
     wait::until("process, programs, maps and links are gone", Duration::from_secs(10), gone);
+}
+
+#[test]
+fn another_size_of_the_terminal_is_used_to_its_edges() {
+    let (_turn, block) = (turn::traffic(), Block::new());
+    let terminal = counting(block.backend(1).port());
+    for [columns, lines] in [[60, 16], [140, 45], [100, 30]] {
+        terminal.resize([columns, lines]);
+        let fits = |screen: &str| {
+            let first = screen.lines().next().unwrap_or_default();
+            let last = screen.lines().nth(lines - 1).unwrap_or_default();
+            first.trim_end().chars().count() == columns - 1
+                && first.contains("UTC")
+                && last.contains("? help")
+        };
+        terminal.shows(&format!("{columns} by {lines}"), SOON, fits);
+    }
+    terminal.press(&["q"]);
+    terminal.is_given_back(0);
 }
 
 #[test]

@@ -77,11 +77,17 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", phone);
     }
 
-    /// The value of an expression in the page.
+    /// The value of an expression in the page, or of the promise that it is.
     #[track_caller]
     pub(crate) fn value(&mut self, expression: &str) -> Value {
-        let parameters = json!({ "expression": expression, "returnByValue": true });
+        let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         self.call("Runtime.evaluate", parameters)["result"]["value"].clone()
+    }
+
+    /// Loads the page again.
+    #[track_caller]
+    pub(crate) fn reload(&mut self) {
+        self.call("Page.reload", json!({}));
     }
 
     /// Waits until an expression is true.

@@ -54,6 +54,12 @@ impl Terminal {
         succeeds(self.tmux(&["send-keys"]).args(keys));
     }
 
+    /// Gives it another size, in columns and lines.
+    pub(crate) fn resize(&self, [columns, lines]: [usize; 2]) {
+        let size = [columns, lines].map(|size| size.to_string());
+        succeeds(&mut self.tmux(&["resize-window", "-x", &size[0], "-y", &size[1]]));
+    }
+
     /// Waits until the screen is as `is_it` wants it, and gives it.
     #[track_caller]
     pub(crate) fn shows(&self, what: &str, deadline: Duration, is_it: impl Fn(&str) -> bool) -> String {

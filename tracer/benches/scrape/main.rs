@@ -1,17 +1,15 @@
 //! What a scrape of a busy host takes: `cargo bench --bench scrape`. Prints the processor time of one, the mean of many,
 //! with 1,000 backends in 20 pools, every duration bucket of which has counted something.
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use nix::time::{ClockId, clock_gettime};
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tracer::agent::Judged;
 use tracer::collect::{Counters, Histogram, Stock};
 use tracer::detect::{Assessment, MemberAssessment, Signal, Verdict};
-use tracer::outputs::metrics::{Form, Ledger, render};
+use tracer::outputs::metrics::{Form, Ledger, render, write};
 use tracer::outputs::{CheckReport, Latest, Own};
 use tracer::pools::{
     Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
@@ -32,14 +30,13 @@ fn main() {
         let (lines, megabytes) = (text.lines().count(), text.len() as f64 / 1e6);
         println!(
             "{name}: {lines} lines, {megabytes:.2} MB, {:.2} MB compressed",
-            compressed(&text).len() as f64 / 1e6
+            compressed(&latest, form).len() as f64 / 1e6
         );
         report(&format!("a scrape in {name}"), || {
             drop(std::hint::black_box(render(Arc::clone(&latest), form)));
         });
         report(&format!("a scrape in {name}, compressed"), || {
-            let text = render(Arc::clone(&latest), form).unwrap_or_default();
-            drop(std::hint::black_box(compressed(&text)));
+            drop(std::hint::black_box(compressed(&latest, form)));
         });
     }
 }
@@ -57,9 +54,9 @@ fn processor_time() -> Duration {
 }
 
 /// As the listener does it.
-fn compressed(text: &str) -> Bytes {
-    let mut gzip = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
-    gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish()).unwrap_or_default().into()
+fn compressed(latest: &Arc<Latest>, form: Form) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    write(Arc::clone(latest), form, &mut gzip).and_then(|()| gzip.finish()).unwrap_or_default()
 }
 
 fn pool(number: u8) -> Judged {

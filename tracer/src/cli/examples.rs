@@ -61,6 +61,8 @@ pub(super) const DEMO: &str = "Examples:
   tracer demo                         a weight with a digit too many
   tracer demo --scenario slow
   tracer demo --scenario balanced     nothing planted, nothing found
+  tracer demo --for 5m --declare pools.toml
+                                      for others to look at, with tracer top --pools pools.toml
 
 Exit codes: 0 what was planted was found; 1 it was not";
 

@@ -5,7 +5,7 @@ use super::negotiation::{form, names_loopback, takes_gzip};
 use crate::kernel::Intent;
 use crate::outputs::metrics::{self, Form};
 use crate::outputs::page::PAGE;
-use crate::outputs::{Latest, check_json};
+use crate::outputs::{Latest, Told, check_json};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -15,7 +15,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -109,11 +109,12 @@ fn once<B>(
 }
 
 impl Document {
-    fn write(self, latest: &Arc<Latest>) -> anyhow::Result<String> {
-        Ok(match self {
-            Self::Metrics(form) => metrics::render(Arc::clone(latest), form)?,
-            Self::Pools => check_json(&latest.report)?,
-        })
+    fn write(self, latest: &Arc<Latest>, out: &mut impl io::Write) -> anyhow::Result<()> {
+        match self {
+            Self::Metrics(form) => metrics::write(Arc::clone(latest), form, out)?,
+            Self::Pools => out.write_all(check_json(&latest.report)?.as_bytes())?,
+        }
+        Ok(())
     }
 
     fn answer(self, text: Bytes, compressed: bool) -> Response<Bytes> {
@@ -135,23 +136,27 @@ impl Written {
         if let Some(text) = self.texts.get(&(document, compressed)) {
             return Ok(text.clone());
         }
-        let text = if compressed {
-            let plain = self.get(published, document, false)?;
-            let mut gzip = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
-            gzip.write_all(&plain)?;
-            Bytes::from(gzip.finish()?)
+        let mut text = Vec::new();
+        if compressed {
+            // Compressed as it is made.
+            let mut gzip = GzEncoder::new(&mut text, Compression::fast());
+            document.write(&published.latest, &mut gzip)?;
+            gzip.finish()?;
         } else {
-            Bytes::from(document.write(&published.latest)?)
-        };
+            document.write(&published.latest, &mut text)?;
+        }
+        let text = Bytes::from(text);
         self.texts.insert((document, compressed), text.clone());
         Ok(text)
     }
 }
 
-/// What an event says: the pools, as one line.
-pub(super) fn event(published: &Published, written: &mut Written) -> anyhow::Result<Bytes> {
+/// What is said each interval: `past`, what charts need and the client does not know yet; and then the pools, each in one
+/// line.
+pub(super) fn event(published: &Published, told: &Told, written: &mut Written) -> anyhow::Result<Bytes> {
     let check = written.get(published, Document::Pools, false)?;
-    Ok([b"data: ", check.trim_ascii_end(), b"\n\n"].concat().into())
+    let past = serde_json::to_vec(told)?;
+    Ok([b"event: past\ndata: ", &past[..], b"\n\ndata: ", check.trim_ascii_end(), b"\n\n"].concat().into())
 }
 
 fn page() -> Response<Bytes> {

@@ -11,13 +11,13 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use crate::outputs::Latest;
+use crate::outputs::{Latest, Past};
 use answer::Reach;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -53,6 +53,7 @@ struct Published {
 pub struct Listener {
     address: SocketAddr,
     latest: watch::Sender<Option<Published>>,
+    past: Arc<Mutex<Past>>,
 }
 
 impl Listener {
@@ -67,9 +68,11 @@ impl Listener {
         let (latest, published) = watch::channel(None);
         let reach = if address.ip().to_canonical().is_loopback() { Reach::Loopback } else { Reach::Beyond };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let serve = move || runtime.block_on(server::serve(socket, reach, published));
+        let past = Arc::new(Mutex::new(Past::default()));
+        let remembered = Arc::clone(&past);
+        let serve = move || runtime.block_on(server::serve(socket, reach, published, remembered));
         std::thread::Builder::new().name("listener".into()).spawn(serve)?;
-        Ok(Self { address, latest })
+        Ok(Self { address, latest, past })
     }
 
     /// Where it listens.
@@ -86,6 +89,12 @@ impl Listener {
 
     /// Answers with this from now on.
     pub fn publish(&self, latest: Arc<Latest>) {
+        lock(&self.past).take(&latest);
         self.latest.send_replace(Some(Published { latest, at: Instant::now() }));
     }
+}
+
+/// What is locked is whole after every step: a panic while it was held leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

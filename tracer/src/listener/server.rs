@@ -1,8 +1,9 @@
 //! Connections, accepted and served; on the listener's own thread.
 
-use super::Published;
 use super::answer::{Reach, Text, Written, answer, event};
 use super::connections::Connections;
+use super::{Published, lock};
+use crate::outputs::Past;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -12,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -32,15 +33,22 @@ const BREATH: Duration = Duration::from_millis(100);
 struct Shared {
     reach: Reach,
     published: watch::Receiver<Option<Published>>,
+    /// Held for as long as it takes to copy what is sent: the tick waits for it.
+    past: Arc<Mutex<Past>>,
     written: Mutex<Written>,
     connections: Mutex<Connections<AbortHandle>>,
 }
 
 /// Serves for ever.
-pub(super) async fn serve(socket: TcpListener, reach: Reach, published: watch::Receiver<Option<Published>>) {
+pub(super) async fn serve(
+    socket: TcpListener,
+    reach: Reach,
+    published: watch::Receiver<Option<Published>>,
+    past: Arc<Mutex<Past>>,
+) {
     let Ok(socket) = tokio::net::TcpListener::from_std(socket) else { return };
-    let shared =
-        Arc::new(Shared { reach, published, written: Mutex::default(), connections: Mutex::default() });
+    let (written, connections) = (Mutex::default(), Mutex::default());
+    let shared = Arc::new(Shared { reach, published, past, written, connections });
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
@@ -100,16 +108,20 @@ impl Shared {
         })
     }
 
-    /// An event for each interval that the client takes: what is news while it takes none is left out.
+    /// An event for each interval that the client takes, with what is news since the one before, the first with all
+    /// that is remembered. What is said while it takes none is left out.
     fn events(self: &Arc<Self>, number: u64) -> mpsc::Receiver<Bytes> {
         let goes = lock(&self.connections).stays(number, Instant::now());
         goes.iter().for_each(AbortHandle::abort);
         let (sender, events) = mpsc::channel(1);
         let (shared, mut published) = (Arc::clone(self), self.published.clone());
         tokio::spawn(async move {
+            let mut known = 0;
             loop {
                 let latest = published.borrow_and_update().clone();
-                let event = latest.map(|latest| event(&latest, &mut lock(&shared.written)));
+                let told = lock(&shared.past).since(known);
+                known = told.until();
+                let event = latest.map(|latest| event(&latest, &told, &mut lock(&shared.written)));
                 // Without a text there is nothing to send; a client that is gone takes none.
                 if let Some(Ok(event)) = event
                     && sender.send(event).await.is_err()
@@ -173,9 +185,4 @@ impl Body for Answer {
             Self::Events(_) => SizeHint::default(),
         }
     }
-}
-
-/// What is locked is whole after every step: a panic while it was held leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,6 +3,7 @@
 use super::Published;
 use super::answer::{self, Reach, Text, Written};
 use crate::kernel::Outcome;
+use crate::outputs::Past;
 use crate::outputs::metrics::tests::{latest, pool};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
@@ -95,16 +96,21 @@ fn the_page_may_use_nothing_but_what_is_in_it_and_what_this_host_answers() {
 }
 
 #[test]
-fn an_event_is_the_pools_in_one_line() {
+fn an_event_is_what_is_news_for_charts_and_then_the_pools_in_one_line() {
     let published = published();
     let events = ask(&published, "/events", NOTHING_MORE);
     assert_eq!(
         (&events.headers()[CONTENT_TYPE], &events.body()[..]),
         (&"text/event-stream".parse().unwrap(), &b"events"[..])
     );
-    let event = answer::event(&published, &mut Written::default()).unwrap();
+    let mut past = Past::default();
+    past.take(&published.latest);
+    let event = answer::event(&published, &past.since(0), &mut Written::default()).unwrap();
     let text = std::str::from_utf8(&event).unwrap();
-    let line = text.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();
+    let (news, line) = text.strip_suffix("\n\n").unwrap().split_once("\n\ndata: ").unwrap();
+    let news: serde_json::Value =
+        serde_json::from_str(news.strip_prefix("event: past\ndata: ").unwrap()).unwrap();
+    assert_eq!(news["pools"][0]["name"], "app");
     assert!(!line.contains(['\n', '\r']));
     let check: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(check["schema"], "tracer.check/1");

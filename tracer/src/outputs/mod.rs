@@ -17,6 +17,7 @@ mod fault;
 mod latest;
 pub mod metrics;
 pub mod page;
+mod past;
 pub mod top;
 mod totals;
 
@@ -30,3 +31,4 @@ pub use doctor::{json as doctor_json, text as doctor_text};
 pub use event_json::render as event_json;
 pub use event_text::render as event_text;
 pub use latest::{Latest, Own};
+pub use past::{Past, Told};

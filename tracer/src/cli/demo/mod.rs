@@ -151,3 +151,22 @@ fn is_found(pool: &Judged, expected: &Expected, victim: SocketAddr) -> bool {
             .iter()
             .all(|member| member.finding == expected.finding.filter(|_| member.backend == victim))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pools::{Names, parse_pools_file};
+
+    #[test]
+    fn what_is_written_for_others_is_what_is_declared() {
+        let backends = [11, 12, 13, 14].map(|last| SocketAddr::from(([127, 0, 0, last], 8_080)));
+        let pool = declaration(backends, Method::LeastConnections);
+        let read = parse_pools_file("pools.toml", written(&pool).as_bytes()).unwrap();
+        let read = read.resolve(&Names::default(), true).pools.remove(0);
+        assert_eq!((read.name, read.balancer, read.method), (pool.name, pool.balancer, pool.method));
+        let each = |members: &[DeclaredMember]| -> Vec<_> {
+            members.iter().map(|member| (member.backend, member.weight)).collect()
+        };
+        assert_eq!(each(&read.members), each(&pool.members));
+    }
+}

@@ -10,4 +10,4 @@ pub(crate) mod tests;
 mod text;
 
 pub use ledger::Ledger;
-pub use text::{Form, render};
+pub use text::{Form, render, write};

@@ -12,10 +12,12 @@ const FRAME: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The script with what this program knows of verdicts.
+/// The script with its parts, and with what this program knows of verdicts.
 static WHOLE_SCRIPT: LazyLock<String> = LazyLock::new(|| {
     let verdicts = Verdict::ALL.map(|verdict| serde_json::json!([verdict, whose_fault(verdict)]));
-    SCRIPT.replace("WHOSE_FAULT", &serde_json::Value::from(verdicts.to_vec()).to_string())
+    let script =
+        SCRIPT.replace("CHARTS\n", include_str!("charts.js")).replace("MOMENT\n", include_str!("moment.js"));
+    script.replace("WHOSE_FAULT", &serde_json::Value::from(verdicts.to_vec()).to_string())
 });
 
 /// The document and what a browser may do with it.
@@ -71,5 +73,43 @@ mod tests {
         assert!(PAGE.policy.starts_with("default-src 'none'; script-src 'sha256-"));
         assert!(!PAGE.policy.contains("unsafe"));
         assert!(!FRAME.contains("onclick") && !FRAME.contains("style="), "no inline attributes");
+    }
+
+    /// Relative luminance of `#rgb` or `#rrggbb` (WCAG 2.2).
+    fn luminance(colour: &str) -> f64 {
+        let digits = colour.strip_prefix('#').unwrap();
+        let each = digits.len() / 3;
+        let part = |place: usize| {
+            let part = &digits[place * each..(place + 1) * each];
+            let value = f64::from(u8::from_str_radix(&part.repeat(2 / each), 16).unwrap()) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * part(0) + 0.7152 * part(1) + 0.0722 * part(2)
+    }
+
+    /// How much two colours differ, 1 to 21 (WCAG 2.2).
+    fn contrast(a: &str, b: &str) -> f64 {
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_and_lines_can_be_told_from_the_ground_in_light_and_in_dark() {
+        assert!((contrast("#fff", "#000000") - 21.0).abs() < 1e-9);
+        let (light, dark) = STYLE.split_once("@media (prefers-color-scheme: dark)").unwrap();
+        for theme in [light, dark] {
+            let colour = |name: &str| {
+                let value = theme.split_once(&format!("--{name}: ")).unwrap().1;
+                value.split(';').next().unwrap()
+            };
+            for text in ["ink", "faint", "bad", "good"] {
+                let found = contrast(colour(text), colour("ground"));
+                assert!(found >= 4.5, "{text}: {found:.2}");
+            }
+            for line in ["bar", "mark", "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"] {
+                let found = contrast(colour(line), colour("ground"));
+                assert!(found >= 3.0, "{line}: {found:.2}");
+            }
+        }
     }
 }

@@ -1,17 +1,18 @@
 "use strict";
 // Names are untrusted: they become text nodes, and nothing else.
 const SVG = "http://www.w3.org/2000/svg";
-const MOST_POINTS = 300;
-const MOST_CHANGES = 50;
 /** [verdict, null or [whose fault it likely is, what to look at]], the most severe first. */
 const VERDICTS = WHOSE_FAULT;
-const severity = (verdict) => VERDICTS.findIndex(([name]) => name === verdict);
-const COLOURS = ["#3b6fb6", "#c4621a", "#2e8b57", "#a23b72", "#8a6d00", "#5c54c4", "#00838f", "#7a5230"];
+const severity = (verdict) => (VERDICTS.findIndex(([name]) => name === verdict) + VERDICTS.length + 1) % (VERDICTS.length + 1);
+const COLOURS = 8;
+const SIGNALS = { connections: "new connections", exchanges: "exchanges", live: "live connections" };
 const find = (id) => document.getElementById(id);
-/** Shares over time and verdicts of each pool, since the page was opened. */
-const past = new Map();
+/** Pools whose verdicts are unfolded. */
+const unfolded = new Set();
 let last = null;
+let shown = null;
 let paused = false;
+let events = null;
 
 function element(name, attributes, ...children) {
   const made = document.createElement(name);
@@ -26,13 +27,17 @@ function drawing(name, attributes) {
   return made;
 }
 
-const percent = (share) => share === null ? "—" : (share * 100).toFixed(1) + " %";
+const percent = (share) => share === null ? "—" : (share * 100).toFixed(share > 0 && share < 0.01 ? 2 : 1) + " %";
 const count = (number) => number === null ? "—" : number.toLocaleString("en");
 const seconds = (time) => time === null ? "—" : time < 0.001 ? (time * 1e6).toFixed(0) + " µs"
   : time < 1 ? (time * 1e3).toFixed(1) + " ms" : time.toFixed(1) + " s";
+/** The line of a member in charts, and its mark in the table. */
+const lineOf = (member, at) => member.finding ? "line guilty" : `line c${at % COLOURS}` + (at < COLOURS ? "" : " dashed");
 
-function bar(member) {
-  const x = (share) => share * 100;
+CHARTS
+MOMENT
+function bar(member, most) {
+  const x = (share) => Math.min(share / most, 1) * 100;
   const label = `${percent(member.observed_share)}, expected ${percent(member.expected_share)}`;
   const svg = drawing("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": label });
   if (member.observed_share !== null) {
@@ -51,94 +56,145 @@ function bar(member) {
 }
 
 function failures(member) {
-  const causes = Object.entries(member.failed).filter(([, number]) => number > 0);
-  return causes.length ? causes.map(([cause, number]) => `${count(number)} ${cause.replace("_", " ")}`).join(", ") : "0";
+  const causes = Object.entries(member.failed);
+  const some = causes.filter(([, number]) => number > 0);
+  if (some.length) return some.map(([cause, number]) => `${count(number)} ${cause.replace("_", " ")}`).join(", ");
+  return causes.some(([, number]) => number === null) ? "—" : "0";
 }
 
-function row(member) {
+function row(member, at, most) {
   const times = member.response_seconds;
-  const cells = [member.backend + (member.finding ? " " + member.finding.toUpperCase() : ""), bar(member),
-    percent(member.observed_share), percent(member.expected_share), count(member.attempts), count(member.live), failures(member),
-    times === null ? "—" : `${seconds(times.p50)} / ${seconds(times.p99)}`];
-  return element("tr", {}, ...cells.map((cell) => element("td", {}, cell)));
+  const mark = drawing("svg", { class: "mark", viewBox: "0 0 10 10", "aria-hidden": "true" });
+  mark.append(drawing("line", { class: lineOf(member, at), x1: 0, x2: 10, y1: 5, y2: 5 }));
+  const found = member.finding ? [" ", element("strong", { class: "finding" }, member.finding.toUpperCase())] : [];
+  const cells = [bar(member, most), percent(member.observed_share), percent(member.expected_share), count(member.attempts),
+    count(member.live), failures(member), times === null ? "—" : `${seconds(times.p50)} / ${seconds(times.p99)}`];
+  return element("tr", member.finding ? { class: "guilty" } : {}, element("th", { scope: "row" }, mark, member.backend, ...found),
+    ...cells.map((cell) => element("td", {}, cell)));
 }
 
-/** The share of new connections of each second, a line a member. */
-function chart(pool, of) {
-  const svg = drawing("svg", { class: "chart", viewBox: `0 0 ${MOST_POINTS} 100`, preserveAspectRatio: "none", role: "img",
-    "aria-label": "Share of new connections over the last minutes, a line a member; the table has the figures" });
-  pool.members.forEach((member, index) => {
-    const points = of.points.flatMap((shares, at) => {
-      const share = shares.get(member.backend);
-      return share === undefined ? [] : [`${MOST_POINTS - of.points.length + at},${100 - share * 100}`];
-    });
-    svg.append(drawing("polyline", { points: points.join(" "), fill: "none", stroke: COLOURS[index % COLOURS.length], "stroke-width": 1 }));
-  });
-  return svg;
+/** A member that stands out first; the mark of each is of its place in the pool. */
+function rows(pool) {
+  const ends = pool.members.flatMap((member) => [member.observed_share, member.expected_share, member.share_interval?.[1]]);
+  const most = Math.min(1, Math.max(...ends.filter((share) => share != null)) * 1.02) || 1;
+  const made = pool.members.map((member, at) => [Boolean(member.finding), row(member, at, most)]);
+  return made.toSorted(([a], [b]) => b - a).map(([, row]) => row);
 }
 
-function section(pool, key) {
-  const of = past.get(key);
+function section(pool, live) {
+  const key = keyOf(pool);
   const kind = pool.verdict === "balanced" ? "verdict balanced" : pool.verdict === "insufficient-evidence" ? "verdict" : "verdict finding";
   const fault = VERDICTS[severity(pool.verdict)]?.[1];
-  const advice = fault ? [element("p", {}, element("strong", {}, fault[0]), `: look at ${fault[1]}`)] : [];
-  const head = element("h2", {}, pool.name + (pool.balancer ? ` by ${pool.balancer} ` : " "), element("span", { class: kind }, pool.verdict));
-  const names = ["backend", "", "share", "expected", "attempts", "live", "failed", "response p50 / p99"];
+  const advice = fault ? [element("p", { class: "fault" }, "→ ", element("strong", {}, fault[0]), `: look at ${fault[1]}`)] : [];
+  const head = element("h2", {}, element("span", { class: kind }, pool.verdict), ` ${pool.name}` + (pool.balancer ? ` by ${pool.balancer}` : ""));
+  const names = ["backend", "share, and │ expected", "share", "expected", "attempts", "live", "failed", "response p50 / p99"];
   const table = element("table", {},
     element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
-    element("tbody", {}, ...pool.members.map(row)));
+    element("tbody", {}, ...rows(pool)));
+  const made = element("section", {}, head, element("p", { class: "summary" }, pool.summary), ...advice,
+    element("div", { class: "scroll", tabindex: "0", role: "region", "data-place": "members " + key, "aria-label": `Members of ${pool.name}` }, table));
+  const of = past.pools.get(key);
+  if (!live || !of) return made;
+  made.append(element("div", { class: "charts" },
+    ...chart(pool, of, "share", `Share of ${SIGNALS[of.signal] ?? "traffic"}, second by second`, percent),
+    ...chart(pool, of, "response_seconds", "Median response time, second by second", seconds)));
   const changes = of.changes.map((change) => element("li", {}, `${change.time} ${change.verdict}: ${change.summary}`));
-  const details = element("details", {}, element("summary", { "data-place": "verdicts " + key }, `Verdicts since the page was opened (${changes.length})`), element("ol", {}, ...changes));
-  details.open = of.open;
-  details.addEventListener("toggle", () => { of.open = details.open; });
-  return element("section", {}, head, element("p", {}, pool.summary), ...advice,
-    element("div", { class: "scroll", tabindex: "0", role: "region", "data-place": "members " + key, "aria-label": `Members of ${pool.name}` }, table), chart(pool, of),
-    element("p", { class: "caption" }, "Share of new connections, second by second."), details);
+  const details = element("details", {}, element("summary", { "data-place": "verdicts " + key }, `Verdicts so far (${changes.length})`), element("ol", {}, ...changes));
+  details.open = unfolded.has(key);
+  details.addEventListener("toggle", () => { if (details.open) unfolded.add(key); else unfolded.delete(key); });
+  made.append(details);
+  return made;
 }
 
-function remember(pool, key, time) {
-  if (!past.has(key)) past.set(key, { points: [], changes: [], attempts: new Map(), open: false });
-  const of = past.get(key);
-  const news = pool.members.map((member) => [member.backend, member.attempts - (of.attempts.get(member.backend) ?? member.attempts)]);
-  const sum = news.reduce((total, [, number]) => total + number, 0);
-  // After a restart of the agent counters begin at 0: that second is left out.
-  if (news.every(([, number]) => number >= 0)) of.points.push(new Map(sum > 0 ? news.map(([name, number]) => [name, number / sum]) : []));
-  if (of.points.length > MOST_POINTS) of.points.shift();
-  of.attempts = new Map(pool.members.map((member) => [member.backend, member.attempts]));
-  if (of.changes.at(-1)?.verdict !== pool.verdict) of.changes.push({ time, verdict: pool.verdict, summary: pool.summary });
-  if (of.changes.length > MOST_CHANGES) of.changes.shift();
+/** Says something where it is read out; the same is not read out twice. */
+function say(id, text) {
+  if (find(id).textContent !== text) find(id).textContent = text;
 }
 
-function show(check) {
+function show(check, live) {
+  shown = check;
   find("host").textContent = check.host ? "on " + check.host : "";
   const pools = check.pools.toSorted((a, b) => severity(a.verdict) - severity(b.verdict));
+  const findings = pools.filter((pool) => VERDICTS[severity(pool.verdict)]?.[1]);
+  say("verdict", findings.length ? findings.map((pool) => `${pool.name}: ${pool.verdict}`).join("; ") : "no finding");
   // Who is there by keyboard, or has scrolled a table aside, stays there.
   const focus = document.activeElement?.dataset.place;
   const aside = new Map([...document.querySelectorAll(".scroll")].map((table) => [table.dataset.place, table.scrollLeft]));
-  find("pools").replaceChildren(...pools.map((pool) => section(pool, JSON.stringify([pool.name, pool.balancer]))));
+  find("pools").replaceChildren(...pools.map((pool) => section(pool, live)));
   for (const place of document.querySelectorAll("[data-place]")) {
     place.scrollLeft = aside.get(place.dataset.place) ?? 0;
     if (place.dataset.place === focus) place.focus({ preventScroll: true });
   }
   if (!pools.length) find("pools").append(element("p", {}, "No pool is judged yet."));
-  const link = find("moment");
-  URL.revokeObjectURL(link.href);
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(check)], { type: "application/json" }));
-  link.hidden = false;
+  const file = find("moment");
+  URL.revokeObjectURL(file.href);
+  file.href = URL.createObjectURL(new Blob([JSON.stringify(check)], { type: "application/json" }));
+  file.hidden = find("share").hidden = false;
 }
 
-const events = new EventSource("/events");
-events.addEventListener("message", (event) => {
-  last = JSON.parse(event.data);
-  const time = new Date().toLocaleTimeString();
-  last.pools.forEach((pool) => remember(pool, JSON.stringify([pool.name, pool.balancer]), time));
-  if (find("state").textContent !== "live" && !paused) find("state").textContent = "live";
-  if (!paused) show(last);
-});
-events.addEventListener("error", () => { find("state").textContent = "the agent does not answer; what is below is its last word"; });
+/** Follows the agent. */
+function follow() {
+  events?.close();
+  paused = false;
+  find("pause").setAttribute("aria-pressed", "false");
+  find("live").hidden = true;
+  find("pause").hidden = false;
+  say("state", "connecting");
+  events = new EventSource("/events");
+  events.addEventListener("past", (event) => learn(JSON.parse(event.data)));
+  events.addEventListener("message", (event) => {
+    last = JSON.parse(event.data);
+    if (paused) return;
+    say("state", "live");
+    show(last, true);
+  });
+  events.addEventListener("error", () => say("state", "the agent does not answer; what is below is its last word"));
+}
+
+/** Shows the moment of the link that the page was opened with, and nothing else until it is told to. */
+async function freeze(fragment) {
+  events?.close();
+  find("pools").replaceChildren();
+  find("moment").hidden = find("share").hidden = find("pause").hidden = true;
+  find("live").hidden = false;
+  say("verdict", "");
+  try {
+    const check = await momentOf(fragment);
+    // Somebody went on meanwhile.
+    if (location.hash !== fragment) return;
+    const end = new Date(Date.parse(check.started) + check.duration_seconds * 1000);
+    const when = Number.isNaN(end.getTime()) ? "at a time that it does not say" : "of " + end.toISOString().replace("T", " ").slice(0, 19) + " UTC";
+    show(check, false);
+    say("state", `a moment ${when}, as the link has it: not what happens now, and nobody vouches for it`);
+  } catch {
+    if (location.hash !== fragment) return;
+    say("state", "this link holds no moment that can be shown: it is cut off, or made by something else; ask for it again, or for the JSON file");
+  }
+}
+
+function begin() {
+  if (location.hash.startsWith(MARK)) freeze(location.hash); else follow();
+}
+
 find("pause").addEventListener("click", () => {
   paused = !paused;
   find("pause").setAttribute("aria-pressed", String(paused));
-  find("state").textContent = paused ? "paused" : "live";
-  if (!paused && last) show(last);
+  say("state", paused ? "paused" : "live");
+  if (!paused && last) show(last, true);
 });
+find("live").addEventListener("click", () => {
+  history.replaceState(null, "", location.pathname);
+  follow();
+});
+find("share").addEventListener("click", async () => {
+  const link = await linkOf(shown);
+  find("link").hidden = link === null;
+  if (link === null) return say("said", "too much for a link: pass on the JSON file instead");
+  find("link").value = link;
+  find("link").select();
+  // A page that did not come over TLS or from this host may not write to the clipboard.
+  const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+  say("said", copied ? "the link is copied: it holds this moment itself" : "copy this link: it holds this moment itself");
+});
+addEventListener("hashchange", begin);
+begin();

@@ -57,7 +57,7 @@ impl Column {
             Self::Trend => "trend",
             Self::Live => "live",
             Self::Failed => "failed",
-            Self::Response => "response",
+            Self::Response => "resp p50",
             Self::Bytes => "bytes/s out/in",
         }
     }

@@ -9,8 +9,17 @@ use super::words;
 use super::world::Pool;
 use ratatui::text::{Line, Span};
 
+/// Above response times: half of them took less, and 99 of 100.
+const BOTH_TIMES: &str = "resp p50/p99";
+
 /// In front of every line: what is selected has a mark there.
 pub(super) const MARGIN: usize = 2;
+
+#[cfg(test)]
+thread_local! {
+    /// Lines of members that were made on this thread.
+    pub(super) static MADE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// The columns of a table, for all pools of the screen the same.
 pub(super) struct Table {
@@ -32,7 +41,12 @@ impl Table {
 
     /// What stands above it.
     pub(super) fn titles(&self) -> Line<'static> {
-        self.line(" ", |column, width| vec![Span::raw(aligned(column, column.title(), width))])
+        let title = |column: Column, width| match column {
+            // As its figures, where there is room.
+            Column::Response if width >= BOTH_TIMES.len() => BOTH_TIMES,
+            column => column.title(),
+        };
+        self.line(" ", |column, width| vec![Span::raw(aligned(column, title(column, width), width))])
             .style(look::quiet())
     }
 
@@ -46,6 +60,8 @@ impl Table {
         ticks: usize,
         selected: bool,
     ) -> Line<'static> {
+        #[cfg(test)]
+        MADE.set(MADE.get() + 1);
         let (Some(sample), Some(trend)) =
             (pool.judged.sample.members.get(row.member), pool.members.get(row.member))
         else {

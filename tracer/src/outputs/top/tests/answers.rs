@@ -2,8 +2,15 @@
 
 use super::made::{self, FULL, Member, incident, interval, member, pool, screen, text};
 use crate::detect::{Finding, Verdict};
-use crate::outputs::top::{Effect, Key, Look, View, World, key};
+use crate::outputs::top::members::MADE;
+use crate::outputs::top::{Effect, Key, Look, View, World, draw, key};
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use std::cell::RefCell;
+use std::io::Write;
+use std::rc::Rc;
 
 const SIZE: [u16; 2] = [120, 40];
 
@@ -182,6 +189,78 @@ fn a_thousand_members_are_scrolled_through_with_the_selected_one_in_sight() {
         let selected = screen.lines().find(|line| line.starts_with('▶')).unwrap_or_default();
         assert!(selected.contains(seen), "{seen}: {screen}");
         assert!(screen.contains("of 1000 members"), "{screen}");
+    }
+}
+
+/// Thousand members in twenty pools.
+fn crowd() -> World {
+    let members = |pool: usize| {
+        (0..50).map(move |n| Member { expected: Some(0.02), ..member(&format!("10.1.{pool}.{n}:80"), 5) })
+    };
+    let pools = (0..20).map(|at| {
+        pool(&format!("pool{at}"), Some(Verdict::Skewed), "somebody gets more", members(at).collect())
+    });
+    made::world(&pools.collect::<Vec<_>>(), 2)
+}
+
+#[test]
+fn of_a_thousand_members_only_those_in_sight_are_laid_out() {
+    let world = crowd();
+    let mut view = View::default();
+    for keys in [&[][..], &[Key::Last], &[Key::Open], &[Key::Last]] {
+        press(&mut view, &world, keys.iter().copied());
+        let before = MADE.get();
+        let screen = shown(&world, &view);
+        let made = MADE.get() - before;
+        assert!(screen.contains("10.1."), "{screen}");
+        assert!(
+            made > 0 && made <= usize::from(SIZE[1]),
+            "{made} lines for {} that there are:\n{screen}",
+            SIZE[1]
+        );
+    }
+}
+
+#[test]
+fn a_frame_without_news_sends_nothing_of_the_screen_and_one_with_news_only_that() {
+    let sent = Rc::new(RefCell::new(Vec::new()));
+    let backend = CrosstermBackend::new(Sent(Rc::clone(&sent)));
+    let viewport = Viewport::Fixed(Rect::new(0, 0, SIZE[0], SIZE[1]));
+    let mut terminal = Terminal::with_options(backend, TerminalOptions { viewport }).unwrap();
+    let mut frame = |world: &World| {
+        sent.borrow_mut().clear();
+        terminal.draw(|frame| draw(world, &View::default(), FULL, frame.buffer_mut())).unwrap();
+        String::from_utf8(sent.borrow().clone()).unwrap()
+    };
+    let mut world = made::world(&incident(), 40);
+    let first = frame(&world);
+    assert!(first.contains("SKEWED") && first.len() > 2_000, "{}", first.len());
+    let again = frame(&world);
+    assert_eq!(printed(&again), "", "{again:?}");
+    assert!(again.len() < 64, "colours and cursor as they should be, and nothing else: {again:?}");
+    world.take(interval(&incident(), 41), Vec::new());
+    let news = frame(&world);
+    assert!(!printed(&news).is_empty() && news.len() < first.len() / 3, "{} of {}", news.len(), first.len());
+}
+
+/// What was sent without what steers the terminal.
+fn printed(sent: &str) -> String {
+    let mut parts = sent.split("\u{1b}[");
+    let begin = parts.next().unwrap_or_default();
+    let ends = |part: &str| part.find(|sign: char| sign.is_ascii_alphabetic()).map_or(0, |at| at + 1);
+    std::iter::once(begin).chain(parts.map(|part| &part[ends(part)..])).collect()
+}
+
+/// A terminal that keeps what it is sent.
+struct Sent(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Sent {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
