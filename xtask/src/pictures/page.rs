@@ -11,7 +11,7 @@ use crate::machine::Machine;
 const WITHOUT_WINDOW: [&str; 5] =
     ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"];
 /// Of the page that is seen.
-const SIZE: &str = "--window-size=1100,840";
+const SIZE: &str = "--window-size=1100,640";
 /// The page is never done, since its news do not end: it is looked at after so many milliseconds.
 const LOOK: &str = "--timeout=5000";
 const PATIENCE: Duration = Duration::from_secs(60);

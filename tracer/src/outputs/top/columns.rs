@@ -26,7 +26,7 @@ const ORDER: [Column; 12] =
 /// Who comes first when there is little room, and how wide it is at least.
 const BY_IMPORTANCE: [(Column, usize); 10] = [
     (Share, 7),
-    (Bar, 8),
+    (Bar, 10),
     (Rate, 7),
     (Failed, 6),
     (Response, 8),
