@@ -1,14 +1,13 @@
 //! What a scrape of a busy host takes: `cargo bench --bench scrape`. Prints the processor time of one, the mean of many,
 //! with 1,000 backends in 20 pools, every duration bucket of which has counted something.
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use nix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::time::Duration;
 use tracer::agent::Judged;
 use tracer::collect::{Counters, Histogram, Stock};
 use tracer::detect::{Assessment, MemberAssessment, Signal, Verdict};
+use tracer::outputs::gzip::Gzip;
 use tracer::outputs::metrics::{Form, Ledger, render, write};
 use tracer::outputs::{CheckReport, Latest, Own};
 use tracer::pools::{
@@ -55,7 +54,7 @@ fn processor_time() -> Duration {
 
 /// As the listener does it.
 fn compressed(latest: &Arc<Latest>, form: Form) -> Vec<u8> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut gzip = Gzip::default();
     write(Arc::clone(latest), form, &mut gzip).and_then(|()| gzip.finish()).unwrap_or_default()
 }
 

@@ -3,12 +3,11 @@
 use super::Published;
 use super::negotiation::{form, names_loopback, takes_gzip};
 use crate::kernel::Intent;
+use crate::outputs::gzip::Gzip;
 use crate::outputs::metrics::{self, Form};
 use crate::outputs::page::PAGE;
 use crate::outputs::{Latest, Told, check_json};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
     VARY, X_CONTENT_TYPE_OPTIONS,
@@ -136,15 +135,16 @@ impl Written {
         if let Some(text) = self.texts.get(&(document, compressed)) {
             return Ok(text.clone());
         }
-        let mut text = Vec::new();
-        if compressed {
-            // Compressed as it is made.
-            let mut gzip = GzEncoder::new(&mut text, Compression::fast());
+        let text = if compressed {
+            // As it is made.
+            let mut gzip = Gzip::default();
             document.write(&published.latest, &mut gzip)?;
-            gzip.finish()?;
+            gzip.finish()?
         } else {
+            let mut text = Vec::new();
             document.write(&published.latest, &mut text)?;
-        }
+            text
+        };
         let text = Bytes::from(text);
         self.texts.insert((document, compressed), text.clone());
         Ok(text)

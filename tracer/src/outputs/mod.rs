@@ -14,6 +14,7 @@ mod event_json;
 mod event_tests;
 mod event_text;
 mod fault;
+pub mod gzip;
 mod latest;
 pub mod metrics;
 pub mod page;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{path, process::Process};
 use crate::machine::Machine;
@@ -12,31 +12,41 @@ const WITHOUT_WINDOW: [&str; 5] =
     ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"];
 /// Of the page that is seen.
 const SIZE: &str = "--window-size=1100,640";
-/// The page is never done, since its news do not end: it is looked at after so many milliseconds.
-const LOOK: &str = "--timeout=5000";
+/// The page is never done, since its news do not end: so many milliseconds are enough.
+const ENOUGH: &str = "--timeout=5000";
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A page that has no news yet is empty, and its picture smaller than this.
+const SMALLEST: u64 = 40_000;
 /// Who reads the README should not have to wait for it.
 const LARGEST: u64 = 200_000;
+/// The browser looks when the page is loaded, which now and then is before the first news came.
+const LOOKS: usize = 5;
 
 /// Writes the picture of the page at `url`, a PNG.
 pub(super) fn picture(machine: &Machine, url: &str, file: &Path) -> Result<()> {
+    for _ in 0..LOOKS {
+        look(machine, url, file)?;
+        let size = file.metadata().with_context(|| format!("chromium wrote no {}", file.display()))?.len();
+        if size >= SMALLEST {
+            eprintln!("{}: {} KB", file.display(), size.div_ceil(1000));
+            let name = file.display();
+            ensure!(size < LARGEST, "{name} has {size} bytes, more than {LARGEST}: make the window smaller");
+            return Ok(());
+        }
+    }
+    bail!("{url} stayed empty in {LOOKS} looks; is the machine busy? Try again when it is not")
+}
+
+fn look(machine: &Machine, url: &str, file: &Path) -> Result<()> {
     let profile = machine.scratch("pictures/profile")?;
     let mut browser = machine.command("chromium");
     browser
         .args(WITHOUT_WINDOW)
-        .args([SIZE, LOOK])
+        .args([SIZE, ENOUGH])
         .arg(format!("--user-data-dir={}", path(&profile)?))
         .arg(format!("--screenshot={}", path(file)?))
         .arg(url);
     // It complains of what a host without a desktop does not have.
     browser.stderr(std::process::Stdio::null());
-    Process::start(&mut browser)?.finish(PATIENCE)?;
-    let size = file.metadata().with_context(|| format!("chromium wrote no {}", file.display()))?.len();
-    eprintln!("{}: {} KB", file.display(), size.div_ceil(1000));
-    ensure!(
-        size < LARGEST,
-        "{} has {size} bytes, more than {LARGEST}: make the page's window smaller",
-        file.display()
-    );
-    Ok(())
+    Process::start(&mut browser)?.finish(PATIENCE)
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::{command::capture, machine::Machine};
 
 /// Columns and lines of a terminal that is not large.
-const SIZE: [&str; 2] = ["120", "36"];
+const SIZE: [&str; 2] = ["120", "24"];
 /// `tracer top` goes by these.
 const ENVIRONMENT: [&str; 4] = ["-uNO_COLOR", "TERM=tmux-256color", "LC_ALL=C.UTF-8", "TZ=UTC"];
 

@@ -27,7 +27,7 @@ pub(super) struct Families(pub(super) Arc<Latest>);
 /// The backend that stands for all that have no series of their own.
 const OTHER: &str = "other";
 
-/// A family: its name and unit, and what it means.
+/// A family: its name and unit, and what it means. The name is whole, since a prefix would be written for each sample anew.
 struct Family(&'static str, Option<Unit>, &'static str);
 
 impl Collector for Families {
@@ -38,9 +38,9 @@ impl Collector for Families {
         of_pools(&mut out, &report.pools)?;
         of_itself(&mut out, report.uncounted)?;
         of_programs(&mut out, &own.programs, &own.run_seconds)?;
-        let lag = Family("tick_lag", Some(Unit::Seconds), "How late the last tick came.");
+        let lag = Family("tracer_tick_lag", Some(Unit::Seconds), "How late the last tick came.");
         out.family(&lag, MetricType::Gauge)?.encode_gauge(&own.tick_lag_seconds)?;
-        let build = Family("build", None, "What is running.");
+        let build = Family("tracer_build", None, "What is running.");
         out.family(&build, MetricType::Info)?.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
     }
 }
@@ -52,43 +52,47 @@ fn of_backends(out: &mut Out<'_, '_>, ledger: &Ledger) -> Result<(), Error> {
         let known = rows().filter_map(|(labels, row)| Some((labels, value(row)?)));
         out.counters(&Family(name, unit, help), known)
     };
-    counter("connection_attempts", None, "Sockets that began to connect.", |row| Some(row.counted.attempts))?;
-    counter("connections_established", None, "Attempts that were established.", |row| {
+    counter("tracer_connection_attempts", None, "Sockets that began to connect.", |row| {
+        Some(row.counted.attempts)
+    })?;
+    counter("tracer_connections_established", None, "Attempts that were established.", |row| {
         Some(row.counted.established)
     })?;
     let closed = "Connections that ended, those from before the tracer among them.";
-    counter("connections_closed", None, closed, |row| Some(row.counted.closed))?;
-    counter("sent", Some(Unit::Bytes), "Payload to the backend.", |row| Some(row.counted.sent_bytes))?;
-    counter("received", Some(Unit::Bytes), "Payload from the backend.", |row| {
+    counter("tracer_connections_closed", None, closed, |row| Some(row.counted.closed))?;
+    counter("tracer_sent", Some(Unit::Bytes), "Payload to the backend.", |row| Some(row.counted.sent_bytes))?;
+    counter("tracer_received", Some(Unit::Bytes), "Payload from the backend.", |row| {
         Some(row.counted.received_bytes)
     })?;
     let retransmits = "Segments sent again after the connection was established.";
-    counter("retransmits", None, retransmits, |row| Some(row.counted.retransmits))?;
+    counter("tracer_retransmits", None, retransmits, |row| Some(row.counted.retransmits))?;
     let exchanges = "Requests with their responses; several at once on a connection count as fewer.";
-    counter("exchanges", None, exchanges, |row| row.counted.exchanges)?;
+    counter("tracer_exchanges", None, exchanges, |row| row.counted.exchanges)?;
     let failures = rows().flat_map(|(labels, row)| {
         let causes = row.counted.failed.by_cause().into_iter();
         causes.map(move |(cause, count)| (WithCause { labels, cause }, count))
     });
-    out.counters(&Family("connection_failures", None, "Attempts that failed, by cause."), failures)?;
+    out.counters(&Family("tracer_connection_failures", None, "Attempts that failed, by cause."), failures)?;
 
     let mut gauge = |name, help, value: fn(&Row) -> Option<f64>| {
         let known = rows().filter_map(|(labels, row)| Some((labels, value(row)?)));
         out.gauges(&Family(name, None, help), known)
     };
     let live = |row: &Row| row.live.map(|live| live as f64);
-    gauge("connections_live", "Connections open now, counted from the sockets.", live)?;
-    gauge("expected_share", "Share that the member should get.", |row| row.expected_share)?;
-    gauge("observed_share", "Share that it got over the time that is judged.", |row| row.observed_share)?;
+    gauge("tracer_connections_live", "Connections open now, counted from the sockets.", live)?;
+    gauge("tracer_expected_share", "Share that the member should get.", |row| row.expected_share)?;
+    gauge("tracer_observed_share", "Share that it got over the time that is judged.", |row| {
+        row.observed_share
+    })?;
 
     let mut histogram = |name, help, value: fn(&Row) -> Option<&Durations>| {
         let known = rows().filter_map(|(labels, row)| Some((labels, value(row)?)));
         out.histograms(&Family(name, Some(Unit::Seconds), help), known)
     };
     let connect = "From SYN to established. The sum is estimated from finer buckets.";
-    histogram("connect_duration", connect, |row| Some(&row.counted.connect))?;
+    histogram("tracer_connect_duration", connect, |row| Some(&row.counted.connect))?;
     let response = "From the last send before a response to the first read of it. The sum is estimated from finer buckets.";
-    histogram("response_duration", response, |row| row.counted.response.as_ref())
+    histogram("tracer_response_duration", response, |row| row.counted.response.as_ref())
 }
 
 /// The labels of a backend. There are as many lines with them as there are metrics and buckets, so they are written once:
@@ -155,10 +159,13 @@ fn of_pools(out: &mut Out<'_, '_>, pools: &[Judged]) -> Result<(), Error> {
             (labels, f64::from(u8::from(assessment.verdict == verdict)))
         })
     });
-    out.gauges(&Family("pool_verdict", None, "1 for the verdict on the pool, 0 for every other."), verdicts)?;
+    out.gauges(
+        &Family("tracer_pool_verdict", None, "1 for the verdict on the pool, 0 for every other."),
+        verdicts,
+    )?;
     let evidence = "Strength of the evidence for the verdict, nats.";
     out.gauges(
-        &Family("pool_evidence", None, evidence),
+        &Family("tracer_pool_evidence", None, evidence),
         pools().map(|(labels, assessment)| (labels, assessment.evidence)),
     )
 }
@@ -174,7 +181,7 @@ fn of_itself(out: &mut Out<'_, '_>, uncounted: Option<Uncounted>) -> Result<(), 
         others.chain([("outlived", outlived)])
     });
     let samples = reasons.map(|(reason, count)| ([("reason", reason)], count));
-    out.counters(&Family("uncounted_connections", None, help), samples)
+    out.counters(&Family("tracer_uncounted_connections", None, help), samples)
 }
 
 fn of_programs(
@@ -184,7 +191,7 @@ fn of_programs(
 ) -> Result<(), Error> {
     let run = "Time that programs in the kernel have run; known while kernel.bpf_stats_enabled is set.";
     let samples = run_seconds.iter().map(|(program, seconds)| ([("program", *program)], *seconds));
-    out.counters(&Family("program_run", Some(Unit::Seconds), run), samples)?;
+    out.counters(&Family("tracer_program_run", Some(Unit::Seconds), run), samples)?;
     let state = |outcome: &Outcome| match outcome {
         Outcome::Works => "works",
         Outcome::Refused(_) => "refused",
@@ -194,7 +201,7 @@ fn of_programs(
         let count = programs.iter().filter(|program| state(&program.outcome) == wanted).count();
         ([("state", wanted)], f64::from(u32::try_from(count).unwrap_or(u32::MAX)))
     });
-    out.gauges(&Family("programs", None, "Programs in the kernel, by what became of them."), samples)
+    out.gauges(&Family("tracer_programs", None, "Programs in the kernel, by what became of them."), samples)
 }
 
 /// Where families are written.

@@ -43,7 +43,7 @@ pub fn render(latest: Arc<Latest>, form: Form) -> io::Result<String> {
 /// # Errors
 /// Those of `out`.
 pub fn write(latest: Arc<Latest>, form: Form, out: impl io::Write) -> io::Result<()> {
-    let mut registry = Registry::with_prefix("tracer");
+    let mut registry = Registry::default();
     registry.register_collector(Box::new(Families(latest)));
     let mut pieces =
         Pieces { piece: String::with_capacity(2 * PIECE), form, help: String::new(), out, error: None };
