@@ -94,7 +94,7 @@ fn pool(number: u8) -> Judged {
 /// A member with something in every counter.
 fn busy(pool: u8, member: u8) -> MemberSample {
     let many = 1_234 + u64::from(member) * 17;
-    let times = Histogram(Box::new(std::array::from_fn(|bucket| many + bucket as u64)));
+    let times = Histogram::from(&std::array::from_fn(|bucket| many + bucket as u64));
     let delta = Counters {
         attempts: many,
         established: many,

@@ -23,7 +23,7 @@ impl Durations {
     /// Adds those of an interval.
     pub(super) fn add(&mut self, fine: &Histogram) {
         let mut lower_ns = 0;
-        for (bucket, &count) in fine.0.iter().enumerate() {
+        for (bucket, &count) in fine.counts().iter().enumerate() {
             // Of what lies beyond the last bound, the bound counts.
             let upper_ns = upper_bound_ns(bucket).unwrap_or(lower_ns);
             if count > 0 {
@@ -99,7 +99,7 @@ mod tests {
         #[test]
         fn every_duration_is_counted_once_below_its_bound(times in prop::collection::vec(0_u64..200_000_000_000, 1..50)) {
             let mut fine = Histogram::default();
-            times.iter().for_each(|time| fine.0[bucket_of(*time) as usize] += 1);
+            times.iter().for_each(|time| fine.counts_mut()[bucket_of(*time) as usize] += 1);
             let mut durations = Durations::default();
             durations.add(&fine);
             prop_assert_eq!(durations.count(), times.len() as u64);
@@ -114,7 +114,7 @@ mod tests {
         #[test]
         fn the_sum_is_off_by_an_eighth_at_most(times in prop::collection::vec(32_768_u64..68_000_000_000, 1..50)) {
             let mut fine = Histogram::default();
-            times.iter().for_each(|time| fine.0[bucket_of(*time) as usize] += 1);
+            times.iter().for_each(|time| fine.counts_mut()[bucket_of(*time) as usize] += 1);
             let mut durations = Durations::default();
             durations.add(&fine);
             let truly = times.iter().map(|time| *time as f64).sum::<f64>() / NANOSECONDS;
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn sums_stop_at_the_largest_number() {
         let mut fine = Histogram::default();
-        fine.0[3] = u64::MAX;
+        fine.counts_mut()[3] = u64::MAX;
         let mut durations = Durations::default();
         durations.add(&fine);
         durations.add(&fine);

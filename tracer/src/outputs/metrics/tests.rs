@@ -19,7 +19,7 @@ pub(crate) fn backend(number: u8) -> SocketAddr {
 
 fn member(number: u8, attempts: u64) -> MemberSample {
     let mut delta = Counters { attempts, established: attempts, closed: attempts, ..Counters::default() };
-    delta.connect_time.0[5] = attempts;
+    delta.connect_time.counts_mut()[5] = attempts;
     MemberSample {
         backend: backend(number),
         weight: Some(1.0),
@@ -193,7 +193,7 @@ tracer_tick_lag_seconds 0.001
 #[test]
 fn buckets_are_cumulative_and_end_with_all() {
     let mut slow = pool("app", "nginx", &[(1, 3)]);
-    slow.sample.members[0].delta.connect_time.0[80] = 4;
+    slow.sample.members[0].delta.connect_time.counts_mut()[80] = 4;
     let samples = samples(&text(latest(vec![slow])));
     let bucket = |le: &str| {
         let labels = format!("le=\"{le}\",pool=\"app\",balancer=\"nginx\",backend=\"10.0.0.1:80\"");

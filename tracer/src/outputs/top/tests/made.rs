@@ -185,7 +185,7 @@ fn sample(member: &Member, second: u32) -> MemberSample {
     let exchanges = |connections: u64| {
         let mut histogram = Histogram::default();
         if let Some(response_ms) = member.response_ms {
-            histogram.0[bucket_of(response_ms * 1_000_000) as usize] = connections;
+            histogram.counts_mut()[bucket_of(response_ms * 1_000_000) as usize] = connections;
         }
         let measured = member.response_ms.is_some();
         Exchanges { count: measured.then_some(connections), response_time: measured.then_some(histogram) }
