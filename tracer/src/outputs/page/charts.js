@@ -55,7 +55,8 @@ function chart(pool, of, name, title, said) {
   const known = lines.flatMap(({ points }) => points.filter((point) => point !== null));
   if (!known.length) return [];
   const expected = name === "share" ? pool.members.map((member) => member.expected_share).filter((share) => share !== null) : [];
-  const most = Math.max(...known, ...expected.slice(0, lines.length)) * 1.05 || 1;
+  const highest = Math.max(...known, ...expected.slice(0, lines.length)) * 1.05 || 1;
+  const most = name === "share" ? Math.min(1, highest) : highest;
   const begin = past.times[0], length = Math.max(past.times.at(-1) - begin, 1);
   const x = (at) => ((past.times[at] - begin) / length * 100).toFixed(2);
   const y = (figure) => (100 - figure / most * 100).toFixed(2);

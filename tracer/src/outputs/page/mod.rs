@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::fault::whose_fault;
-use crate::detect::Verdict;
+use crate::detect::{Signal, Verdict};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -14,11 +14,18 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// The script with its parts, and with what this program knows of verdicts.
 static WHOLE_SCRIPT: LazyLock<String> = LazyLock::new(|| {
-    let verdicts = Verdict::ALL.map(|verdict| serde_json::json!([verdict, whose_fault(verdict)]));
+    let verdicts = Verdict::ALL.map(|verdict| serde_json::json!([verdict, faults(verdict)]));
     let script =
         SCRIPT.replace("CHARTS\n", include_str!("charts.js")).replace("MOMENT\n", include_str!("moment.js"));
     script.replace("WHOSE_FAULT", &serde_json::Value::from(verdicts.to_vec()).to_string())
 });
+
+/// Whose fault a verdict likely is, by the signal that it was found in.
+fn faults(verdict: Verdict) -> serde_json::Map<String, serde_json::Value> {
+    let by_signal =
+        |signal: Signal| (signal.as_str().to_owned(), serde_json::json!(whose_fault(verdict, signal)));
+    [Signal::Connections, Signal::Exchanges, Signal::Live].map(by_signal).into_iter().collect()
+}
 
 /// The document and what a browser may do with it.
 #[derive(Debug)]
@@ -62,7 +69,7 @@ mod tests {
     #[test]
     fn the_script_knows_every_verdict_and_whose_fault_it_says() {
         for verdict in Verdict::ALL {
-            let fault = serde_json::to_string(&whose_fault(verdict)).unwrap();
+            let fault = serde_json::to_string(&faults(verdict)).unwrap();
             assert!(WHOLE_SCRIPT.contains(&format!(r#"["{verdict}",{fault}]"#)), "{verdict}");
         }
         assert!(!PAGE.document.contains("WHOSE_FAULT"));

@@ -1,9 +1,11 @@
 "use strict";
 // Names are untrusted: they become text nodes, and nothing else.
 const SVG = "http://www.w3.org/2000/svg";
-/** [verdict, null or [whose fault it likely is, what to look at]], the most severe first. */
+/** [verdict, by signal null or [whose fault it likely is, what to look at]], the most severe first. */
 const VERDICTS = WHOSE_FAULT;
 const severity = (verdict) => (VERDICTS.findIndex(([name]) => name === verdict) + VERDICTS.length + 1) % (VERDICTS.length + 1);
+/** Whose fault it likely is, and what to look at; nothing where there is nothing to look at. */
+const faultOf = (pool) => VERDICTS[severity(pool.verdict)]?.[1][pool.signal];
 const COLOURS = 8;
 const SIGNALS = { connections: "new connections", exchanges: "exchanges", live: "live connections" };
 const find = (id) => document.getElementById(id);
@@ -34,6 +36,9 @@ const seconds = (time) => time === null ? "—" : time < 0.001 ? (time * 1e6).to
 /** The line of a member in charts, and its mark in the table. */
 const lineOf = (member, at) => member.finding ? "line guilty" : `line c${at % COLOURS}` + (at < COLOURS ? "" : " dashed");
 
+/** Findings that a share proves; who fails or is slow may well get its due. */
+const OF_SHARES = ["over", "under", "missing", "unexpected"];
+
 CHARTS
 MOMENT
 function bar(member, most) {
@@ -41,7 +46,7 @@ function bar(member, most) {
   const label = `${percent(member.observed_share)}, expected ${percent(member.expected_share)}`;
   const svg = drawing("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": label });
   if (member.observed_share !== null) {
-    const kind = member.finding ? "share over" : "share";
+    const kind = OF_SHARES.includes(member.finding) ? "share over" : "share";
     svg.append(drawing("rect", { class: kind, x: 0, y: 1, width: x(member.observed_share), height: 8 }));
   }
   if (member.share_interval !== null) {
@@ -62,13 +67,15 @@ function failures(member) {
   return causes.some(([, number]) => number === null) ? "—" : "0";
 }
 
-function row(member, at, most) {
+function row(pool, member, at, most) {
   const times = member.response_seconds;
   const mark = drawing("svg", { class: "mark", viewBox: "0 0 10 10", "aria-hidden": "true" });
   mark.append(drawing("line", { class: lineOf(member, at), x1: 0, x2: 10, y1: 5, y2: 5 }));
   const found = member.finding ? [" ", element("strong", { class: "finding" }, member.finding.toUpperCase())] : [];
-  const cells = [bar(member, most), percent(member.observed_share), percent(member.expected_share), count(member.attempts),
-    count(member.live), failures(member), times === null ? "—" : `${seconds(times.p50)} / ${seconds(times.p99)}`];
+  const proof = (finding, text) => member.finding === finding ? element("strong", { class: "finding" }, text) : text;
+  const exchanges = pool.signal === "exchanges" ? [count(member.exchanges)] : [];
+  const cells = [bar(member, most), percent(member.observed_share), percent(member.expected_share), ...exchanges, count(member.attempts),
+    count(member.live), proof("failing", failures(member)), proof("slow", times === null ? "—" : `${seconds(times.p50)} / ${seconds(times.p99)}`)];
   return element("tr", member.finding ? { class: "guilty" } : {}, element("th", { scope: "row" }, mark, member.backend, ...found),
     ...cells.map((cell) => element("td", {}, cell)));
 }
@@ -77,17 +84,18 @@ function row(member, at, most) {
 function rows(pool) {
   const ends = pool.members.flatMap((member) => [member.observed_share, member.expected_share, member.share_interval?.[1]]);
   const most = Math.min(1, Math.max(...ends.filter((share) => share != null)) * 1.02) || 1;
-  const made = pool.members.map((member, at) => [Boolean(member.finding), row(member, at, most)]);
+  const made = pool.members.map((member, at) => [Boolean(member.finding), row(pool, member, at, most)]);
   return made.toSorted(([a], [b]) => b - a).map(([, row]) => row);
 }
 
 function section(pool, live) {
   const key = keyOf(pool);
   const kind = pool.verdict === "balanced" ? "verdict balanced" : pool.verdict === "insufficient-evidence" ? "verdict" : "verdict finding";
-  const fault = VERDICTS[severity(pool.verdict)]?.[1];
+  const fault = faultOf(pool);
   const advice = fault ? [element("p", { class: "fault" }, "→ ", element("strong", {}, fault[0]), `: look at ${fault[1]}`)] : [];
   const head = element("h2", {}, element("span", { class: kind }, pool.verdict), ` ${pool.name}` + (pool.balancer ? ` by ${pool.balancer}` : ""));
-  const names = ["backend", "share, and │ expected", "share", "expected", "attempts", "live", "failed", "response p50 / p99"];
+  const exchanges = pool.signal === "exchanges" ? ["exchanges"] : [];
+  const names = ["backend", "share, and │ expected", "share", "expected", ...exchanges, "attempts", "live", "failed", "response p50 / p99"];
   const table = element("table", {},
     element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
     element("tbody", {}, ...rows(pool)));
@@ -115,7 +123,7 @@ function show(check, live) {
   shown = check;
   find("host").textContent = check.host ? "on " + check.host : "";
   const pools = check.pools.toSorted((a, b) => severity(a.verdict) - severity(b.verdict));
-  const findings = pools.filter((pool) => VERDICTS[severity(pool.verdict)]?.[1]);
+  const findings = pools.filter(faultOf);
   say("verdict", findings.length ? findings.map((pool) => `${pool.name}: ${pool.verdict}`).join("; ") : "no finding");
   // Who is there by keyboard, or has scrolled a table aside, stays there.
   const focus = document.activeElement?.dataset.place;

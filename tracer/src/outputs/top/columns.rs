@@ -9,6 +9,7 @@ pub(super) enum Column {
     Share,
     Expected,
     Interval,
+    Exchanges,
     Rate,
     Trend,
     Live,
@@ -17,11 +18,13 @@ pub(super) enum Column {
     Bytes,
 }
 
-use Column::{Backend, Bar, Bytes, Expected, Failed, Finding, Interval, Live, Rate, Response, Share, Trend};
+use Column::{
+    Backend, Bar, Bytes, Exchanges, Expected, Failed, Finding, Interval, Live, Rate, Response, Share, Trend,
+};
 
 /// As they stand, from the left.
-const ORDER: [Column; 12] =
-    [Backend, Finding, Bar, Share, Expected, Interval, Rate, Trend, Live, Failed, Response, Bytes];
+const ORDER: [Column; 13] =
+    [Backend, Finding, Bar, Share, Expected, Interval, Exchanges, Rate, Trend, Live, Failed, Response, Bytes];
 
 /// Who comes first when there is little room, and how wide it is at least.
 const BY_IMPORTANCE: [(Column, usize); 10] = [
@@ -52,7 +55,8 @@ impl Column {
             Self::Bar => "┃ expected",
             Self::Share => "share",
             Self::Expected => "expected",
-            Self::Interval => "95 % sure",
+            Self::Interval => "95 % range",
+            Self::Exchanges => "exch/s",
             Self::Rate => "conn/s",
             Self::Trend => "trend",
             Self::Live => "live",
@@ -68,9 +72,9 @@ impl Column {
     }
 }
 
-/// The columns that fit into `width`, each with its width, when the names of the backends need `names` and what is found
-/// of them needs `findings`.
-pub(super) fn fit(width: usize, names: usize, findings: usize) -> Vec<(Column, usize)> {
+/// The columns that fit into `width`, each with its width, when the names of the backends need `names`, what is found
+/// of them needs `findings`, and how many exchanges they have needs `exchanges`; 0: there is no such column.
+pub(super) fn fit(width: usize, names: usize, findings: usize, exchanges: usize) -> Vec<(Column, usize)> {
     // The name may take a half, and everything where there is nothing else.
     let names = names.clamp(1, (width / 2).max(12)).min(width.max(1));
     let mut widths = vec![(Backend, names)];
@@ -82,6 +86,7 @@ pub(super) fn fit(width: usize, names: usize, findings: usize) -> Vec<(Column, u
         }
     };
     take(Finding, findings);
+    take(Exchanges, exchanges);
     for (column, least) in BY_IMPORTANCE {
         take(column, least);
     }
@@ -105,7 +110,7 @@ mod tests {
     fn whatever_the_width_the_columns_fit_and_the_backend_comes_first() {
         for width in 1..300 {
             for (names, findings) in [(11, 0), (21, 10), (47, 5)] {
-                let columns = fit(width, names, findings);
+                let columns = fit(width, names, findings, 0);
                 let sum: usize = columns.iter().map(|(_, width)| width).sum();
                 assert!(sum + GAP * (columns.len() - 1) <= width, "{width}: {columns:?}");
                 assert_eq!(columns[0].0, Backend);
@@ -115,8 +120,14 @@ mod tests {
 
     #[test]
     fn a_terminal_of_eighty_columns_shows_who_fails_and_who_is_slow() {
-        let columns: Vec<_> = fit(78, 15, 7).into_iter().map(|(column, _)| column).collect();
+        let columns: Vec<_> = fit(78, 15, 7, 0).into_iter().map(|(column, _)| column).collect();
         assert_eq!(columns, [Backend, Finding, Bar, Share, Rate, Live, Failed, Response]);
-        assert_eq!(fit(248, 21, 10).len(), ORDER.len(), "a wide one shows everything");
+        assert_eq!(fit(248, 21, 10, 7).len(), ORDER.len(), "a wide one shows everything");
+        let columns: Vec<_> = fit(78, 15, 7, 7).into_iter().map(|(column, _)| column).collect();
+        assert_eq!(
+            columns,
+            [Backend, Finding, Bar, Share, Exchanges, Rate, Failed, Response],
+            "what shares are of"
+        );
     }
 }

@@ -71,7 +71,7 @@ fn about(pool: &Pool, world: &World, view: &View, width: usize) -> Vec<Line<'sta
         return lines;
     };
     say(&assessment.summary, if pool.is_finding() { look::strong() } else { look::plain() });
-    if let Some([whose, what]) = whose_fault(assessment.verdict) {
+    if let Some([whose, what]) = whose_fault(assessment.verdict, assessment.signal) {
         lines.push(fault(whose, what));
     }
     let mut say = |text: &str| {

@@ -21,13 +21,14 @@ const KEYS: [(&str, &str); 12] = [
     ("", ""),
 ];
 
-const SIGNS: [(&str, &str); 6] = [
+const SIGNS: [(&str, &str); 7] = [
     ("██▒▒··", "share: solid as far as is sure, hatched as far as the 95 % interval reaches"),
     ("┃", "the share it should have"),
     ("—", "not measured"),
     ("last minute", "failed, response and bytes are of the last 30 to 60 s; conn/s of the last 5 s"),
     ("response", "half of the exchanges are answered within it / 99 of 100"),
     ("conn/s", "new connections, health checks left out"),
+    ("exch/s", "requests with their responses, of the last 30 to 60 s, where shares are of them"),
 ];
 
 /// Columns of what is explained.

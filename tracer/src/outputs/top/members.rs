@@ -7,10 +7,14 @@ use super::look::{self, Tone};
 use super::rows::{Row, finding};
 use super::words;
 use super::world::Pool;
+use crate::detect::{Finding, Signal};
 use ratatui::text::{Line, Span};
 
 /// Above response times: half of them took less, and 99 of 100.
 const BOTH_TIMES: &str = "resp p50/p99";
+
+/// Columns of exchanges a second, which are shown where a pool is judged by them.
+const EXCHANGES: usize = 7;
 
 /// In front of every line: what is selected has a mark there.
 pub(super) const MARGIN: usize = 2;
@@ -29,14 +33,18 @@ pub(super) struct Table {
 impl Table {
     /// For a screen of `width` columns that shows these members.
     pub(super) fn new<'a>(width: usize, shown: impl Iterator<Item = (&'a Pool, &'a Row)>) -> Self {
-        let (mut names, mut findings) = (Column::Backend.title().len(), 0);
+        let (mut names, mut findings, mut exchanges) = (Column::Backend.title().len(), 0, 0);
         for (pool, row) in shown {
+            let signal = pool.judged.assessment.as_ref().map(|assessment| assessment.signal);
+            if signal == Some(Signal::Exchanges) {
+                exchanges = EXCHANGES;
+            }
             if let Some(member) = pool.judged.sample.members.get(row.member) {
                 names = names.max(member.backend.to_string().len());
             }
             findings = findings.max(words::finding(finding(pool, row.member)).len());
         }
-        Self { columns: fit(width.saturating_sub(MARGIN), names, findings) }
+        Self { columns: fit(width.saturating_sub(MARGIN), names, findings, exchanges) }
     }
 
     /// What stands above it.
@@ -69,22 +77,33 @@ impl Table {
         };
         let found = finding(pool, row.member);
         let tone = Tone::of_member(found);
-        // Without a finding in a pool that is judged well, the bars are calm.
-        let calm = if found.is_none() && Tone::of(pool.verdict()) == Tone::Good { Tone::Good } else { tone };
+        // Red is the figure that proves the finding: who fails may well get its due.
+        let proof =
+            |column| if found.is_some_and(|found| proves(column, found)) { tone } else { Tone::Plain };
+        // In a pool that is judged well, the bars are calm.
+        let well = Tone::of(pool.verdict()) == Tone::Good;
+        let filled = |column| if found.is_none() && well { Tone::Good } else { proof(column) };
         let plain = |text: String| (text, look::plain());
         self.line(if selected { "▶" } else { " " }, |column, width| {
             let (text, style) = match column {
-                Column::Bar => return bar(&row.share, scale, width, calm),
+                Column::Bar => return bar(&row.share, scale, width, filled(column)),
                 Column::Backend if selected => {
                     (sample.backend.to_string(), tone.style().patch(look::strong()))
                 }
                 Column::Backend => (sample.backend.to_string(), tone.style()),
                 Column::Finding => (words::finding(found).to_owned(), tone.style()),
-                Column::Share => (known(row.share.observed, figures::percent), tone.style()),
+                Column::Share => (known(row.share.observed, figures::percent), proof(column).style()),
                 Column::Expected => plain(known(row.share.expected, figures::percent)),
                 Column::Interval => plain(known(row.share.interval, figures::interval)),
+                Column::Exchanges => {
+                    let seconds = trend.seconds();
+                    let requests = trend.requests().filter(|_| seconds > 0.0);
+                    plain(known(requests, |requests| figures::rate(requests as f64 / seconds)))
+                }
                 Column::Rate => plain(known(trend.pace.now(), figures::rate)),
-                Column::Trend => (sparkline(&trend.pace, width, ticks, most), look::fill(calm, false)),
+                Column::Trend => {
+                    (sparkline(&trend.pace, width, ticks, most), look::fill(filled(column), false))
+                }
                 Column::Live => plain(known(sample.stock, |stock| figures::count(stock.live))),
                 Column::Failed => {
                     let failures = trend.failures();
@@ -93,13 +112,14 @@ impl Table {
                     let some =
                         failures.as_ref().is_some_and(|causes| causes.iter().any(|(_, count)| *count > 0));
                     let text = if fits { causes } else { figures::failures(failures.as_deref(), false) };
-                    (text, if some { Tone::Warning.style() } else { look::plain() })
+                    let tone = if some { Tone::Warning } else { Tone::Plain };
+                    (text, if proof(column) == Tone::Plain { tone } else { proof(column) }.style())
                 }
                 Column::Response => {
                     let times = trend.exchanges().response_time;
                     let both = figures::quantiles(times.as_ref());
                     let fits = Span::raw(&both).width() <= width;
-                    plain(if fits { both } else { figures::median(times.as_ref()) })
+                    (if fits { both } else { figures::median(times.as_ref()) }, proof(column).style())
                 }
                 Column::Bytes => {
                     let seconds = trend.seconds();
@@ -122,6 +142,17 @@ impl Table {
             spans.extend(cell(*column, *width));
         }
         Line::from(spans)
+    }
+}
+
+/// Whether a column has what a finding is about.
+const fn proves(column: Column, finding: Finding) -> bool {
+    match finding {
+        Finding::Over | Finding::Under | Finding::Missing | Finding::Unexpected => {
+            matches!(column, Column::Bar | Column::Share | Column::Trend)
+        }
+        Finding::Failing => matches!(column, Column::Failed),
+        Finding::Slow => matches!(column, Column::Response),
     }
 }
 

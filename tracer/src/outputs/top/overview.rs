@@ -36,7 +36,7 @@ impl<'a> Block<'a> {
         let mut block = Self { pool, sentence: Vec::new(), fault: None, members: 0, rows: 0 };
         if let (Some(assessment), false) = (&pool.judged.assessment, pool.is_aside()) {
             block.sentence = wrapped(&safe(&assessment.summary), width.saturating_sub(MARGIN), SENTENCE);
-            block.fault = whose_fault(assessment.verdict);
+            block.fault = whose_fault(assessment.verdict, assessment.signal);
             block.members = if view.filter.is_empty() {
                 pool.judged.sample.members.len()
             } else {

@@ -1,12 +1,13 @@
 //! What keys do, and what is said where little is known.
 
 use super::made::{self, FULL, Member, incident, interval, member, pool, screen, text};
-use crate::detect::{Finding, Verdict};
+use crate::detect::{Finding, Signal, Verdict};
 use crate::outputs::top::members::MADE;
 use crate::outputs::top::{Effect, Key, Look, View, World, draw, key};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
+use ratatui::style::Color;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use std::cell::RefCell;
 use std::io::Write;
@@ -45,6 +46,42 @@ fn the_most_severe_pool_comes_first_with_verdict_sentence_fault_and_culprit() {
     assert!(line(&screen, "OVER") == skewed + 3, "the culprit is the first member: {screen}");
     assert!(line(&screen, "curl:8000") > line(&screen, " balanced "), "{screen}");
     assert!(screen.contains("2 of 3 pools with a finding"), "{screen}");
+}
+
+#[test]
+fn where_shares_are_of_exchanges_these_are_shown_and_the_advice_is_of_them() {
+    let mut world = made::world(&incident(), 40);
+    assert!(!shown(&world, &View::default()).contains("exch/s"));
+    let mut interval = interval(&incident()[1..2], 41);
+    interval.pools[0].assessment.as_mut().unwrap().signal = Signal::Exchanges;
+    world.take(interval, Vec::new());
+    let screen = shown(&world, &View::default());
+    assert!(screen.contains("exch/s") && screen.contains("how it picks a kept connection"), "{screen}");
+    let row = screen.lines().nth(line(&screen, "OVER")).unwrap();
+    assert!(row.matches("/s").count() >= 2, "exchanges and new connections: {row}");
+}
+
+/// What stands on a line in the colour of what is bad.
+fn bad(world: &World, of: &str) -> String {
+    let buffer = screen(world, &View::default(), FULL, SIZE);
+    let place = line(&text(&buffer), of);
+    let cells = buffer.content.chunks(usize::from(SIZE[0])).nth(place).unwrap();
+    let bad = cells.iter().filter(|cell| [Color::LightRed, Color::Red].contains(&cell.fg));
+    bad.map(|cell| cell.symbol()).collect()
+}
+
+#[test]
+fn red_is_the_figure_that_proves_the_finding() {
+    let mut pools = incident();
+    let slow = &mut pools[1].members[1];
+    (slow.finding, slow.response_ms) = (Some(Finding::Slow), Some(77));
+    let (skewed, other) = (made::world(&incident(), 40), made::world(&pools, 40));
+    let over = bad(&skewed, "OVER");
+    assert!(over.contains("76.9 %") && over.contains('█') && !over.contains("ms"), "{over}");
+    let failing = bad(&skewed, "[2001:db8::21]:5432 FAILING");
+    assert!(failing.contains("800") && !failing.contains('%') && !failing.contains('█'), "{failing}");
+    let slow = bad(&other, "SLOW ");
+    assert!(slow.contains(" ms") && !slow.contains('%') && !slow.contains('█'), "{slow}");
 }
 
 #[test]
