@@ -46,3 +46,4 @@ mod words;
 pub use assessment::{Assessment, Finding, MemberAssessment, Signal, Verdict};
 pub use judge::PoolJudge;
 pub use settings::Settings;
+pub(crate) use words::{duration, percent};

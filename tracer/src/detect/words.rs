@@ -33,13 +33,15 @@ pub(super) fn and_others(others: usize) -> String {
     }
 }
 
-pub(super) fn percent(share: f64) -> String {
+/// `76.9 %`; small shares have a digit more.
+pub(crate) fn percent(share: f64) -> String {
     // Halves go up, whichever way they were rounded on the way here.
     let percent = share * 100.0 + 1e-9;
     if share > 0.0 && percent < 1.0 { format!("{percent:.2} %") } else { format!("{percent:.1} %") }
 }
 
-pub(super) fn duration(seconds: f64) -> String {
+/// `45 s`, `12 min`, `3 h`, `2 days`
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 120.0 => format!("{:.0} s", seconds.max(0.0)),
         seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),

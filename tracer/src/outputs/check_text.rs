@@ -197,7 +197,7 @@ pub(super) const fn word(finding: Finding) -> &'static str {
     }
 }
 
-pub(super) fn percent(share: f64) -> String {
+fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 

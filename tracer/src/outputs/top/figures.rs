@@ -3,17 +3,14 @@
 use crate::collect::Histogram;
 use crate::outputs::check_text;
 
+pub(super) use crate::detect::{duration, percent};
+
 /// Stands for what was not measured.
 pub(super) const UNKNOWN: &str = "—";
 
 /// A figure as `show` writes it, or the dash.
 pub(super) fn known<T>(figure: Option<T>, show: impl FnOnce(T) -> String) -> String {
     figure.map_or_else(|| UNKNOWN.to_owned(), show)
-}
-
-/// `76.9 %`
-pub(super) fn percent(share: f64) -> String {
-    if share > 0.0 && share < 0.01 { format!("{:.2} %", share * 100.0) } else { check_text::percent(share) }
 }
 
 /// `73.7–79.7`, in percent
@@ -91,16 +88,6 @@ pub(super) fn failures(by_cause: Option<&[(&'static str, u64)]>, causes: bool) -
 /// A cause as it is said.
 pub(super) fn cause_word(cause: &str) -> String {
     cause.replace('_', " ")
-}
-
-/// `45 s`, `12 min`, `3 h`, `2 days`
-pub(super) fn duration(seconds: f64) -> String {
-    match seconds {
-        seconds if seconds < 120.0 => format!("{:.0} s", seconds.max(0.0)),
-        seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
-        seconds if seconds < 172_800.0 => format!("{:.0} h", seconds / 3600.0),
-        seconds => format!("{:.0} days", seconds / 86_400.0),
-    }
 }
 
 /// `12:04:07`, in UTC.
