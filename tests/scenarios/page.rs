@@ -48,6 +48,8 @@ fn a_wrong_weight_is_on_the_page_within_six_seconds() {
         "25.0 %".into(),
         "by nginx".into(),
         "the balancer: look at".into(),
+        "since ".into(),
+        "sent / received".into(),
     ] {
         assert!(text.contains(&said), "{said} in {text}");
     }
@@ -137,7 +139,7 @@ fn everything_on_the_page_has_a_name_and_the_verdict_is_read_out() {
         SOON,
     );
     assert_eq!(page.value(NAMELESS), "");
-    assert_eq!(page.value("document.querySelectorAll('thead th').length"), 8);
+    assert_eq!(page.value("document.querySelectorAll('thead th').length"), 9);
     let said = page.value("document.querySelector('[aria-live]').textContent");
     assert_eq!(said, "no finding");
     // It is read out when it changes, and not each second.

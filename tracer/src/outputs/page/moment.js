@@ -49,9 +49,10 @@ function plain(check) {
   if (check?.schema !== "tracer.check/1" || !Array.isArray(check.pools)) throw new Error("no check");
   const member = (of) => ({ backend: text(of?.backend) ?? "?", finding: text(of?.finding),
     expected_share: number(of?.expected_share), observed_share: number(of?.observed_share), share_interval: pair(of?.share_interval),
-    attempts: number(of?.attempts), live: number(of?.live), failed: causes(of?.failed), response_seconds: times(of?.response_seconds) });
+    attempts: number(of?.attempts), live: number(of?.live), failed: causes(of?.failed), response_seconds: times(of?.response_seconds),
+    sent_bytes: number(of?.sent_bytes), received_bytes: number(of?.received_bytes) });
   const pool = (of) => ({ name: text(of?.name) ?? "?", balancer: text(of?.balancer), verdict: text(of?.verdict) ?? "?",
-    signal: text(of?.signal), summary: text(of?.summary) ?? "", members: list(of?.members).map(member) });
+    signal: text(of?.signal), since: text(of?.since), since_start: of?.since_start === true, summary: text(of?.summary) ?? "", members: list(of?.members).map(member) });
   return { schema: check.schema, host: text(check.host), started: text(check.started), duration_seconds: number(check.duration_seconds),
     pools: list(check.pools).map(pool) };
 }

@@ -33,6 +33,16 @@ const percent = (share) => share === null ? "—" : (share * 100).toFixed(share 
 const count = (number) => number === null ? "—" : number.toLocaleString("en");
 const seconds = (time) => time === null ? "—" : time < 0.001 ? (time * 1e6).toFixed(0) + " µs"
   : time < 1 ? (time * 1e3).toFixed(1) + " ms" : time.toFixed(1) + " s";
+const bytes = (number) => number === null ? "—" : number.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }) + "B";
+/** For how long the verdict has stood at the moment that is shown, and since when; nothing where that is not known. */
+function standing(check, pool) {
+  const since = Date.parse(pool.since ?? ""), now = Date.parse(check.started ?? "") + check.duration_seconds * 1000;
+  if (Number.isNaN(since) || Number.isNaN(now)) return [];
+  const time = Math.max(0, now - since) / 1000;
+  const long = time < 120 ? `${time.toFixed(0)} s` : time < 7200 ? `${(time / 60).toFixed(0)} min` : `${(time / 3600).toFixed(0)} h`;
+  const clock = new Date(since).toISOString().replace("T", " ").slice(0, 19) + " UTC";
+  return [element("p", { class: "since" }, pool.since_start ? `since before ${clock}, when counting began: for at least ${long}` : `since ${clock}, for ${long}`)];
+}
 /** The line of a member in charts, and its mark in the table. */
 const lineOf = (member, at) => member.finding ? "line guilty" : `line c${at % COLOURS}` + (at < COLOURS ? "" : " dashed");
 
@@ -75,7 +85,8 @@ function row(pool, member, at, most) {
   const proof = (finding, text) => member.finding === finding ? element("strong", { class: "finding" }, text) : text;
   const exchanges = pool.signal === "exchanges" ? [count(member.exchanges)] : [];
   const cells = [bar(member, most), percent(member.observed_share), percent(member.expected_share), ...exchanges, count(member.attempts),
-    count(member.live), proof("failing", failures(member)), proof("slow", times === null ? "—" : `${seconds(times.p50)} / ${seconds(times.p99)}`)];
+    count(member.live), proof("failing", failures(member)), proof("slow", times === null ? "—" : `${seconds(times.p50)} / ${seconds(times.p99)}`),
+    `${bytes(member.sent_bytes)} / ${bytes(member.received_bytes)}`];
   return element("tr", member.finding ? { class: "guilty" } : {}, element("th", { scope: "row" }, mark, member.backend, ...found),
     ...cells.map((cell) => element("td", {}, cell)));
 }
@@ -88,18 +99,18 @@ function rows(pool) {
   return made.toSorted(([a], [b]) => b - a).map(([, row]) => row);
 }
 
-function section(pool, live) {
+function section(check, pool, live) {
   const key = keyOf(pool);
   const kind = pool.verdict === "balanced" ? "verdict balanced" : pool.verdict === "insufficient-evidence" ? "verdict" : "verdict finding";
   const fault = faultOf(pool);
   const advice = fault ? [element("p", { class: "fault" }, "→ ", element("strong", {}, fault[0]), `: look at ${fault[1]}`)] : [];
   const head = element("h2", {}, element("span", { class: kind }, pool.verdict), ` ${pool.name}` + (pool.balancer ? ` by ${pool.balancer}` : ""));
   const exchanges = pool.signal === "exchanges" ? ["exchanges"] : [];
-  const names = ["backend", "share, and │ expected", "share", "expected", ...exchanges, "attempts", "live", "failed", "response p50 / p99"];
+  const names = ["backend", "share, and │ expected", "share", "expected", ...exchanges, "attempts", "live", "failed", "response p50 / p99", "sent / received"];
   const table = element("table", {},
     element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)))),
     element("tbody", {}, ...rows(pool)));
-  const made = element("section", {}, head, element("p", { class: "summary" }, pool.summary), ...advice,
+  const made = element("section", {}, head, element("p", { class: "summary" }, pool.summary), ...standing(check, pool), ...advice,
     element("div", { class: "scroll", tabindex: "0", role: "region", "data-place": "members " + key, "aria-label": `Members of ${pool.name}` }, table));
   const of = past.pools.get(key);
   if (!live || !of) return made;
@@ -128,7 +139,7 @@ function show(check, live) {
   // Who is there by keyboard, or has scrolled a table aside, stays there.
   const focus = document.activeElement?.dataset.place;
   const aside = new Map([...document.querySelectorAll(".scroll")].map((table) => [table.dataset.place, table.scrollLeft]));
-  find("pools").replaceChildren(...pools.map((pool) => section(pool, live)));
+  find("pools").replaceChildren(...pools.map((pool) => section(check, pool, live)));
   for (const place of document.querySelectorAll("[data-place]")) {
     place.scrollLeft = aside.get(place.dataset.place) ?? 0;
     if (place.dataset.place === focus) place.focus({ preventScroll: true });
