@@ -8,7 +8,10 @@ use crate::support::nginx::Nginx;
 use crate::support::pools::Pools;
 use crate::support::tracer::{tracer, watch};
 use crate::support::{turn, wait};
+use nix::sys::ptrace;
 use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -67,6 +70,27 @@ fn what_is_answered_is_what_the_backends_accepted() {
     assert_eq!(members.iter().map(|member| member["attempts"].as_u64().unwrap()).sum::<u64>(), accepted);
     let health = http.get("/healthz");
     assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
+    running.stop(Signal::SIGTERM).exits(0);
+}
+
+#[test]
+fn a_tick_that_stands_still_is_not_healthy_until_it_goes_on() {
+    let (_turn, block) = (turn::traffic(), Block::new());
+    let running = watch(Pools::of([block.backend(1)])).arguments(&["--listen", "0"]).start();
+    let http = Http::of(&running);
+    wait::until("the first tick", SOON, || (http.get("/healthz").status == 200).then_some(()));
+    // Its first thread ticks, and others answer: only that one is stopped.
+    let first = Pid::from_raw(i32::try_from(running.pid()).unwrap());
+    ptrace::seize(first, ptrace::Options::empty()).unwrap();
+    ptrace::interrupt(first).unwrap();
+    waitpid(first, Some(WaitPidFlag::__WALL)).unwrap();
+    let health = wait::until("the standstill", SOON, || {
+        let health = http.get("/healthz");
+        (health.status == 503).then_some(health)
+    });
+    assert!(health.body.ends_with("the tick stands still\n"), "{}", health.body);
+    ptrace::detach(first, None).unwrap();
+    wait::until("the next tick", SOON, || (http.get("/healthz").status == 200).then_some(()));
     running.stop(Signal::SIGTERM).exits(0);
 }
 

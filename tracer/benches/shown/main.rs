@@ -1,7 +1,14 @@
-//! What a scrape of a busy host takes: `cargo bench --bench scrape`. Prints the processor time of one, the mean of many,
-//! with 1,000 backends in 20 pools, every duration bucket of which has counted something.
+//! What it takes to show a busy host: `cargo bench --bench shown`. Prints the processor time of a scrape and of a frame of
+//! the screen, the mean of many, with 1,000 backends in 20 pools, every duration bucket of which has counted something;
+//! and how many bytes a terminal is sent for a frame.
 
 use nix::time::{ClockId, clock_gettime};
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tracer::agent::Judged;
@@ -9,10 +16,12 @@ use tracer::collect::{Counters, Histogram, Stock};
 use tracer::detect::{Assessment, MemberAssessment, Signal, Verdict};
 use tracer::outputs::gzip::Gzip;
 use tracer::outputs::metrics::{Form, Ledger, render, write};
+use tracer::outputs::top::{Look, View, World, draw};
 use tracer::outputs::{CheckReport, Latest, Own};
 use tracer::pools::{
     Exchanges, ExpectedSource, MemberSample, Method, Origin, PoolIdentity, PoolSample, Recorded,
 };
+use tracer::recording::Interval;
 
 const POOLS: u8 = 20;
 const BACKENDS: u8 = 50;
@@ -23,7 +32,7 @@ fn main() {
     let mut ledger = Ledger::new(4_096);
     report("the tick's part: adding an interval", || ledger.take(&pools, None));
     report("the tick's part: handing it over", || drop(std::hint::black_box(ledger.clone())));
-    let latest = Arc::new(latest(pools, ledger));
+    let latest = Arc::new(latest(pools.clone(), ledger));
     for (form, name) in [(Form::OpenMetrics, "OpenMetrics"), (Form::Older, "the older form")] {
         let text = render(Arc::clone(&latest), form).unwrap_or_default();
         let (lines, megabytes) = (text.lines().count(), text.len() as f64 / 1e6);
@@ -37,6 +46,58 @@ fn main() {
         report(&format!("a scrape in {name}, compressed"), || {
             drop(std::hint::black_box(compressed(&latest, form)));
         });
+    }
+    for size in [(80, 24), (250, 70)] {
+        screen(&pools, size);
+    }
+}
+
+/// The screen as somebody looks at it for a minute, a frame a second.
+fn screen(pools: &[Judged], (columns, lines): (u16, u16)) {
+    let sent = Rc::new(Cell::new(0));
+    let viewport = Viewport::Fixed(Rect::new(0, 0, columns, lines));
+    let backend = CrosstermBackend::new(Sent(Rc::clone(&sent)));
+    let Ok(mut terminal) = Terminal::with_options(backend, TerminalOptions { viewport }) else { return };
+    let look = Look::of(|name| (name == "LANG").then(|| "C.UTF-8".into()));
+    let (mut world, view) = (World::of_host("lb1".into()), View::default());
+    let mut second = 0_u32;
+    report(&format!("a frame of {columns} by {lines}, with taking in its interval"), || {
+        second += 1;
+        let mut pools = pools.to_vec();
+        pools.iter_mut().flat_map(|pool| &mut pool.sample.members).for_each(|member| vary(member, second));
+        let interval = Interval {
+            time_seconds: 1_767_225_660.0 + f64::from(second),
+            interval_seconds: 1.0,
+            pools,
+            other: None,
+            uncounted: None,
+        };
+        world.take(interval, Vec::new());
+        sent.set(0);
+        let _fails_never = terminal.draw(|frame| draw(&world, &view, look, frame.buffer_mut()));
+    });
+    println!("bytes that the terminal is sent for it, when every figure has changed: {}", sent.get());
+}
+
+/// Traffic is another one each second.
+fn vary(member: &mut MemberSample, second: u32) {
+    let more = (u64::from(second) * 7 + member.delta.attempts) % 97;
+    member.delta.attempts += more;
+    member.decisions += more;
+    member.delta.sent_bytes += more * 4_321;
+}
+
+/// A terminal that counts what it is sent.
+struct Sent(Rc<Cell<usize>>);
+
+impl Write for Sent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.set(self.0.get() + bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
