@@ -21,6 +21,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+pub(crate) use self::series::OLDEST;
 use self::{
     build::Built,
     console::{Outcome, Verdict, judge},
@@ -58,13 +59,6 @@ pub(crate) struct Arguments {
     /// Of the end-to-end tests, only those with this in their name
     #[arg(long = "test", value_name = "NAME")]
     only: Option<String>,
-}
-
-impl Arguments {
-    /// One guest, of the oldest series that is traced.
-    pub(crate) fn oldest() -> Self {
-        Self { kernels: vec![series::OLDEST], update: false, two_processors: false, only: None }
-    }
 }
 
 /// Runs a guest for each series, one after the other, and prints what works on which.
