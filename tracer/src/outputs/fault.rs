@@ -13,7 +13,7 @@ pub(super) const fn whose_fault(verdict: Verdict, signal: Signal) -> Option<[&'s
         Verdict::MemberMissing => ["the balancer", "membership, drain, or a health check that fails"],
         Verdict::UnexpectedBackend => ["the balancer", "stale configuration or DNS, an old worker"],
         Verdict::UnevenWeights => ["the configuration", "its weights: the balancer does as they say"],
-        Verdict::BackendFailing => ["the backend", "that backend, and the path to it"],
+        Verdict::BackendFailing => ["the backend", "that backend, the path to it, and its health check"],
         Verdict::BackendSlow => ["the backend", "what makes that backend slow"],
         Verdict::PoolFailing => ["shared", "network, database; with `local` failures this host"],
         Verdict::PoolSlow => ["shared", "what all members use: network, database"],

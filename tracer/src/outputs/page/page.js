@@ -34,14 +34,14 @@ const count = (number) => number === null ? "—" : number.toLocaleString("en");
 const seconds = (time) => time === null ? "—" : time < 0.001 ? (time * 1e6).toFixed(0) + " µs"
   : time < 1 ? (time * 1e3).toFixed(1) + " ms" : time.toFixed(1) + " s";
 const bytes = (number) => number === null ? "—" : number.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }) + "B";
+const long = (time) => time < 120 ? `${time.toFixed(0)} s` : time < 7200 ? `${(time / 60).toFixed(0)} min` : `${(time / 3600).toFixed(0)} h`;
 /** For how long the verdict has stood at the moment that is shown, and since when; nothing where that is not known. */
 function standing(check, pool) {
   const since = Date.parse(pool.since ?? ""), now = Date.parse(check.started ?? "") + check.duration_seconds * 1000;
   if (Number.isNaN(since) || Number.isNaN(now)) return [];
   const time = Math.max(0, now - since) / 1000;
-  const long = time < 120 ? `${time.toFixed(0)} s` : time < 7200 ? `${(time / 60).toFixed(0)} min` : `${(time / 3600).toFixed(0)} h`;
   const clock = new Date(since).toISOString().replace("T", " ").slice(0, 19) + " UTC";
-  return [element("p", { class: "since" }, pool.since_start ? `since before ${clock}, when counting began: for at least ${long}` : `since ${clock}, for ${long}`)];
+  return [element("p", { class: "since" }, pool.since_start ? `since before ${clock}, when counting began: for at least ${long(time)}` : `since ${clock}, for ${long(time)}`)];
 }
 /** The line of a member in charts, and its mark in the table. */
 const lineOf = (member, at) => member.finding ? "line guilty" : `line c${at % COLOURS}` + (at < COLOURS ? "" : " dashed");
@@ -112,6 +112,9 @@ function section(check, pool, live) {
     element("tbody", {}, ...rows(pool)));
   const made = element("section", {}, head, element("p", { class: "summary" }, pool.summary), ...standing(check, pool), ...advice,
     element("div", { class: "scroll", tabindex: "0", role: "region", "data-place": "members " + key, "aria-label": `Members of ${pool.name}` }, table));
+  if (check.duration_seconds !== null) {
+    made.append(element("p", { class: "since" }, `Shares: of what is judged. Everything else in the table: since counting began, ${long(check.duration_seconds)} ago; failed attempts are among the attempts.`));
+  }
   const of = past.pools.get(key);
   if (!live || !of) return made;
   made.append(element("div", { class: "charts" },

@@ -45,7 +45,7 @@ pub(super) fn lines(
     let first = selected.saturating_sub(room / 2).min(members.rows.len().saturating_sub(room));
     let seen = || members.rows.iter().enumerate().skip(first).take(room);
     let table = Table::new(width, seen().map(|(_, row)| (pool, row)));
-    let most = seen().filter_map(|(_, row)| pool.members.get(row.member)?.pace.peak()).reduce(f64::max);
+    let most = seen().filter_map(|(_, row)| pool.traffic_of(row.member)?.peak()).reduce(f64::max);
     lines.extend(titles.then(|| table.titles()));
     let row = |(place, row)| table.row(pool, row, members.scale, most, world.ticks, place == selected);
     lines.extend(seen().map(row));

@@ -7,7 +7,7 @@ use super::look::{self, Tone};
 use super::rows::{Row, finding};
 use super::words;
 use super::world::Pool;
-use crate::detect::{Finding, Signal};
+use crate::detect::Finding;
 use ratatui::text::{Line, Span};
 
 /// Above response times: half of them took less, and 99 of 100.
@@ -35,8 +35,7 @@ impl Table {
     pub(super) fn new<'a>(width: usize, shown: impl Iterator<Item = (&'a Pool, &'a Row)>) -> Self {
         let (mut names, mut findings, mut exchanges) = (Column::Backend.title().len(), 0, 0);
         for (pool, row) in shown {
-            let signal = pool.judged.assessment.as_ref().map(|assessment| assessment.signal);
-            if signal == Some(Signal::Exchanges) {
+            if pool.is_of_exchanges() {
                 exchanges = EXCHANGES;
             }
             if let Some(member) = pool.judged.sample.members.get(row.member) {
@@ -102,7 +101,9 @@ impl Table {
                 }
                 Column::Rate => plain(known(trend.pace.now(), figures::rate)),
                 Column::Trend => {
-                    (sparkline(&trend.pace, width, ticks, most), look::fill(filled(column), false))
+                    let pace = pool.traffic_of(row.member);
+                    let line = pace.map_or(String::new(), |pace| sparkline(pace, width, ticks, most));
+                    (line, look::fill(filled(column), false))
                 }
                 Column::Live => plain(known(sample.stock, |stock| figures::count(stock.live))),
                 Column::Failed => {

@@ -153,7 +153,7 @@ fn block(
     let tone = if pool.is_finding() { look::strong() } else { look::plain() };
     lines.extend(block.sentence.iter().map(|text| Line::styled(format!("  {text}"), tone)));
     lines.extend(block.fault.map(|[whose, what]| fault(whose, what)));
-    let most = rows.iter().filter_map(|row| pool.members.get(row.member)?.pace.peak()).reduce(f64::max);
+    let most = rows.iter().filter_map(|row| pool.traffic_of(row.member)?.peak()).reduce(f64::max);
     lines.extend(rows.iter().map(|row| table.row(pool, row, scale, most, world.ticks, false)));
     if block.hidden() > 0 {
         let more = format!("  and {} more: enter", words::count(block.hidden(), "member"));
@@ -190,8 +190,8 @@ pub(super) fn head(pool: &Pool, world: &World, view: &View, width: usize, select
     if let Some(since) = since(pool, world) {
         right.push(Span::raw(format!("  {since}")));
     }
-    right.push(Span::raw(format!("  {} ", known(pool.pace.now(), figures::rate))));
-    let trend = sparkline(&pool.pace, TREND, world.ticks, None);
+    right.push(Span::raw(format!("  {} ", known(pool.traffic().now(), figures::rate))));
+    let trend = sparkline(pool.traffic(), TREND, world.ticks, None);
     right.push(Span::styled(trend.trim_start().to_owned(), look::fill(Tone::Plain, false)));
     let span_width = |spans: &[Span<'_>]| spans.iter().map(Span::width).sum::<usize>();
     // What does not fit goes, the least important first.

@@ -76,7 +76,7 @@ pub(super) fn pools<'a>(world: &'a World, view: &View) -> Vec<&'a Pool> {
         PoolOrder::Severity => {}
         PoolOrder::Name => pools.sort_by(|a, b| a.name.cmp(&b.name)),
         PoolOrder::Traffic => pools.sort_by(|a, b| {
-            let rate = |pool: &Pool| pool.pace.now().unwrap_or(-1.0);
+            let rate = |pool: &Pool| pool.traffic().now().unwrap_or(-1.0);
             rate(b).total_cmp(&rate(a))
         }),
     }

@@ -11,15 +11,15 @@ pub(super) const LATELY_SECONDS: f64 = 30.0;
 /// A rate is the mean of so many intervals: one is too restless to read.
 const SMOOTHED: usize = 5;
 
-/// New connections a second, interval by interval, the newest last; `None` where they were not measured.
+/// New connections, or exchanges, a second, interval by interval, the newest last; `None` where they were not measured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace(VecDeque<Option<f32>>);
 
 impl Pace {
     /// Takes in one more interval of `seconds`.
-    pub(super) fn take(&mut self, connections: Option<u64>, seconds: f64) {
+    pub(super) fn take(&mut self, count: Option<u64>, seconds: f64) {
         #[expect(clippy::cast_possible_truncation, reason = "a rate to be drawn; seven digits are enough")]
-        let rate = connections.filter(|_| seconds > 0.0).map(|count| (count as f64 / seconds) as f32);
+        let rate = count.filter(|_| seconds > 0.0).map(|count| (count as f64 / seconds) as f32);
         if self.0.len() == REMEMBERED {
             self.0.pop_front();
         }
@@ -53,6 +53,7 @@ pub(super) fn mean(rates: impl Iterator<Item = Option<f32>>) -> Option<f64> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trend {
     pub(super) pace: Pace,
+    pub(super) exchange_pace: Pace,
     earlier: Sums,
     current: Sums,
 }
@@ -91,6 +92,7 @@ impl Trend {
     /// Takes in one more interval of `seconds`.
     pub(super) fn take(&mut self, sample: &MemberSample, seconds: f64) {
         self.pace.take(decisions(sample), seconds);
+        self.exchange_pace.take(sample.requests, seconds);
         if self.current.seconds >= LATELY_SECONDS {
             self.earlier = std::mem::take(&mut self.current);
         }

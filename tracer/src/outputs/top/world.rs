@@ -4,8 +4,8 @@ use super::trend::{Pace, Trend, decisions, sum};
 use crate::agent::Judged;
 use crate::chronicle::PoolName;
 use crate::collect::Uncounted;
-use crate::detect::Verdict;
-use crate::pools::PoolSample;
+use crate::detect::{Signal, Verdict};
+use crate::pools::{MemberSample, PoolSample};
 use crate::recording::Interval;
 use std::collections::{HashMap, VecDeque};
 
@@ -42,7 +42,9 @@ pub struct World {
 pub(super) struct Pool {
     pub(super) name: PoolName,
     pub(super) judged: Judged,
+    /// Of new connections.
     pub(super) pace: Pace,
+    exchanges: Pace,
     /// In the order of the sample's members.
     pub(super) members: Vec<Trend>,
 }
@@ -103,11 +105,12 @@ impl World {
 
 impl Pool {
     fn after(known: Option<Self>, name: PoolName, judged: Judged, seconds: f64) -> Self {
-        let (mut pace, before) = known.map_or_else(Default::default, |pool| {
+        let (mut pace, mut exchanges, before) = known.map_or_else(Default::default, |pool| {
             let addresses = pool.judged.sample.members.into_iter().map(|member| member.backend);
-            (pool.pace, addresses.zip(pool.members).collect::<Vec<_>>())
+            (pool.pace, pool.exchanges, addresses.zip(pool.members).collect::<Vec<_>>())
         });
-        pace.take(connections(&judged.sample), seconds);
+        pace.take(total(&judged.sample, decisions), seconds);
+        exchanges.take(total(&judged.sample, |member| member.requests), seconds);
         // Both are in the order of their addresses, as a rule; who is out of it begins anew.
         let mut before = before.into_iter().peekable();
         let members = judged.sample.members.iter().map(|member| {
@@ -118,7 +121,23 @@ impl Pool {
             trend
         });
         let members = members.collect();
-        Self { name, judged, pace, members }
+        Self { name, judged, pace, exchanges, members }
+    }
+
+    /// Whether it is judged by its exchanges, since connections are reused.
+    pub(super) fn is_of_exchanges(&self) -> bool {
+        self.judged.assessment.as_ref().is_some_and(|assessment| assessment.signal == Signal::Exchanges)
+    }
+
+    /// What shares are of, as it came: exchanges where the pool is judged by them, else new connections.
+    pub(super) fn traffic(&self) -> &Pace {
+        if self.is_of_exchanges() { &self.exchanges } else { &self.pace }
+    }
+
+    /// The same of one member, by its place.
+    pub(super) fn traffic_of(&self, member: usize) -> Option<&Pace> {
+        let trend = self.members.get(member)?;
+        Some(if self.is_of_exchanges() { &trend.exchange_pace } else { &trend.pace })
     }
 
     /// What is said of it; `None` for a pool that is only listed.
@@ -142,7 +161,7 @@ impl Pool {
     }
 }
 
-/// New connections of all members in the interval; `None` when those of nobody were measured.
-fn connections(sample: &PoolSample) -> Option<u64> {
-    sample.members.iter().map(decisions).fold(None, sum)
+/// A count of all members in the interval; `None` when that of nobody was measured.
+fn total(sample: &PoolSample, of: impl Fn(&MemberSample) -> Option<u64>) -> Option<u64> {
+    sample.members.iter().map(of).fold(None, sum)
 }

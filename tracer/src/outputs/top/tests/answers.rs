@@ -59,6 +59,22 @@ fn where_shares_are_of_exchanges_these_are_shown_and_the_advice_is_of_them() {
     assert!(screen.contains("exch/s") && screen.contains("how it picks a kept connection"), "{screen}");
     let row = screen.lines().nth(line(&screen, "OVER")).unwrap();
     assert!(row.matches("/s").count() >= 2, "exchanges and new connections: {row}");
+    let rate = |screen: &str| -> f64 {
+        let head = screen.lines().nth(line(screen, "SKEWED")).unwrap();
+        let figure = head.split_whitespace().find_map(|word| word.strip_suffix("/s"));
+        figure.unwrap_or_else(|| panic!("no rate: {head}")).parse().unwrap()
+    };
+    let before = rate(&screen);
+    // Kept connections carry ten times as much.
+    for second in 42..60 {
+        let mut interval = made::interval(&incident()[1..2], second);
+        let pool = &mut interval.pools[0];
+        pool.assessment.as_mut().unwrap().signal = Signal::Exchanges;
+        pool.sample.members.iter_mut().for_each(|member| member.requests = member.requests.map(|n| n * 10));
+        world.take(interval, Vec::new());
+    }
+    let screen = shown(&world, &View::default());
+    assert!(rate(&screen) > 5.0 * before, "of exchanges: {screen}");
 }
 
 /// What stands on a line in the colour of what is bad.
