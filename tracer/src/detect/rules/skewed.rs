@@ -90,10 +90,11 @@ fn departs(question: &Question, spread: &Spread, episode: &Episode) -> Found {
             },
         ),
         (Some(named), None) => format!(
-            "{} gets {} of {noun}, {}{}",
+            "{} gets {} of {noun}, {}{}{}",
             question.address(named.member),
             words::percent(window.observed(named.member).unwrap_or(0.0)),
             question.due(named.member),
+            as_if(question, &window, &episode.named),
             words::and_others(episode.named.len() - 1),
         ),
         (None, None) => format!("{noun} do not follow the expected shares"),
@@ -112,6 +113,29 @@ fn departs(question: &Question, spread: &Spread, episode: &Episode) -> Found {
         members: episode.named.iter().map(|named| (named.member, finding(named.ratio))).collect(),
         sentence,
     }
+}
+
+/// `, as with 10 times its weight`, where one member departs, upwards, and one whole number explains that: in the
+/// balancer's configuration that is a digit too many.
+fn as_if(question: &Question, window: &Window, named: &[Named]) -> String {
+    let Question { judge, sample, .. } = question;
+    let share = |member: usize| judge.roster.shares()[member];
+    let weighted = matches!(sample.pool.method, Method::RoundRobin | Method::Random);
+    let times = match named {
+        [one] if weighted => window.interval_of_pool(one.member).and_then(|of| factor(of, share(one.member))),
+        _ => None,
+    };
+    times.map_or(String::new(), |times| format!(", as with {times} times its weight"))
+}
+
+/// The only whole number, 2 to 100, by which a weight has to be multiplied for its share `due` to become one in this interval.
+fn factor([low, high]: [f64; 2], due: f64) -> Option<u32> {
+    let odds = |share: f64| share / (1.0 - share);
+    let [low, high] = [low, high].map(|share| odds(share) / odds(due));
+    let mut explaining = (2..=100).filter(|&times| (low..=high).contains(&f64::from(times)));
+    let only = explaining.next().filter(|_| explaining.next().is_none())?;
+    // Of a wide interval that has no other whole number by chance, nothing follows.
+    (high - low < 1.0).then_some(only)
 }
 
 fn holds(question: &Question, holder: &Holder) -> Found {
@@ -202,4 +226,21 @@ fn may_be_slow(question: &Question, episode: &Episode) -> Doubt {
         who.as_deref().unwrap_or("the pool")
     );
     Doubt { sentence, needed: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::factor;
+
+    #[test]
+    fn one_whole_number_that_explains_a_share_is_told_and_nothing_else() {
+        assert_eq!(factor([0.765, 0.773], 0.25), Some(10), "10 of 13");
+        assert_eq!(factor([0.737, 0.797], 0.25), None, "8.4 to 11.8: 9, 10 and 11 explain it");
+        assert_eq!(factor([0.44, 0.46], 0.25), None, "2.4 to 2.6: none does");
+        assert_eq!(factor([0.39, 0.41], 0.25), Some(2), "2 of 5");
+        assert_eq!(factor([0.949, 0.957], 0.25), None, "a client, not a weight");
+        assert_eq!(factor([0.2, 0.3], 0.25), None, "as it is due");
+        assert_eq!(factor([0.9, 1.0], 0.5), None, "everything");
+        assert_eq!(factor([0.5, 0.6], 0.0), None, "nothing is due");
+    }
 }
