@@ -258,7 +258,7 @@ pub(super) fn rounded(value: f64, steps: f64) -> f64 {
 }
 
 /// RFC 3339 in UTC, whole seconds.
-pub(super) fn timestamp(seconds: f64) -> String {
+pub(crate) fn timestamp(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "saturates; jiff refuses what is out of range")]
     let whole = seconds.floor() as i64;
     jiff::Timestamp::from_second(whole).map_or_else(|_| format!("{whole}"), |time| time.to_string())

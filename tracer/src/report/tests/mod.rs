@@ -1,0 +1,3 @@
+//! Reports of recordings and of made-up material.
+
+mod incident;
