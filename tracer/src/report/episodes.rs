@@ -100,7 +100,10 @@ pub fn episodes(changes: &[Change]) -> Vec<Episode> {
 }
 
 /// The one that matters most: the most severe, of these the longest.
-pub fn worst<'a>(episodes: impl IntoIterator<Item = &'a Episode>, until_seconds: f64) -> Option<&'a Episode> {
+pub(super) fn worst<'a>(
+    episodes: impl IntoIterator<Item = &'a Episode>,
+    until_seconds: f64,
+) -> Option<&'a Episode> {
     let length = |episode: &Episode| episode.lasted_seconds(until_seconds);
     let severer = |one: &Episode, other: &Episode| {
         one.worst.cmp(&other.worst).then_with(|| length(other).total_cmp(&length(one)))

@@ -1,18 +1,20 @@
 //! A document as Markdown, for a ticket: tables as GitHub, GitLab and Jira's importers know them.
 
 use super::document::{Block, Chart, Document, Piece, Row, Table, Text, Unit};
-use super::words::{clock, known, moment, share};
+use super::words::{clock, known, moment, rate, share};
 use crate::outputs::escape::for_terminal;
 use crate::outputs::seconds;
 use std::fmt::Write as _;
 
-/// A chart is a table of so many moments here.
-const MOMENTS: usize = 10;
+/// A chart is a table of so many parts of its time here.
+const PARTS: usize = 10;
 
 /// The document, newline at the end included.
 pub(super) fn render(document: &Document) -> String {
     let mut text = format!("# {}\n", inline(&document.title));
-    for block in &document.blocks {
+    // Of charts only that of the shares: the tables say in fewer lines what the others show.
+    let is_told = |block: &&Block| !matches!(block, Block::Chart(chart) if chart.unit != Unit::Share);
+    for block in document.blocks.iter().filter(is_told) {
         text.push('\n');
         match block {
             Block::Heading(level, title) => {
@@ -29,8 +31,8 @@ pub(super) fn render(document: &Document) -> String {
             }),
             Block::Table(table) => self::table(&mut text, table),
             Block::Chart(chart) => {
-                let _ = write!(text, "#### {}\n\n", escaped(&chart.title));
-                table(&mut text, &moments(chart));
+                let _ = write!(text, "{}:\n\n", escaped(&chart.title));
+                table(&mut text, &parts(chart));
             }
             Block::Blank(what) => {
                 let _ = writeln!(text, "_To be filled in: {}_", escaped(what));
@@ -54,26 +56,34 @@ fn table(text: &mut String, table: &Table) {
     }
 }
 
-/// The lines of a chart at some moments, evenly over its time.
-fn moments(chart: &Chart) -> Table {
-    let stride = chart.times.len().div_ceil(MOMENTS).max(1);
+/// The lines of a chart, in some parts of its time: the mean of each.
+fn parts(chart: &Chart) -> Table {
+    let stride = chart.times.len().div_ceil(PARTS).max(1);
     let one_day = clock_is_enough(chart);
-    let mut head = vec!["time".to_owned()];
+    let mut head = vec!["from".to_owned()];
     head.extend(chart.lines.iter().map(|line| line.name.clone()));
     let show = |value: f64| match chart.unit {
         Unit::Share => share(value),
-        Unit::PerSecond => format!("{value:.1}"),
+        Unit::PerSecond => rate(value),
         Unit::Seconds => seconds(value),
     };
-    let row = |(place, time): (usize, &super::stamp::Time)| {
-        let time = if one_day { clock(time.0) } else { moment(time.0) };
-        let values = chart.lines.iter().map(|line| known(line.values.get(place).copied().flatten(), show));
-        let cells = std::iter::once(time).chain(values).map(super::document::plain).collect();
+    let row = |(place, times): (usize, &[super::stamp::Time])| {
+        let from = times.first().map_or(chart.from.0, |time| time.0);
+        let from = if one_day { clock(from) } else { moment(from) };
+        let values = chart.lines.iter().map(|line| {
+            let part = line.values.iter().skip(place * stride).take(stride);
+            known(mean(part.copied().flatten()), show)
+        });
+        let cells = std::iter::once(from).chain(values).map(super::document::plain).collect();
         Row { cells, stands_out: false }
     };
-    // In the middle of each part, so that neither end is told twice as often.
-    let places = chart.times.iter().enumerate().skip(stride / 2).step_by(stride);
-    Table { names: 1, head, rows: places.map(row).collect() }
+    Table { names: 1, head, rows: chart.times.chunks(stride).enumerate().map(row).collect() }
+}
+
+/// Of what is known; `None` when nothing is.
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    (count > 0.0).then(|| sum / count)
 }
 
 fn clock_is_enough(chart: &Chart) -> bool {

@@ -47,6 +47,7 @@ impl FromStr for Moment {
         }
         let civil: Result<jiff::civil::Time, _> = text.parse();
         if let Ok(time) = civil
+            && text.contains(':')
             && text.len() <= "12:00:00".len()
         {
             let seconds = |part: i8, unit: f64| f64::from(part) * unit;

@@ -101,7 +101,7 @@ pub(super) fn timeline(material: &Material, episodes: &[&Episode], gaps: &[Gap])
         let text = if episode.since_start {
             "it was so from the first traffic that was seen: it may have begun before".to_owned()
         } else {
-            "from here on traffic departed, as was found later".to_owned()
+            "what the first verdict says began here, as the counts said afterwards".to_owned()
         };
         add(episode.onset_seconds, Kind::Onset, text);
     }

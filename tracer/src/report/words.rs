@@ -53,6 +53,21 @@ pub(super) fn share(share: f64) -> String {
     if share > 0.0 && share < 0.01 { format!("{:.2} %", share * 100.0) } else { percent(share) }
 }
 
+/// `120`, `4.5`, `0.024`: what is little is not nothing.
+pub(super) fn rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate >= 10.0 => format!("{rate:.0}"),
+        rate if rate >= 0.1 || rate <= 0.0 => format!("{rate:.1}"),
+        rate => {
+            // Two digits that count.
+            let digits = (-rate.log10()).ceil().clamp(0.0, 9.0) + 1.0;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 10")]
+            let digits = digits as usize;
+            format!("{rate:.digits$}")
+        }
+    }
+}
+
 /// `1.2 ms/20 ms`: half of the exchanges, and 99 of 100.
 pub(super) fn quantiles([half, most]: [f64; 2]) -> String {
     format!("{}/{}", seconds(half), seconds(most))
@@ -74,6 +89,11 @@ mod tests {
             said,
             ["0 s", "119 s", "2 min", "4 min 12 s", "119 min 59 s", "3 h 4 min", "2 days", "2 days 3 h"]
         );
+    }
+
+    #[test]
+    fn a_small_rate_is_not_zero() {
+        assert_eq!([123.4, 4.5, 0.0, 0.024_1, 0.000_9].map(rate), ["123", "4.5", "0.0", "0.024", "0.00090"]);
     }
 
     #[test]

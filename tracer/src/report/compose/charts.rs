@@ -40,7 +40,7 @@ pub(super) fn of(report: &Report, incident: &Incident) -> Vec<Chart> {
         lines.iter().map(line).collect()
     };
     let mut shares = chart(
-        format!("Shares of {}; dashed: expected", incident.signal.noun()),
+        format!("Shares of {} over time", incident.signal.noun()),
         Unit::Share,
         of_members(|member| &member.share),
         left_out,

@@ -7,7 +7,7 @@ mod charts;
 mod tables;
 
 use super::document::{Block, Document, Piece, Row, Table, Text, plain};
-use super::findings::{Incident, PoolLine, Report};
+use super::findings::{Incident, Member, PoolLine, Report};
 use super::timeline::Gap;
 use super::words::{UNKNOWN, clock, count, day, known, lasted, moment, share};
 use crate::chronicle::PoolName;
@@ -207,7 +207,12 @@ fn meanwhile(incident: &Incident) -> Option<String> {
     let attempts = figures.iter().filter_map(|one| one.attempts).reduce(u64::saturating_add)?;
     let failed = figures.iter().filter_map(|one| Some(one.failed?.total())).reduce(u64::saturating_add);
     let failures = match failed {
-        Some(failed) => format!("{failed} of {attempts} connection attempts failed"),
+        Some(failed) if failed > 0 => {
+            #[expect(clippy::cast_precision_loss, reason = "to be shown with few digits")]
+            let part = failed as f64 / attempts.max(failed) as f64;
+            format!("{failed} of {attempts} connection attempts failed ({})", share(part))
+        }
+        Some(_) => format!("none of {attempts} connection attempts failed"),
         None => format!("there were {attempts} connection attempts"),
     };
     let mut medians: Vec<f64> = figures.iter().filter_map(|one| Some(one.response_seconds?[0])).collect();
@@ -266,6 +271,7 @@ fn causes(report: &Report, incident: &Incident) -> Vec<Block> {
         }
     )));
     let mut blocks = vec![Block::Paragraph(text), tables::expected(incident, expected)];
+    blocks.extend(too_much(incident).map(Block::Paragraph));
     if !incident.expected_changes.is_empty() {
         blocks.push(Block::Paragraph(plain("That changed:")));
         blocks.push(Block::List(
@@ -277,6 +283,29 @@ fn causes(report: &Report, incident: &Incident) -> Vec<Block> {
         ));
     }
     blocks
+}
+
+/// How many times its weight's worth the member got that got too much: a weight with a digit too many reads as ten.
+fn too_much(incident: &Incident) -> Option<Text> {
+    let during = incident.phases.iter().position(|phase| phase.name == "during")?;
+    let worth = |member: &Member| {
+        let figures = member.phases.get(during)?;
+        figures.share.zip(figures.expected_share.filter(|share| *share > 0.0)).map(|(got, due)| got / due)
+    };
+    let of = |place: &usize| worth(&incident.members[*place]);
+    let over = (0..incident.members.len())
+        .filter(|place| incident.members[*place].finding.as_deref() == Some("over"))
+        .max_by(|a, b| of(a).unwrap_or(0.0).total_cmp(&of(b).unwrap_or(0.0)))?;
+    let mut others: Vec<f64> =
+        (0..incident.members.len()).filter(|place| *place != over).filter_map(|place| of(&place)).collect();
+    others.sort_by(f64::total_cmp);
+    let median = others.get(others.len() / 2).copied().filter(|median| *median > 0.0)?;
+    let times = of(&over)? / median;
+    (times > 1.0).then(|| {
+        let name = Piece::Name(incident.members[over].backend.to_string());
+        let said = format!(" got {times:.1} times what the others got, each against its weight.");
+        vec![name, Piece::Plain(said)]
+    })
 }
 
 fn resolution(report: &Report, incident: &Incident) -> Vec<Block> {
@@ -319,7 +348,7 @@ fn evidence(report: &Report, incident: &Incident) -> Vec<Block> {
     });
     let mut blocks = vec![Block::List(phases.collect())];
     blocks.extend(charts::of(report, incident).into_iter().map(Block::Chart));
-    blocks.extend(tables::figures(incident));
+    blocks.extend(tables::figures(incident, if report.incidents.len() > 1 { 4 } else { 3 }));
     blocks
 }
 

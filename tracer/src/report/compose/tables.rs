@@ -60,7 +60,7 @@ fn name(backend: SocketAddr) -> Text {
 
 /// What each backend got before, during and after: shares, connections, failures, and response times where they were
 /// measured.
-pub(super) fn figures(incident: &Incident) -> Vec<Block> {
+pub(super) fn figures(incident: &Incident, level: u8) -> Vec<Block> {
     let parts: Vec<(usize, &'static str)> = incident
         .phases
         .iter()
@@ -87,7 +87,7 @@ pub(super) fn figures(incident: &Incident) -> Vec<Block> {
             cells.extend(phases.map(|place| plain(known(member.phases.get(place), cell))));
             Row { cells, stands_out: member.finding.is_some() }
         };
-        blocks.push(Block::Heading(4, plain(title)));
+        blocks.push(Block::Heading(level, plain(title)));
         blocks.push(Block::Table(Table { names, head, rows: incident.members.iter().map(row).collect() }));
     };
     let signal = incident.signal.noun();

@@ -2,7 +2,7 @@
 
 use super::super::document::{Chart, Line, Unit};
 use super::super::stamp::Time;
-use super::super::words::{clock, day, moment, share};
+use super::super::words::{clock, day, moment, rate, share};
 use super::escaped;
 use crate::outputs::seconds;
 use std::fmt::Write as _;
@@ -91,8 +91,7 @@ fn highest(chart: &Chart) -> f64 {
 fn figure(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Share => share(value),
-        Unit::PerSecond if value < 10.0 => format!("{value:.1}/s"),
-        Unit::PerSecond => format!("{value:.0}/s"),
+        Unit::PerSecond => format!("{}/s", rate(value)),
         Unit::Seconds => seconds(value),
     }
 }
@@ -107,6 +106,9 @@ fn legend(chart: &Chart) -> String {
     };
     for (number, line) in chart.lines.iter().enumerate() {
         let _ = writeln!(legend, "<li>{}{}</li>", swatch(&class(number, line)), escaped(&line.name));
+    }
+    if !chart.expected.is_empty() {
+        let _ = writeln!(legend, "<li>{}expected</li>", swatch("expected"));
     }
     if chart.left_out > 0 {
         let _ = writeln!(legend, "<li>and {} without a line; the tables have all</li>", chart.left_out);
