@@ -11,7 +11,9 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 300.0;
 /// Room above the highest line.
-const ROOM: f64 = 1.06;
+const ROOM: f64 = 1.02;
+/// Where an axis may end, times a power of ten: half of each is a round figure too.
+const ROUND: [f64; 9] = [1.0, 1.2, 1.6, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0];
 /// Colours that lines have in turn.
 const COLOURS: usize = 8;
 
@@ -82,10 +84,18 @@ fn highest(chart: &Chart) -> f64 {
     let lines = chart.lines.iter().map(|line| &line.values).chain(&chart.expected);
     let highest = lines.flatten().flatten().copied().fold(0.0, f64::max);
     match chart.unit {
-        Unit::Share => (highest * ROOM).min(1.0),
-        Unit::PerSecond | Unit::Seconds => highest * ROOM,
+        Unit::Share => round(highest * ROOM).min(1.0),
+        Unit::PerSecond | Unit::Seconds => round(highest * ROOM),
     }
-    .max(f64::MIN_POSITIVE)
+}
+
+/// The next round figure; 1 for nothing.
+fn round(figure: f64) -> f64 {
+    let size = 10_f64.powf(figure.log10().floor());
+    if figure <= 0.0 || !size.is_normal() {
+        return 1.0;
+    }
+    ROUND.into_iter().map(|round| round * size).find(|round| *round >= figure).unwrap_or(figure)
 }
 
 fn figure(unit: Unit, value: f64) -> String {
@@ -206,6 +216,13 @@ mod tests {
         assert_eq!(path(&unknown), "M0.0 300.0h.1M500.0 0.0h.1");
         let gap = chart(vec![known(0.0), known(0.5)], vec![[Time(2.0), Time(8.0)]]);
         assert_eq!(path(&gap), "M0.0 300.0h.1M250.0 150.0h.1");
+    }
+
+    #[test]
+    fn an_axis_ends_at_a_round_figure() {
+        let said =
+            [0.769, 0.25, 54.3, 0.033, 1.0, 0.0, f64::NAN].map(|figure| format!("{:.3}", round(figure)));
+        assert_eq!(said, ["0.800", "0.300", "60.000", "0.040", "1.000", "1.000", "1.000"]);
     }
 
     #[test]

@@ -97,7 +97,8 @@ fn bare(piece: &Piece) -> &str {
 /// Text that means itself, between tags and in quotes.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for character in for_terminal(text).chars() {
+    // A figure and its sign stay on one line.
+    for character in for_terminal(text).replace(" %", "\u{a0}%").chars() {
         match character {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
