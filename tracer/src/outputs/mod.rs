@@ -26,7 +26,7 @@ pub use audit::{AuditReport, AuditedOrigin};
 pub use audit_json::render as audit_json;
 pub use audit_text::{Reader, render as audit_text};
 pub use check::CheckReport;
-pub use check_json::render as check_json;
+pub use check_json::{render as check_json, render_pool as pool_json};
 pub use check_text::render as check_text;
 pub use doctor::{json as doctor_json, text as doctor_text};
 pub use event_json::render as event_json;
