@@ -75,4 +75,5 @@ pub mod listener;
 pub mod outputs;
 pub mod pools;
 pub mod recording;
+pub mod report;
 pub mod runtime;

@@ -25,7 +25,13 @@ pub(super) struct Bin {
     pub(super) other: Option<Kept>,
     /// What could not be counted in it.
     pub(super) uncounted: Uncounted,
-    /// Intervals in it that are not written.
+    /// End of the last interval in it.
+    pub(super) end_seconds: f64,
+    /// Length of its intervals.
+    pub(super) seconds: f64,
+    /// How many they are.
+    pub(super) intervals: u64,
+    /// How many of them are not written.
     pub(super) unwritten: u64,
 }
 
@@ -34,7 +40,6 @@ pub(super) struct Bin {
 pub(super) struct PoolBin {
     pub(super) end_seconds: f64,
     pub(super) seconds: f64,
-    pub(super) intervals: u32,
     pub(super) exchanges: bool,
     pub(super) verdict: Option<Verdict>,
     pub(super) members: HashMap<SocketAddr, Kept>,
@@ -72,7 +77,9 @@ impl Bins {
     /// Takes an interval.
     pub(super) fn add(&mut self, tick: &Tick) {
         let bin = self.bins.entry(bin_of(tick.time_seconds, tick.interval_seconds)).or_default();
-        bin.unwritten += 1;
+        bin.end_seconds = tick.time_seconds;
+        bin.seconds += tick.interval_seconds;
+        (bin.intervals, bin.unwritten) = (bin.intervals + 1, bin.unwritten + 1);
         for pool in &tick.pools {
             match bin.pools.get_mut(&pool.name) {
                 Some(kept) => kept.add(pool, tick),
@@ -147,7 +154,6 @@ impl PoolBin {
         Self {
             end_seconds: tick.time_seconds,
             seconds: tick.interval_seconds,
-            intervals: 1,
             exchanges: pool.exchanges,
             verdict: pool.verdict,
             members: pool.members.iter().map(kept).collect(),
@@ -157,7 +163,6 @@ impl PoolBin {
     fn add(&mut self, pool: &PoolTick, tick: &Tick) {
         self.end_seconds = tick.time_seconds;
         self.seconds += tick.interval_seconds;
-        self.intervals = self.intervals.saturating_add(1);
         self.exchanges &= pool.exchanges;
         self.verdict = pool.verdict;
         for (backend, figures) in &pool.members {

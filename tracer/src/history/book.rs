@@ -8,6 +8,7 @@ use super::ring::Second;
 use super::scribe::Run;
 use super::tick::{InForce, VerdictTold};
 use crate::chronicle::PoolName;
+use crate::detect::Verdict;
 use rusqlite::{Connection, OptionalExtension as _, Statement, Transaction, params};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -171,7 +172,8 @@ impl Book {
 /// The number of this run; a new one when the file is another than before.
 fn run_id(connection: &Connection, run: &Run) -> rusqlite::Result<i64> {
     let sql = "SELECT id FROM runs WHERE started = ?1 AND host = ?2";
-    let there = connection.query_row(sql, params![run.started_seconds, run.host], |row| row.get(0)).optional()?;
+    let there =
+        connection.query_row(sql, params![run.started_seconds, run.host], |row| row.get(0)).optional()?;
     if let Some(id) = there {
         return Ok(id);
     }
@@ -197,7 +199,8 @@ fn sizes(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
 /// When what is oldest was; `None`: there is nothing. What is still in force goes with nothing.
 fn oldest(connection: &Connection) -> rusqlite::Result<Option<f64>> {
     // Each is the first entry of a table that is sorted by time.
-    let sql = "SELECT min(time) FROM (SELECT min(time) AS time FROM points UNION ALL SELECT min(time) FROM pool_points \
+    let sql = "SELECT min(time) FROM (SELECT min(time) AS time FROM counted \
+               UNION ALL SELECT min(time) FROM points UNION ALL SELECT min(time) FROM pool_points \
                UNION ALL SELECT min(time) FROM seconds UNION ALL SELECT min(time) FROM pool_seconds \
                UNION ALL SELECT min(time) FROM verdicts UNION ALL SELECT min(time) FROM uncounted)";
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
@@ -206,7 +209,7 @@ fn oldest(connection: &Connection) -> rusqlite::Result<Option<f64>> {
 /// Lets go of everything before a time.
 fn forget(connection: &mut Connection, run: i64, until: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    for table in ["points", "pool_points", "seconds", "pool_seconds", "verdicts", "uncounted"] {
+    for table in ["counted", "points", "pool_points", "seconds", "pool_seconds", "verdicts", "uncounted"] {
         transaction.prepare_cached(&format!("DELETE FROM {table} WHERE time < ?1"))?.execute([until])?;
     }
     // What is in force stays, however old it is.
@@ -219,7 +222,12 @@ fn forget(connection: &mut Connection, run: i64, until: i64) -> rusqlite::Result
     transaction.commit()
 }
 
-fn write(connection: &mut Connection, run: i64, names: &mut Names, batch: &Batch<'_>) -> rusqlite::Result<()> {
+fn write(
+    connection: &mut Connection,
+    run: i64,
+    names: &mut Names,
+    batch: &Batch<'_>,
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     let mut writing = Writing { transaction: &transaction, run, names };
     for (time, bin) in batch.bins.unwritten() {
@@ -247,14 +255,22 @@ struct Writing<'a> {
 impl Writing<'_> {
     fn bin(&mut self, time: i64, bin: &Bin) -> rusqlite::Result<()> {
         let mut points = self.transaction.prepare_cached(&insert_figures("points", true))?;
-        let sql = "INSERT OR REPLACE INTO pool_points (time, run, pool, \"end\", seconds, intervals, exchanges, verdict) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let sql = "INSERT OR REPLACE INTO counted (time, run, \"end\", seconds, intervals) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.transaction.prepare_cached(sql)?.execute(params![
+            time,
+            self.run,
+            bin.end_seconds,
+            bin.seconds,
+            whole(bin.intervals)
+        ])?;
+        let sql = "INSERT OR REPLACE INTO pool_points (time, run, pool, \"end\", seconds, exchanges, verdict) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let mut pool_points = self.transaction.prepare_cached(sql)?;
         for (name, pool) in &bin.pools {
             let id = self.pool(name, time)?;
-            let verdict = pool.verdict.map(crate::detect::Verdict::as_str);
-            let (end, seconds, intervals) = (pool.end_seconds, pool.seconds, pool.intervals);
-            pool_points.execute(params![time, self.run, id, end, seconds, intervals, pool.exchanges, verdict])?;
+            let verdict = pool.verdict.map(Verdict::as_str);
+            let (end, seconds) = (pool.end_seconds, pool.seconds);
+            pool_points.execute(params![time, self.run, id, end, seconds, pool.exchanges, verdict])?;
             for (backend, kept) in pool.members.iter().filter(|(_, kept)| kept.unwritten) {
                 let member = self.member(Some(id), Some(*backend), time)?;
                 self.point(&mut points, time, member, kept)?;
@@ -318,7 +334,7 @@ impl Writing<'_> {
             self.run,
             pool,
             told.verdict.as_str(),
-            told.previous.map(crate::detect::Verdict::as_str),
+            told.previous.map(Verdict::as_str),
             told.since_seconds,
             told.since_start,
             told.summary,
@@ -327,7 +343,12 @@ impl Writing<'_> {
         Ok(())
     }
 
-    fn in_force(&mut self, time_seconds: f64, name: &PoolName, in_force: Option<&InForce>) -> rusqlite::Result<()> {
+    fn in_force(
+        &mut self,
+        time_seconds: f64,
+        name: &PoolName,
+        in_force: Option<&InForce>,
+    ) -> rusqlite::Result<()> {
         let pool = self.pool(name, bin_start(time_seconds))?;
         let sql = "INSERT OR REPLACE INTO in_force (time, run, pool, source, expected, method, judged, note, members) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -351,7 +372,8 @@ impl Writing<'_> {
             return known.seen(time, self.transaction, "UPDATE pools SET seen = ?2 WHERE id = ?1");
         }
         let sql = "SELECT id, seen FROM pools WHERE name = ?1 AND ifnull(balancer, '') = ifnull(?2, '')";
-        let found = self.transaction.prepare_cached(sql)?.query_row(params![name.pool, name.balancer], numbered);
+        let found =
+            self.transaction.prepare_cached(sql)?.query_row(params![name.pool, name.balancer], numbered);
         let mut numbered = match found.optional()? {
             Some(numbered) => numbered,
             None => {

@@ -42,9 +42,8 @@ pub(super) const SUMS: usize = OWN.len() + COUNTERS.len() + CAUSES.len();
 const NUMBERS: usize = SUMS + STOCK.len();
 
 const ATTEMPTS: usize = OWN.len();
-pub(super) const EXCHANGES: usize = 2;
 /// Where the present connections are.
-pub(super) const LIVE: usize = SUMS;
+const LIVE: usize = SUMS;
 
 /// Names of the columns in common, in the order of [`Figures::bind`].
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -220,6 +219,6 @@ mod tests {
     fn the_places_of_numbers_are_those_of_their_names() {
         let names: Vec<_> = names().collect();
         assert_eq!(names.len(), COLUMNS);
-        assert_eq!((names[ATTEMPTS], names[EXCHANGES], names[LIVE]), ("attempts", "exchanges", "live"));
+        assert_eq!((names[ATTEMPTS], names[LIVE]), ("attempts", "live"));
     }
 }

@@ -100,7 +100,11 @@ impl Desk {
         let waiting = &mut self.waiting;
         for pool in &mut tick.pools {
             if let Some(in_force) = pool.in_force.take() {
-                waiting.in_force.push((in_force.time_seconds, pool.name.clone(), Some(Arc::clone(&in_force))));
+                waiting.in_force.push((
+                    in_force.time_seconds,
+                    pool.name.clone(),
+                    Some(Arc::clone(&in_force)),
+                ));
                 self.pools.insert(pool.name.clone(), in_force);
             }
         }
@@ -226,7 +230,8 @@ impl Desk {
             return;
         }
         let lost = self.shared.lost.load(Relaxed);
-        let mut line = format!("history {}: written again, with {} that waited", self.name(), intervals(written));
+        let mut line =
+            format!("history {}: written again, with {} that waited", self.name(), intervals(written));
         if lost > 0 {
             line += &format!("; {} since the start are lost", intervals(lost));
         }

@@ -1,4 +1,4 @@
-//! What happened, kept in a file for afterwards: SQLite, for `report` and for whoever has a question and
+//! What happened, kept in a file for afterwards: SQLite, for [`report`](crate::report) and for whoever has a question and
 //! `sqlite3`. The tables are described where they are made: `schema/1.sql`.
 //!
 //! ```text
@@ -27,11 +27,16 @@ mod desk;
 mod durations;
 mod limits;
 mod open;
+mod read;
 mod ring;
 mod scribe;
+mod series;
+#[cfg(test)]
+mod tests;
 mod tick;
 
 pub use limits::Limits;
 pub use open::OpenError;
+pub use read::{History, ReadError};
 pub use scribe::{Health, Run, Scribe};
 pub use tick::{Describer, Tick};

@@ -51,7 +51,9 @@ pub enum OpenError {
     )]
     Damaged(String),
     /// It may be read only.
-    #[error("it can only be read ({0}); name a file on a file system that can be written to, or let it be written to")]
+    #[error(
+        "it can only be read ({0}); name a file on a file system that can be written to, or let it be written to"
+    )]
     ReadOnly(String),
     /// The disk is full, or something else that passes.
     #[error("{0}")]
@@ -76,7 +78,9 @@ impl OpenError {
             Some(ErrorCode::NotADatabase) => Self::NoDatabase.to_string(),
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged(error.to_string()).to_string(),
             Some(ErrorCode::ReadOnly) => format!("it can only be read ({error}); let it be written to"),
-            Some(ErrorCode::DiskFull) => format!("the disk is full ({error}); make room, or lower --history-size"),
+            Some(ErrorCode::DiskFull) => {
+                format!("the disk is full ({error}); make room, or lower --history-size")
+            }
             _ => error.to_string(),
         }
     }
@@ -128,7 +132,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     }
     let lock = File::options().read(true).write(true).create(true).truncate(false).mode(MODE).open(&path);
     let lock = lock.map_err(|error| match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => OpenError::ReadOnly(error.to_string()),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            OpenError::ReadOnly(error.to_string())
+        }
         _ => OpenError::File(error),
     })?;
     lock.try_lock().map_err(|error| match error {
@@ -149,7 +155,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     }
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
-        return Err(OpenError::Passing(format!("its file system has no write-ahead log: journal_mode is {mode}")));
+        return Err(OpenError::Passing(format!(
+            "its file system has no write-ahead log: journal_mode is {mode}"
+        )));
     }
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     migrate(&mut connection, version)?;
@@ -184,7 +192,8 @@ fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
         transaction.execute_batch(step)?;
     }
     if from == 0 {
-        let mut bucket = transaction.prepare("INSERT INTO buckets (bucket, upper_seconds) VALUES (?1, ?2)")?;
+        let mut bucket =
+            transaction.prepare("INSERT INTO buckets (bucket, upper_seconds) VALUES (?1, ?2)")?;
         for number in 0..BUCKETS {
             #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a minute")]
             let upper = upper_bound_ns(number).map(|nanoseconds| nanoseconds as f64 / 1e9);
@@ -199,7 +208,8 @@ fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
 /// Looks at what every use begins with. All of a file would take seconds.
 fn check(connection: &Connection) -> Result<(), OpenError> {
     for table in CHECKED {
-        let said: String = connection.pragma_query_value(None, &format!("quick_check({table})"), |row| row.get(0))?;
+        let said: String =
+            connection.pragma_query_value(None, &format!("quick_check({table})"), |row| row.get(0))?;
         if said != "ok" {
             return Err(OpenError::Damaged(said));
         }

@@ -73,9 +73,11 @@ impl Ring {
                 self.seconds.push_back(second);
             }
         }
-        while self.seconds.front().is_some_and(|second| {
-            self.rows > MOST_ROWS || second.time_seconds <= now - BEFORE_SECONDS
-        }) {
+        while self
+            .seconds
+            .front()
+            .is_some_and(|second| self.rows > MOST_ROWS || second.time_seconds <= now - BEFORE_SECONDS)
+        {
             self.rows -= self.seconds.pop_front().map_or(0, |second| second.rows());
         }
         wanted

@@ -115,7 +115,11 @@ impl Describer {
             pools.push(PoolTick {
                 verdict: judged.assessment.as_ref().map(|assessment| assessment.verdict),
                 exchanges: sample.members.iter().all(|member| member.exchanges.count.is_some()),
-                members: sample.members.iter().filter_map(|member| figures(member, interval_seconds)).collect(),
+                members: sample
+                    .members
+                    .iter()
+                    .filter_map(|member| figures(member, interval_seconds))
+                    .collect(),
                 in_force: self.in_force(&name, sample, time_seconds)?,
                 name,
             });
@@ -148,7 +152,8 @@ impl Describer {
     ) -> serde_json::Result<Option<Arc<InForce>>> {
         let before = self.pools.get(name);
         let discovered = sample.pool.expected_source == ExpectedSource::Assumed;
-        if discovered && before.is_some_and(|was| time_seconds < was.time_seconds + DISCOVERED_EVERY_SECONDS) {
+        if discovered && before.is_some_and(|was| time_seconds < was.time_seconds + DISCOVERED_EVERY_SECONDS)
+        {
             return Ok(None);
         }
         let hash = hash(sample);

@@ -35,14 +35,23 @@ CREATE TABLE members (
 ) STRICT;
 CREATE UNIQUE INDEX members_by_backend ON members (ifnull(pool, 0), backend);
 
--- A pool in ten seconds. That there is such a row says that the pool was watched.
-CREATE TABLE pool_points (
+-- What was counted: ten seconds, or what of them an agent ran. Where there is no row nothing is known.
+CREATE TABLE counted (
   time      INTEGER NOT NULL,         -- when they began: a multiple of 10
   run       INTEGER NOT NULL REFERENCES runs (id),
-  pool      INTEGER NOT NULL REFERENCES pools (id),
   "end"     REAL NOT NULL,            -- when the last interval in it ended
-  seconds   REAL NOT NULL,            -- how much of it was counted; less than 10 where a run began or ended
-  intervals INTEGER NOT NULL,         -- in how many pieces
+  seconds   REAL NOT NULL,            -- length of its intervals together
+  intervals INTEGER NOT NULL,         -- how many there were
+  PRIMARY KEY (time, run)
+) STRICT, WITHOUT ROWID;
+
+-- A pool in ten seconds. That there is such a row says that the pool was watched.
+CREATE TABLE pool_points (
+  time      INTEGER NOT NULL,
+  run       INTEGER NOT NULL REFERENCES runs (id),
+  pool      INTEGER NOT NULL REFERENCES pools (id),
+  "end"     REAL NOT NULL,
+  seconds   REAL NOT NULL,            -- length of the intervals in which it was there
   exchanges INTEGER NOT NULL,         -- 1: exchanges were measured throughout
   verdict   TEXT,                     -- at its end; NULL: not judged
   PRIMARY KEY (time, run, pool)
