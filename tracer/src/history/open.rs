@@ -58,6 +58,9 @@ pub enum OpenError {
     /// The disk is full, or something else that passes.
     #[error("{0}")]
     Passing(String),
+    /// Anything else that SQLite says.
+    #[error("SQLite cannot use it: {0}; name another file")]
+    Unusable(String),
 }
 
 impl From<rusqlite::Error> for OpenError {
@@ -66,7 +69,14 @@ impl From<rusqlite::Error> for OpenError {
             Some(ErrorCode::NotADatabase) => Self::NoDatabase,
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged(error.to_string()),
             Some(ErrorCode::ReadOnly) => Self::ReadOnly(error.to_string()),
-            _ => Self::Passing(error.to_string()),
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::OutOfMemory,
+            ) => Self::Passing(Self::of_writing(&error)),
+            _ => Self::Unusable(error.to_string()),
         }
     }
 }
@@ -143,6 +153,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     })?;
     let found = lock.metadata()?;
     let identity = Identity { device: found.dev(), inode: found.ino() };
+    if found.len() == 0 {
+        forget_former(&path);
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags)?;
     connection.busy_timeout(PATIENCE)?;
@@ -163,6 +176,16 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     migrate(&mut connection, version)?;
     check(&connection)?;
     Ok(Opened { connection, identity, _lock: lock })
+}
+
+/// What is beside a file that is new was of another one that had its name, and would be taken for part of this one.
+fn forget_former(path: &Path) {
+    for end in ["-wal", "-shm", "-journal"] {
+        let mut former = path.as_os_str().to_owned();
+        former.push(end);
+        // That there is none is as it should be; one that cannot be removed is SQLite's to complain of.
+        let _ = std::fs::remove_file(former);
+    }
 }
 
 /// The version of its schema; 0 when there is nothing in it yet.
@@ -208,8 +231,8 @@ fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
 /// Looks at what every use begins with. All of a file would take seconds.
 fn check(connection: &Connection) -> Result<(), OpenError> {
     for table in CHECKED {
-        let said: String =
-            connection.pragma_query_value(None, &format!("quick_check({table})"), |row| row.get(0))?;
+        let sql = format!("PRAGMA quick_check({table})");
+        let said: String = connection.query_row(&sql, [], |row| row.get(0))?;
         if said != "ok" {
             return Err(OpenError::Damaged(said));
         }

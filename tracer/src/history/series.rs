@@ -71,7 +71,7 @@ pub(super) fn gather(
         })?;
         let within = gatherer.counted(row.get(2)?, row.get(3)?);
         if within {
-            intervals += u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0);
+            intervals = u64::saturating_add(intervals, number(row, 4)?.unwrap_or(0));
         }
         points.each_of(key, |row| {
             let Some(&(pool, backend)) = names.members.get(&row.get(2)?) else { return Ok(()) };

@@ -111,9 +111,9 @@ fn a_deleted_file_is_begun_anew_with_what_is_in_force() {
     for second in 1..=24 {
         alone.take(&interval(second, app(&[(1, 1)])), &[]);
     }
-    for file in ["history.db", "history.db-wal", "history.db-shm"] {
-        std::fs::remove_file(directory.path().join(file)).unwrap();
-    }
+    // As people do it: what SQLite has beside it stays.
+    std::fs::remove_file(&path).unwrap();
+    assert!(directory.path().join("history.db-wal").exists());
     for second in 25..=40 {
         alone.take(&interval(second, app(&[(1, 1)])), &[]);
     }
@@ -134,12 +134,9 @@ fn damage_while_it_runs_is_said_once_and_what_waits_is_written_once_it_is_moved_
     written(&path);
     let mut alone = Alone::at(&path, LIMITS, START + 100.0);
     alone.take(&interval(101, app(&[(1, 1)])), &[]);
-    // Everything but what the connection remembers.
-    let length = std::fs::metadata(&path).unwrap().len();
-    let file = std::fs::File::options().write(true).open(&path).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, &vec![0x5a; usize::try_from(length).unwrap()], 0)
-        .unwrap();
-    std::fs::remove_file(directory.path().join("history.db-wal")).unwrap();
+    let sql = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'damaged' WHERE name = 'points'; \
+               PRAGMA schema_version = 1000";
+    Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     let began = Instant::now();
     let mut second = 101;
     while alone.health().failures < 3 {
@@ -151,6 +148,7 @@ fn damage_while_it_runs_is_said_once_and_what_waits_is_written_once_it_is_moved_
     let health = alone.health();
     assert!(health.failing && health.waiting > 0 && health.lost == 0, "{health:?}");
     assert_eq!(alone.said().len(), 1, "{:?}", alone.said());
+    assert!(alone.said()[0].contains("the history is damaged"), "{:?}", alone.said());
     std::fs::rename(&path, directory.path().join("damaged.db")).unwrap();
     while alone.health().failing {
         second += 1;

