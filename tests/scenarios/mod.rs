@@ -14,6 +14,7 @@ mod exchanges;
 mod faults;
 mod haproxy;
 mod harness;
+mod history;
 mod import_haproxy;
 mod import_nginx;
 mod lifetimes;

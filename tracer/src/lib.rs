@@ -67,6 +67,7 @@ pub mod detect;
 pub mod discovery;
 #[cfg(test)]
 mod fixtures;
+pub mod history;
 pub mod imports;
 pub mod input;
 pub mod kernel;

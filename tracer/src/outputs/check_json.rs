@@ -162,6 +162,14 @@ pub fn render(report: &CheckReport) -> serde_json::Result<String> {
     Ok(text)
 }
 
+/// One pool of a check, as one JSON object.
+///
+/// # Errors
+/// Never for this data; the serializer's type says it could.
+pub fn render_pool(sample: &PoolSample, assessment: &Assessment) -> serde_json::Result<String> {
+    Ok(escape::json(&serde_json::to_string(&pool(sample, assessment))?))
+}
+
 pub(super) fn judged(judged: &Judged) -> Option<Pool<'_>> {
     Some(pool(&judged.sample, judged.assessment.as_ref()?))
 }
