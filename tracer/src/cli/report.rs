@@ -1,19 +1,26 @@
 //! `tracer report`: what happened, afterwards.
 
 use super::exit::{Exit, Failure, print, say};
+use crate::history::{History, ReadError};
+use crate::outputs::timestamp;
 use crate::recording::{RecordingError, Replay};
-use crate::report::{self, Moment, Report, Wanted, episodes};
+use crate::report::{self, Episode, Moment, Range, Report, Wanted, episodes};
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("source").required(true)))]
 pub(super) struct Arguments {
-    /// A recording that `watch --samples` wrote. It is judged again, and the report says so
-    #[arg(long, value_name = "FILE")]
-    replay: PathBuf,
-    /// Begin then: 2026-01-01T12:00:00Z, 12:00 (UTC), or -2h, counted from the end of a recording [default: shortly before
-    /// the worst that was found]
+    /// What `watch --history` writes; it may be writing. The verdicts are those that were told then
+    #[arg(long, value_name = "FILE", group = "source")]
+    history: Option<PathBuf>,
+    /// What `watch --samples` wrote. It is judged again, and the report says so
+    #[arg(long, value_name = "FILE", group = "source")]
+    replay: Option<PathBuf>,
+    /// Begin then: 2026-01-01T12:00:00Z, 12:00 (UTC), or -2h, which of a recording counts from its end [default: shortly
+    /// before the worst that was found in the last day]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<Moment>,
     /// End then; a time of day is the first one after the beginning
@@ -57,7 +64,11 @@ impl Out {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let wanted = Wanted { from: arguments.from, to: arguments.to, around: arguments.around };
-    let report = replayed(&arguments.replay, &wanted)?;
+    let report = match (&arguments.history, &arguments.replay) {
+        (Some(file), _) => remembered(file, &wanted)?,
+        (None, Some(file)) => replayed(file, &wanted)?,
+        (None, None) => return Err(Failure::Input(vec!["name a file with --history or --replay".into()])),
+    };
     let form = arguments.out.as_ref().map_or(Form::Markdown, |out| out.form);
     let text = match form {
         Form::Html => report::html(&report),
@@ -71,6 +82,34 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             say(&format!("written: {}, {} KB", out.file.display(), text.len().div_ceil(1000)));
             Ok(Exit::Fine)
         }
+    }
+}
+
+/// The report of a history, with the verdicts as they were told.
+fn remembered(file: &Path, wanted: &Wanted) -> Result<Report, Failure> {
+    let name = file.display();
+    let input = |message: String| Failure::Input(vec![format!("--history {name}: {message}")]);
+    let unreadable = |error: ReadError| input(error.to_string());
+    let history = History::open(file).map_err(unreadable)?;
+    let span = history.span().map_err(unreadable)?;
+    let known =
+        span.ok_or_else(|| input("no interval is in it yet; wait until a watch has counted".into()))?;
+    let known = Range { from_seconds: known.from_seconds, to_seconds: known.to_seconds };
+    let episodes = episodes(&history.changes().map_err(unreadable)?);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+    let range = wanted.choose(known, now, &episodes).map_err(input)?;
+    hint(wanted, range, &episodes);
+    let material = history.material(range).map_err(unreadable)?;
+    Report::of(material).map_err(input)
+}
+
+/// Who named no time, and gets a report of nothing, wants to know that there was something earlier.
+fn hint(wanted: &Wanted, range: Range, episodes: &[Episode]) {
+    let found = episodes.iter().any(|episode| episode.reaches_into(&range));
+    let last = episodes.iter().map(|episode| episode.onset_seconds).reduce(f64::max);
+    if let Some(last) = last.filter(|_| !found && *wanted == Wanted::default()) {
+        let last = timestamp(last);
+        say(&format!("nothing was found in the last day; the last incident before it: --around {last}"));
     }
 }
 
@@ -95,8 +134,10 @@ fn replayed(file: &Path, wanted: &Wanted) -> Result<Report, Failure> {
     let known = again.known.ok_or_else(|| {
         input(format!("{name}: the recording has no sample; give one that `tracer watch --samples` wrote"))
     })?;
-    let range = wanted.choose(known, known.to_seconds, &episodes(&again.changes));
+    let episodes = episodes(&again.changes);
+    let range = wanted.choose(known, known.to_seconds, &episodes);
     let range = range.map_err(|message| input(format!("{name}: {message}")))?;
+    hint(wanted, range, &episodes);
     let material = again.material(range, open()?).map_err(unreadable)?;
     Report::of(material).map_err(|message| input(format!("{name}: {message}")))
 }

@@ -7,7 +7,7 @@ use crate::agent::{Agent, Judged};
 use crate::chronicle::{Chronicle, Event, PoolName, What};
 use crate::collect::Uncounted;
 use crate::detect::{Assessment, Settings, Verdict};
-use crate::outputs::event_json;
+use crate::outputs::pool_json;
 use crate::pools::{MemberSample, PoolSample, Pools};
 use crate::recording::{Event as Recorded, RecordingError};
 use std::collections::BTreeMap;
@@ -133,10 +133,9 @@ fn since<T>(all: Vec<T>, range: Range, key: impl Fn(&T) -> (f64, &PoolName)) -> 
 /// A verdict that was told; `None`: it was something else.
 fn change(event: &Event) -> Option<Change> {
     let What::Verdict { sample, assessment, previous } = &event.what else { return None };
-    // It is the event's own JSON, so that the evidence is in the words that a watch writes.
-    let line: Option<serde_json::Value> =
-        event_json(event).ok().and_then(|line| serde_json::from_str(&line).ok());
-    let check = line.and_then(|mut line| Some(line.get_mut("check")?.take())).unwrap_or_default();
+    // The evidence in the words that a watch writes. It is valid: the serializer's type only says that it could fail.
+    let check = pool_json(sample, assessment).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let check = check.unwrap_or_default();
     Some(told(event.time_seconds, sample, assessment, *previous, check))
 }
 

@@ -88,15 +88,21 @@ impl Moment {
 }
 
 impl Wanted {
-    /// The range that is meant: what was typed; else around the moment that was typed, or around the worst that was found;
-    /// else everything that is `known`. `now_seconds` is what `-2h` and a time of day count from.
+    /// The range that is meant: what was typed; else around the moment that was typed; else, of the last day that is
+    /// `known`, the time around the worst that was found, or the whole day. `now_seconds` is what `-2h` and a time of day count
+    /// from.
     ///
     /// # Errors
     /// When it has no length, or nothing of it is known.
     pub fn choose(&self, known: Range, now_seconds: f64, episodes: &[Episode]) -> Result<Range, String> {
         let range = match (self.from, self.to, self.around) {
-            (None, None, None) => worst(episodes, known.to_seconds)
-                .map_or(known, |episode| within(known, around_episode(episode, known.to_seconds))),
+            (None, None, None) => {
+                let from_seconds = known.from_seconds.max(known.to_seconds - DAY);
+                let last_day = Range { from_seconds, ..known };
+                let recent = episodes.iter().filter(|episode| episode.reaches_into(&last_day));
+                worst(recent, known.to_seconds)
+                    .map_or(last_day, |episode| within(known, around_episode(episode, known.to_seconds)))
+            }
             (_, _, Some(around)) => within(known, self::around(around.before(now_seconds), known, episodes)),
             (from, to, None) => {
                 let from_seconds = from.map_or(known.from_seconds, |from| from.before(now_seconds));
@@ -225,7 +231,26 @@ mod tests {
     }
 
     #[test]
-    fn when_nothing_was_found_everything_is_meant() {
-        assert_eq!(Wanted::default().choose(KNOWN, NOW, &[]), Ok(KNOWN));
+    fn when_nothing_was_found_the_last_day_is_meant() {
+        let long = Range { from_seconds: NOW - 30.0 * DAY, to_seconds: NOW };
+        assert_eq!(Wanted::default().choose(long, NOW, &[]), Ok(KNOWN));
+        let short = Range { from_seconds: NOW - 60.0, to_seconds: NOW };
+        assert_eq!(Wanted::default().choose(short, NOW, &[]), Ok(short));
+    }
+
+    #[test]
+    fn what_is_long_over_is_not_meant_unless_it_is_named() {
+        let told = [
+            change("app", NOW - 5.0 * DAY, Verdict::PoolFailing, Some(NOW - 5.0 * DAY)),
+            change("app", NOW - 5.0 * DAY + 600.0, Verdict::Balanced, None),
+            change("app", NOW - 600.0, Verdict::BackendSlow, Some(NOW - 610.0)),
+            change("app", NOW - 500.0, Verdict::Balanced, None),
+        ];
+        let long = Range { from_seconds: NOW - 30.0 * DAY, to_seconds: NOW };
+        let recent = Wanted::default().choose(long, NOW, &episodes(&told)).unwrap();
+        assert_eq!([recent.from_seconds - NOW, recent.to_seconds - NOW], [-910.0, -200.0]);
+        let around = Wanted { around: Some(Moment::Ago(5.0 * DAY)), ..Wanted::default() };
+        let named = around.choose(long, NOW, &episodes(&told)).unwrap();
+        assert!((named.from_seconds - (NOW - 5.0 * DAY - 300.0)).abs() < 1e-6);
     }
 }
