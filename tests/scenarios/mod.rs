@@ -26,6 +26,7 @@ mod page;
 mod prometheus;
 mod quiet;
 mod replay;
+mod report;
 mod runtime;
 mod sockets;
 mod steering;

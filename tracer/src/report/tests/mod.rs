@@ -1,3 +1,4 @@
 //! Reports of recordings and of made-up material.
 
 mod incident;
+mod made;
