@@ -10,17 +10,71 @@ use std::collections::BTreeSet;
 /// Lines of a chart: more cannot be told apart.
 const MOST_LINES: usize = 8;
 
-/// Shares, connections a second, failures if there were any, and response times where they were measured.
-pub(super) fn of(report: &Report, incident: &Incident) -> Vec<Chart> {
-    let lines = drawn(incident);
-    let over_time = &incident.over_time;
-    let left_out = over_time.members.len() - lines.len();
-    let chart = |title: String, unit: Unit, lines: Vec<Line>, left_out: usize| Chart {
+/// The shares; `None` when none is known.
+pub(super) fn shares(report: &Report, incident: &Incident) -> Option<Chart> {
+    let drawn = drawn(incident);
+    let title = format!("Shares of {} over time", incident.signal.noun());
+    let mut chart = of_members(report, incident, title, Unit::Share, |member| &member.share);
+    for (member, _) in &drawn {
+        if member.expected_share.iter().any(Option::is_some)
+            && !chart.expected.contains(&member.expected_share)
+        {
+            chart.expected.push(member.expected_share.clone());
+        }
+    }
+    has_more_than(&chart, -1.0).then_some(chart)
+}
+
+/// Connections a second, failures if there were any, and response times where they were measured.
+pub(super) fn others(report: &Report, incident: &Incident) -> Vec<Chart> {
+    let all = Line {
+        name: "all backends".into(),
+        stands_out: false,
+        values: incident.over_time.connections_per_second.clone(),
+    };
+    let title = "New connections a second, of the whole pool".to_owned();
+    let rate = chart(report, incident, title, Unit::PerSecond, vec![all]);
+    let failures =
+        of_members(report, incident, "Failed attempts a second".into(), Unit::PerSecond, |member| {
+            &member.failures_per_second
+        });
+    let responses = of_members(report, incident, "Median response times".into(), Unit::Seconds, |member| {
+        &member.response_seconds
+    });
+    let charts = [(rate, -1.0), (failures, 0.0), (responses, 0.0)].into_iter();
+    charts.filter(|(chart, least)| has_more_than(chart, *least)).map(|(chart, _)| chart).collect()
+}
+
+fn has_more_than(chart: &Chart, least: f64) -> bool {
+    chart.lines.iter().flat_map(|line| &line.values).flatten().any(|value| *value > least)
+}
+
+/// A line for each member that is drawn.
+fn of_members(
+    report: &Report,
+    incident: &Incident,
+    title: String,
+    unit: Unit,
+    values: fn(&MemberOverTime) -> &Vec<Option<f64>>,
+) -> Chart {
+    let lines = drawn(incident).into_iter().map(|(member, stands_out)| Line {
+        name: member.backend.to_string(),
+        stands_out,
+        values: values(member).clone(),
+    });
+    let lines: Vec<Line> = lines.collect();
+    let left_out = incident.over_time.members.len() - lines.len();
+    Chart { left_out, ..chart(report, incident, title, unit, lines) }
+}
+
+/// A chart of these lines, with everything that all charts have.
+fn chart(report: &Report, incident: &Incident, title: String, unit: Unit, lines: Vec<Line>) -> Chart {
+    Chart {
         title,
         from: report.from,
         to: report.to,
         unit,
-        times: over_time.times.clone(),
+        times: incident.over_time.times.clone(),
         lines,
         expected: Vec::new(),
         during: [
@@ -29,54 +83,8 @@ pub(super) fn of(report: &Report, incident: &Incident) -> Vec<Chart> {
         ],
         marks: marks(report, incident),
         gaps: report.gaps.iter().map(|gap| [gap.from, gap.to]).collect(),
-        left_out,
-    };
-    let of_members = |values: fn(&MemberOverTime) -> &Vec<Option<f64>>| -> Vec<Line> {
-        let line = |(member, stands_out): &(&MemberOverTime, bool)| Line {
-            name: member.backend.to_string(),
-            stands_out: *stands_out,
-            values: values(member).clone(),
-        };
-        lines.iter().map(line).collect()
-    };
-    let mut shares = chart(
-        format!("Shares of {} over time", incident.signal.noun()),
-        Unit::Share,
-        of_members(|member| &member.share),
-        left_out,
-    );
-    for (member, _) in &lines {
-        if member.expected_share.iter().any(Option::is_some)
-            && !shares.expected.contains(&member.expected_share)
-        {
-            shares.expected.push(member.expected_share.clone());
-        }
+        left_out: 0,
     }
-    let all = Line {
-        name: "all backends".into(),
-        stands_out: false,
-        values: over_time.connections_per_second.clone(),
-    };
-    let rate = chart("New connections a second, of the whole pool".into(), Unit::PerSecond, vec![all], 0);
-    let failures = chart(
-        "Failed attempts a second".into(),
-        Unit::PerSecond,
-        of_members(|member| &member.failures_per_second),
-        left_out,
-    );
-    let responses = chart(
-        "Median response times".into(),
-        Unit::Seconds,
-        of_members(|member| &member.response_seconds),
-        left_out,
-    );
-    let any = |chart: &Chart, least: f64| {
-        chart.lines.iter().flat_map(|line| &line.values).flatten().any(|value| *value > least)
-    };
-    let mut charts = vec![shares, rate];
-    charts.retain(|chart| any(chart, -1.0));
-    charts.extend([failures, responses].into_iter().filter(|chart| any(chart, 0.0)));
-    charts
 }
 
 /// Who stands out, and then who had most attempts; in the order of their addresses.

@@ -197,6 +197,7 @@ fn summary(report: &Report, incident: &Incident) -> Vec<Block> {
         ]));
     }
     blocks.extend(meanwhile(incident).map(|text| Block::Paragraph(plain(text))));
+    blocks.extend(charts::shares(report, incident).map(Block::Chart));
     blocks
 }
 
@@ -347,7 +348,7 @@ fn evidence(report: &Report, incident: &Incident) -> Vec<Block> {
         ]
     });
     let mut blocks = vec![Block::List(phases.collect())];
-    blocks.extend(charts::of(report, incident).into_iter().map(Block::Chart));
+    blocks.extend(charts::others(report, incident).into_iter().map(Block::Chart));
     blocks.extend(tables::figures(incident, if report.incidents.len() > 1 { 4 } else { 3 }));
     blocks
 }
