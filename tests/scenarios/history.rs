@@ -57,8 +57,16 @@ impl Drop for Mounted {
 /// Everything that is in a history.
 #[track_caller]
 fn all(file: &Path) -> Material {
+    some(file).unwrap_or_else(|| panic!("there is nothing in {}", file.display()))
+}
+
+/// The same; `None` when there is nothing.
+#[track_caller]
+fn some(file: &Path) -> Option<Material> {
     let history = History::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    history.material(Range { from_seconds: 0.0, to_seconds: f64::MAX }).unwrap()
+    let span = history.span().unwrap()?;
+    let range = Range { from_seconds: span.from_seconds - 1.0, to_seconds: span.to_seconds };
+    Some(history.material(range).unwrap())
 }
 
 /// Connections established to a backend, by a history.
@@ -77,16 +85,16 @@ fn is_whole(file: &Path) -> Connection {
     connection
 }
 
-#[track_caller]
-fn metric(http: Http, name: &str) -> f64 {
+/// A metric's value; `None` as long as it has none.
+fn metric(http: Http, name: &str) -> Option<f64> {
     let body = http.get("/metrics").body;
     let line = body.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap_or_else(|| panic!("no {name} in {body}")).parse().unwrap()
+    line.map(|value| value.parse().unwrap())
 }
 
 #[track_caller]
 fn wait_for_metric(http: Http, name: &str, wanted: impl Fn(f64) -> bool) {
-    wait::until(name, SOON, || wanted(metric(http, name)).then_some(()));
+    wait::until(name, SOON, || metric(http, name).filter(|value| wanted(*value)));
 }
 
 /// That what it said of its history on standard error are these lines, in their order, by a part of each.
@@ -130,7 +138,7 @@ fn a_fault_and_its_totals_are_in_the_history_as_the_backends_saw_them() {
     assert_eq!((run.reason.as_deref(), run.stop_seconds.is_some()), (Some("SIGTERM"), true));
     let by_second = material.series[0].points.iter().filter(|point| point.length_seconds < 1.9).count();
     assert!(by_second > 3, "the seconds before the verdict: {by_second}");
-    let sum =
+    let sum: rusqlite::Result<i64> =
         is_whole(&file)
             .query_row("SELECT sum(established) FROM by_member WHERE pool = 'app'", [], |row| row.get(0));
     assert_eq!(sum.unwrap(), stopping["totals"]["established"].as_i64().unwrap());
@@ -151,7 +159,7 @@ fn an_agent_that_is_killed_at_any_moment_leaves_every_interval_that_it_wrote() {
             let samples = directory.path().join(format!("{kill}.jsonl"));
             let running = watch(Pools::of_backends(&backends)).argument("--history").argument(&file);
             let running = running.argument("--samples").argument(&samples).start();
-            std::thread::sleep(Duration::from_millis(fastrand::u64(0..4_000)));
+            std::thread::sleep(Duration::from_millis(fastrand::u64(200..5_000)));
             running.signal(Signal::SIGKILL);
             running.wait_for_kill();
             written += equals_recording(&file, &samples, kill);
@@ -258,7 +266,8 @@ fn on_a_full_disk_everything_else_goes_on_and_nothing_is_lost() {
         wait_for_metric(http, "tracer_history_failing", |failing| failing > 0.0);
         running.event("skewed, on a full disk", SOON, |event| event["verdict"] == "skewed");
         wait_for_metric(http, "tracer_history_waiting_intervals", |waiting| waiting >= 3.0);
-        assert!(metric(http, "tracer_history_write_failures_total") >= 3.0);
+        assert!(metric(http, "tracer_history_write_failures_total") >= Some(3.0));
+        drop(filler);
         std::fs::remove_file(directory.path().join("filler")).unwrap();
         wait_for_metric(http, "tracer_history_failing", |failing| failing == 0.0);
     });
@@ -284,7 +293,7 @@ fn a_file_system_that_goes_away_and_is_read_only_is_waited_for() {
     let _nginx = Nginx::at(block.balancer(1)).servers(addresses(&backends)).start();
     let (running, http) = watching(&backends, &file);
     Load::on(block.balancer(1)).run_while(|| {
-        wait::until("something is in it", SOON, || (all(&file).intervals > 2).then_some(()));
+        wait::until("something is in it", SOON, || some(&file).filter(|all| all.intervals > 2));
         let another = Mounted::at(directory.path(), "size=1m,ro");
         wait_for_metric(http, "tracer_history_failing", |failing| failing > 0.0);
         wait_for_metric(http, "tracer_history_waiting_intervals", |waiting| waiting >= 3.0);
@@ -339,15 +348,20 @@ fn a_history_on_a_medium_that_nothing_can_be_written_to_is_read() {
         assert!(status.success(), "{how}");
     };
     let (running, _) = watching(&backends, &file);
-    wait::until("something is in it", SOON, || (all(&file).intervals > 0).then_some(()));
+    wait::until("something is in it", SOON, || some(&file));
     running.stop(Signal::SIGTERM).exits(0);
     remount("remount,ro");
     assert!(all(&file).intervals > 0);
     remount("remount,rw");
     let (running, _) = watching(&backends, &file);
-    wait::until("more is in it", SOON, || (all(&file).runs.len() > 1).then_some(()));
+    wait::until("more is in it", SOON, || some(&file).filter(|all| all.runs.len() > 1));
     running.signal(Signal::SIGKILL);
     running.wait_for_kill();
+    remount("remount,ro");
+    assert_eq!(all(&file).runs.len(), 2, "with what is beside it");
+    // What SQLite would need to make before it can read what was written last.
+    remount("remount,rw");
+    std::fs::remove_file(directory.path().join("history.db-shm")).unwrap();
     remount("remount,ro");
     let error = History::open(&file).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("history.db-wal, and nothing can be written there; copy both"), "{error}");

@@ -44,6 +44,7 @@ pub(super) struct Batch<'a> {
 pub(super) struct Book {
     opened: Opened,
     run: i64,
+    is_new: bool,
     names: Names,
     synced: Instant,
     /// Up to where names were let go of, seconds.
@@ -70,8 +71,8 @@ impl Book {
     /// Those of [`open`].
     pub(super) fn open(path: &Path, run: &Run) -> Result<Self, OpenError> {
         let opened = open(path)?;
-        let id = run_id(&opened.connection, run)?;
-        Ok(Self { opened, run: id, names: Names::default(), synced: Instant::now(), names_pruned: 0 })
+        let (id, is_new) = run_id(&opened.connection, run)?;
+        Ok(Self { opened, run: id, is_new, names: Names::default(), synced: Instant::now(), names_pruned: 0 })
     }
 
     /// Whether the file's name still stands for it.
@@ -79,9 +80,9 @@ impl Book {
         Identity::at(path) == Some(self.opened.identity)
     }
 
-    /// Which file it is.
-    pub(super) fn identity(&self) -> Identity {
-        self.opened.identity
+    /// Whether nothing of this run was in it.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Writes a batch: all of it or nothing.
@@ -169,19 +170,19 @@ impl Book {
     }
 }
 
-/// The number of this run; a new one when the file is another than before.
-fn run_id(connection: &Connection, run: &Run) -> rusqlite::Result<i64> {
+/// The number of this run, and whether it is a new one: when it begins, and when the file is another than before.
+fn run_id(connection: &Connection, run: &Run) -> rusqlite::Result<(i64, bool)> {
     let sql = "SELECT id FROM runs WHERE started = ?1 AND host = ?2";
     let there =
         connection.query_row(sql, params![run.started_seconds, run.host], |row| row.get(0)).optional()?;
     if let Some(id) = there {
-        return Ok(id);
+        return Ok((id, false));
     }
     connection.execute(
         "INSERT INTO runs (started, host, version, detector, last) VALUES (?1, ?2, ?3, ?4, ?1)",
         params![run.started_seconds, run.host, run.version, run.detector],
     )?;
-    Ok(connection.last_insert_rowid())
+    Ok((connection.last_insert_rowid(), true))
 }
 
 fn checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<()> {

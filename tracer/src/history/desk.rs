@@ -3,7 +3,7 @@
 use super::bins::Bins;
 use super::book::{Batch, Book};
 use super::limits::Limits;
-use super::open::{Identity, OpenError};
+use super::open::OpenError;
 use super::ring::{Ring, Second};
 use super::scribe::{Run, Shared};
 use super::tick::{InForce, Tick, VerdictTold};
@@ -34,8 +34,6 @@ pub(super) struct Desk {
     say: Say,
     /// `None`: it cannot be opened.
     book: Option<Book>,
-    /// Which file was written to last.
-    identity: Option<Identity>,
     open_next: Instant,
     ring: Ring,
     waiting: Waiting,
@@ -76,7 +74,6 @@ impl Desk {
             shared,
             say,
             book: None,
-            identity: None,
             open_next: Instant::now(),
             ring: Ring::default(),
             waiting: Waiting::default(),
@@ -84,10 +81,7 @@ impl Desk {
             pools: HashMap::new(),
         };
         match opened {
-            Ok(book) => {
-                desk.identity = Some(book.identity());
-                desk.book = Some(book);
-            }
+            Ok(book) => desk.book = Some(book),
             Err(error) if error.is_passing() => desk.failed(&error.to_string()),
             Err(error) => return Err(error),
         }
@@ -190,7 +184,7 @@ impl Desk {
         self.open_next = Instant::now() + OPEN_EVERY;
         match Book::open(&self.path, &self.run) {
             Ok(book) => {
-                if self.identity.replace(book.identity()) != Some(book.identity()) {
+                if book.is_new() {
                     self.waiting.begin_anew(&self.pools, self.last_seconds);
                 }
                 self.book = Some(book);

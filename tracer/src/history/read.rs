@@ -82,9 +82,7 @@ impl History {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(&absolute, flags).map_err(ReadError::from);
         let checked = opened.and_then(Self::checked);
-        let Err(ReadError::Open(OpenError::Passing(_) | OpenError::ReadOnly(_)) | ReadError::Reading(_)) =
-            &checked
-        else {
+        let Err(ReadError::Open(OpenError::Unusable(_) | OpenError::ReadOnly(_))) = &checked else {
             return checked;
         };
         // Where nothing can be written, SQLite refuses even to read, unless it is told that nobody else does.

@@ -189,23 +189,25 @@ fn of_itself(out: &mut Out<'_, '_>, uncounted: Option<Uncounted>) -> Result<(), 
 }
 
 fn of_history(out: &mut Out<'_, '_>, history: Health) -> Result<(), Error> {
-    let nothing: [(&str, &str); 0] = [];
-    let mut counter = |name, help, count| out.counters(&Family(name, None, help), [(nothing, count)]);
+    let mut counter = |name, help, count: u64| {
+        let family = Family(name, None, help);
+        out.family(&family, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(&count, None)
+    };
     let failures = "Times that the history could not be written.";
     counter("tracer_history_write_failures", failures, history.failures)?;
     let lost = "Intervals that are not in the history and never will be.";
     counter("tracer_history_lost_intervals", lost, history.lost)?;
-    let mut gauge = |name, unit, help, value| out.gauges(&Family(name, unit, help), [(nothing, value)]);
+    let mut gauge = |name, unit, help, value: u64| {
+        out.family(&Family(name, unit, help), MetricType::Gauge)?.encode_gauge(&value)
+    };
     let failing = "1 while the history cannot be written.";
-    gauge("tracer_history_failing", None, failing, f64::from(u8::from(history.failing)))?;
+    gauge("tracer_history_failing", None, failing, u64::from(history.failing))?;
     let waiting = "Intervals that are not written yet.";
-    gauge("tracer_history_waiting_intervals", None, waiting, history.waiting as f64)?;
-    match history.bytes {
-        Some(bytes) => {
-            gauge("tracer_history_size", Some(Unit::Bytes), "Bytes of the history's file.", bytes as f64)
-        }
-        None => Ok(()),
-    }
+    gauge("tracer_history_waiting_intervals", None, waiting, history.waiting)?;
+    let bytes = history
+        .bytes
+        .map(|bytes| gauge("tracer_history_size", Some(Unit::Bytes), "Bytes of its file.", bytes));
+    bytes.unwrap_or(Ok(()))
 }
 
 fn of_programs(
