@@ -217,6 +217,12 @@ impl Running {
         }
     }
 
+    /// Waits until it is gone after SIGKILL.
+    #[track_caller]
+    pub(crate) fn wait_for_kill(mut self) {
+        wait::until("the tracer's end", Duration::from_secs(20), || self.child.try_wait().unwrap());
+    }
+
     /// Tells it to end, and waits until it has.
     #[track_caller]
     pub(crate) fn stop(self, signal: Signal) -> Ended {

@@ -25,6 +25,7 @@
 //! | [`agent`] | joins `pools` and `detect`; gives and takes what they remember | pure |
 //! | [`recording`] | pool samples and the agent's state ↔ lines of JSON | readers and writers that it is given |
 //! | [`chronicle`] | assessments, interval by interval → [`chronicle::Event`]: what is worth telling | pure |
+//! | [`report`] | a range of a history, or a recording judged again → [`report::Report`]: what was found when, before, during and after; as HTML, Markdown, JSON | pure |
 //! | [`outputs`] | assessments and events → text, JSON, metrics, a page and a screen | nothing: gives strings, and cells of a terminal |
 //! | [`listener`] | the latest interval → answers over HTTP | a socket; has a thread of its own |
 //! | [`imports`] | a balancer's configuration → [`pools::WrittenPools`] and located problems | files, directories and variables, through [`imports::Surroundings`] |
@@ -67,6 +68,7 @@ pub mod detect;
 pub mod discovery;
 #[cfg(test)]
 mod fixtures;
+pub mod history;
 pub mod imports;
 pub mod input;
 pub mod kernel;
@@ -74,4 +76,5 @@ pub mod listener;
 pub mod outputs;
 pub mod pools;
 pub mod recording;
+pub mod report;
 pub mod runtime;

@@ -9,6 +9,7 @@ pub(super) const TRACER: &str = "Examples:
   tracer watch --pools pools.toml     the same for good: a line whenever a verdict changes, --json for programs
   tracer check --replay samples.jsonl  what was recorded, judged again
   tracer audit                        what the configurations of running balancers say, and what looks wrong in them
+  tracer report --history history.db --out incident.html
   tracer doctor                       what this host supports
   tracer demo                         see it find a planted fault
 
@@ -51,6 +52,15 @@ pub(super) const AUDIT: &str = "Examples:
   tracer audit --haproxy /etc/haproxy/haproxy.cfg --json
 
 Exit codes: 0 no error; 1 an error; 2 a configuration cannot be read";
+
+pub(super) const REPORT: &str = "Examples:
+  tracer report --history history.db  the worst of the last day, for a ticket
+  tracer report --history history.db --out incident.html
+  tracer report --history history.db --around 14:30
+  tracer report --history history.db --from 2026-01-01T12:00:00Z --to 15:30 --out incident.json
+  tracer report --replay samples.jsonl --out incident.html
+
+Times without an offset are UTC. Exit codes: 0 written, whatever was found; 2 usage or input error";
 
 pub(super) const DOCTOR: &str = "Examples:
   tracer doctor                       program by program, and what is lost without it

@@ -10,6 +10,7 @@ mod exit;
 mod expected;
 mod generate;
 mod options;
+mod report;
 mod running;
 mod source;
 mod stop;
@@ -49,6 +50,9 @@ enum Command {
     /// Check balancers' configurations without tracing: pools, expected shares, and what looks wrong
     #[command(after_help = examples::AUDIT)]
     Audit(audit::Arguments),
+    /// After an incident: what was found when, who got what, as the draft of a post-mortem
+    #[command(after_help = examples::REPORT)]
+    Report(report::Arguments),
     /// What this host supports, program by program, and why not
     #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::Arguments),
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Completions(arguments) => arguments.run(Arguments::command()),

@@ -207,9 +207,69 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `12h`, `30d`, `8w`: days have 24 hours.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_secs(60);
+    let span: jiff::Span =
+        text.parse().map_err(|_| "not a length of time; write it as 12h, 30d or 8w".to_owned())?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let exact = span.to_duration(days).map_err(|_| "write it in hours, days or weeks".to_owned())?;
+    match Duration::try_from(exact) {
+        Ok(age) if age >= SHORTEST => Ok(age),
+        _ => Err("must be a minute or more".into()),
+    }
+}
+
+/// A number of bytes, as it is written: `512MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) u64);
+
+/// `512MiB`, `2GiB`, or bytes.
+pub(super) fn bytes(text: &str) -> Result<Bytes, String> {
+    const LEAST: u64 = 1 << 20;
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return Err("unknown unit; write it as 512MiB or 2GiB".into()),
+    };
+    let count: u64 =
+        digits.trim().parse().map_err(|_| "not a size; write it as 512MiB or 2GiB".to_owned())?;
+    match count.checked_mul(unit) {
+        Some(bytes @ LEAST..) => Ok(Bytes(bytes)),
+        Some(_) => Err("must be 1MiB or more".into()),
+        None => Err("is too large".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_are_in_hours_days_and_weeks() {
+        assert_eq!(age("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(age("2w"), Ok(Duration::from_secs(14 * 86_400)));
+        assert_eq!(age("1d 12h"), Ok(Duration::from_secs(36 * 3_600)));
+        for wrong in ["0d", "-1d", "30s", "", "30", "d", "1y", "9e99d"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_in_powers_of_1024() {
+        for (text, wanted) in
+            [("512MiB", 512 << 20), ("2GiB", 2 << 30), ("2g", 2 << 30), ("1048576", 1 << 20)]
+        {
+            assert_eq!(bytes(text), Ok(Bytes(wanted)), "{text}");
+        }
+        for wrong in ["", "MiB", "1MB", "-1GiB", "1.5GiB", "1023KiB", "99999999999999TiB", "1 é"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_are_written_with_their_unit_and_longer_than_nothing() {

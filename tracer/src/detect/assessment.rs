@@ -99,7 +99,7 @@ impl Signal {
     }
 
     /// What it is called in a sentence.
-    pub(super) const fn noun(self) -> &'static str {
+    pub(crate) const fn noun(self) -> &'static str {
         match self {
             Self::Connections => "new connections",
             Self::Exchanges => "exchanges",

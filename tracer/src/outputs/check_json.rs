@@ -162,6 +162,14 @@ pub fn render(report: &CheckReport) -> serde_json::Result<String> {
     Ok(text)
 }
 
+/// One pool of a check, as one JSON object.
+///
+/// # Errors
+/// Never for this data; the serializer's type says it could.
+pub fn render_pool(sample: &PoolSample, assessment: &Assessment) -> serde_json::Result<String> {
+    Ok(escape::json(&serde_json::to_string(&pool(sample, assessment))?))
+}
+
 pub(super) fn judged(judged: &Judged) -> Option<Pool<'_>> {
     Some(pool(&judged.sample, judged.assessment.as_ref()?))
 }
@@ -258,7 +266,7 @@ pub(super) fn rounded(value: f64, steps: f64) -> f64 {
 }
 
 /// RFC 3339 in UTC, whole seconds.
-pub(super) fn timestamp(seconds: f64) -> String {
+pub(crate) fn timestamp(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "saturates; jiff refuses what is out of range")]
     let whole = seconds.floor() as i64;
     jiff::Timestamp::from_second(whole).map_or_else(|_| format!("{whole}"), |time| time.to_string())

@@ -1,5 +1,5 @@
 //! `cargo xtask pictures`: the pictures of the README, made from real runs. A scenario of the demo makes the traffic, which
-//! `tracer top` shows on a terminal and `tracer watch --listen` in a browser.
+//! `tracer top` shows on a terminal and `tracer watch --listen` in a browser; and a report of the recorded incident.
 
 mod page;
 mod process;
@@ -39,6 +39,8 @@ pub(crate) struct Arguments {
 const USUAL: &str = "weight-typo";
 /// Where the README has its pictures, below the workspace.
 const PLACE: &str = "tracer/pictures";
+/// What the report is of, below the workspace.
+const INCIDENT: &str = "tests/fixtures/report/incident.jsonl";
 /// After so long every verdict stands, and there is a past to be seen.
 const SETTLED: Duration = Duration::from_secs(40);
 /// The demo goes on while the pictures are taken.
@@ -72,7 +74,16 @@ pub(crate) fn pictures(machine: &Machine, arguments: &Arguments) -> Result<()> {
         )
         .with_context(|| format!("no pictures of the scenario {scenario}"))?;
     }
-    Ok(())
+    report(machine, &tracer, &out.join("report.png"))
+}
+
+/// Takes the picture of the report of the incident that is kept as a recording.
+fn report(machine: &Machine, tracer: &Path, picture: &Path) -> Result<()> {
+    let page = machine.scratch("pictures")?.join("report.html");
+    let mut report = machine.command(path(tracer)?);
+    report.args(["report", "--replay", INCIDENT, "--out", path(&page)?]);
+    run(&mut report, "the error above names the place")?;
+    page::picture(machine, &format!("file://{}", path(&page)?), page::REPORT, picture)
 }
 
 /// Takes the pictures of one scenario.
@@ -96,7 +107,7 @@ fn take(machine: &Machine, tracer: &Path, scenario: &str, top: &Path, page: &Pat
     demo.is_running()?;
     watch.is_running()?;
     write(top, terminal.picture()?.as_bytes())?;
-    page::picture(machine, &format!("http://127.0.0.1:{port}/"), page)
+    page::picture(machine, &format!("http://127.0.0.1:{port}/"), page::PAGE, page)
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Result<()> {

@@ -11,7 +11,9 @@ use crate::machine::Machine;
 const WITHOUT_WINDOW: [&str; 5] =
     ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"];
 /// Of the page that is seen.
-const SIZE: &str = "--window-size=1100,640";
+pub(super) const PAGE: &str = "--window-size=1100,640";
+/// Of a report: down to its first chart.
+pub(super) const REPORT: &str = "--window-size=1100,960";
 /// The page is never done, since its news do not end: so many milliseconds are enough.
 const ENOUGH: &str = "--timeout=5000";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,10 +24,10 @@ const LARGEST: u64 = 200_000;
 /// The browser looks when the page is loaded, which now and then is before the first news came.
 const LOOKS: usize = 5;
 
-/// Writes the picture of the page at `url`, a PNG.
-pub(super) fn picture(machine: &Machine, url: &str, file: &Path) -> Result<()> {
+/// Writes the picture of the page at `url` in a window of this size, a PNG.
+pub(super) fn picture(machine: &Machine, url: &str, size: &str, file: &Path) -> Result<()> {
     for _ in 0..LOOKS {
-        look(machine, url, file)?;
+        look(machine, url, size, file)?;
         let size = file.metadata().with_context(|| format!("chromium wrote no {}", file.display()))?.len();
         if size >= SMALLEST {
             eprintln!("{}: {} KB", file.display(), size.div_ceil(1000));
@@ -37,12 +39,12 @@ pub(super) fn picture(machine: &Machine, url: &str, file: &Path) -> Result<()> {
     bail!("{url} stayed empty in {LOOKS} looks; is the machine busy? Try again when it is not")
 }
 
-fn look(machine: &Machine, url: &str, file: &Path) -> Result<()> {
+fn look(machine: &Machine, url: &str, size: &str, file: &Path) -> Result<()> {
     let profile = machine.scratch("pictures/profile")?;
     let mut browser = machine.command("chromium");
     browser
         .args(WITHOUT_WINDOW)
-        .args([SIZE, ENOUGH])
+        .args([size, ENOUGH])
         .arg(format!("--user-data-dir={}", path(&profile)?))
         .arg(format!("--screenshot={}", path(file)?))
         .arg(url);

@@ -2,10 +2,11 @@
 //!
 //! One loop on one thread: intervals from the source go to the chronicle, its events to standard output. Nothing in it
 //! waits for a file that is read, a name or a reader: files and names are read on other threads ([`reload`]), lines are
-//! written on another ([`writer`]), HTTP is answered on another ([`present`]). Only the recording ([`samples`]) is
+//! written on another ([`writer`]), HTTP is answered on another ([`present`]), the history is kept on another ([`kept`]). Only the recording ([`samples`]) is
 //! written in place: a line a second, to the page cache.
 
 mod declarations;
+mod kept;
 mod present;
 mod reload;
 mod samples;
@@ -15,7 +16,7 @@ mod writer;
 use super::check::watching;
 use super::config::Typed;
 use super::exit::{Exit, Failure, host_name, say};
-use super::options::{Bounds, Exchanges, PoolOptions};
+use super::options::{Bounds, Bytes, Exchanges, PoolOptions, age, bytes};
 use super::source::{PATIENCE_INTERVALS, Source};
 use super::stop::Stop;
 use crate::agent::{Agent, Judged};
@@ -27,11 +28,13 @@ use crate::outputs::{Latest, event_json, event_text};
 use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
 use declarations::Declarations;
+use kept::Kept;
 use present::Present;
 use reload::{News, Reloader, Take};
 use samples::Samples;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use writer::Writer;
 
@@ -45,6 +48,15 @@ pub(super) struct Arguments {
     /// Append every interval to a recording, for --replay
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
+    /// Keep what happens in this file (SQLite), for afterwards
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    history: Option<PathBuf>,
+    /// Bytes that the history may have (512MiB, 2GiB): the oldest goes
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = bytes)]
+    history_size: Bytes,
+    /// How far back the history may go (12h, 30d): the oldest goes
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = age)]
+    history_age: Duration,
     /// Judge a recording (`-`: standard input) instead of what happens now, as `check --replay` does
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pools", "declared_only", "netns", "samples", "nginx", "haproxy", "envoy", "auto"])]
     replay: Option<PathBuf>,
@@ -72,6 +84,9 @@ impl Arguments {
         let mut flags = self.bounds.unlike(&started.bounds);
         let others = [
             ("exchanges", self.exchanges != started.exchanges),
+            ("history", self.history != started.history),
+            ("history-size", self.history_size != started.history_size),
+            ("history-age", self.history_age != started.history_age),
             ("json", self.json != started.json),
             ("listen", self.listen != started.listen),
             ("samples", self.samples != started.samples),
@@ -101,6 +116,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let live = arguments.replay.is_none();
     // Before anything is traced: an address that cannot be had is the user's business.
     let mut present = Present::begin(arguments.listen, arguments.bounds)?;
+    let mut kept = Kept::begin(&arguments)?;
     let mut source = source(&declarations)?;
     let mut samples = match (&arguments.samples, source.time_seconds()) {
         (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
@@ -149,11 +165,13 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                         return Err(failure);
                     }
                 };
-                voice.tell_all(take(&mut chronicle, &interval))?;
+                let events = take(&mut chronicle, &interval);
+                kept.take(&interval, &events)?;
+                voice.tell_all(events)?;
                 if let Some(samples) = &mut samples {
                     samples.record(&interval, source.agent());
                 }
-                present.take(interval, &source);
+                present.take(interval, &source, kept.health());
                 intervals = intervals.saturating_add(1);
                 if intervals == PATIENCE_INTERVALS {
                     source.agent().unmatched().iter().for_each(|line| say(&format!("warning: {line}")));
@@ -166,11 +184,13 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     };
     // What happened since the last tick, so that what is told at the end is true.
     if let Some(interval) = source.now() {
-        voice.tell_all(take(&mut chronicle, &interval))?;
+        let events = take(&mut chronicle, &interval);
+        kept.take(&interval, &events)?;
+        voice.tell_all(events)?;
         if let Some(samples) = &mut samples {
             samples.record(&interval, source.agent());
         }
-        present.take(interval, &source);
+        present.take(interval, &source, kept.health());
     }
     if let Some(samples) = samples {
         samples.finish();
@@ -178,6 +198,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     // Detached before the end is told: who has read it finds nothing in the kernel, and a reader that is slow keeps no
     // program running.
     let end = source.end();
+    kept.finish(reason);
     let Some(Latest { time_seconds, report, .. }) = present.last() else {
         end.unmatched.iter().for_each(|line| say(line));
         voice.writer.finish().await?;

@@ -4,9 +4,10 @@ use super::super::exit::{Failure, say};
 use super::super::options::Bounds;
 use super::super::source::Source;
 use crate::agent::Judged;
+use crate::history::Health;
 use crate::listener::{ListenAddress, Listener};
 use crate::outputs::metrics::Ledger;
-use crate::outputs::{CheckReport, Latest};
+use crate::outputs::{CheckReport, Latest, Own};
 use crate::recording::Interval;
 use std::sync::Arc;
 
@@ -44,8 +45,9 @@ impl Present {
     }
 
     /// Takes an interval that is over.
-    pub(super) fn take(&mut self, interval: Interval<Judged>, source: &Source) {
+    pub(super) fn take(&mut self, interval: Interval<Judged>, source: &Source, history: Option<Health>) {
         let own = self.listener.as_ref().and_then(|_| source.own());
+        let own = own.map(|own| Own { history, ..own });
         if self.listener.is_some() {
             self.ledger.take(&interval.pools, interval.other.as_ref());
         }

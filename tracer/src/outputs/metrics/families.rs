@@ -5,6 +5,7 @@ use super::ledger::{Labelled, Ledger, Row};
 use crate::agent::Judged;
 use crate::collect::Uncounted;
 use crate::detect::{Assessment, Verdict};
+use crate::history::Health;
 use crate::kernel::{Outcome, ProgramReport};
 use crate::outputs::Latest;
 use crate::outputs::escape::for_terminal;
@@ -40,6 +41,9 @@ impl Collector for Families {
         of_programs(&mut out, &own.programs, &own.run_seconds)?;
         let lag = Family("tracer_tick_lag", Some(Unit::Seconds), "How late the last tick came.");
         out.family(&lag, MetricType::Gauge)?.encode_gauge(&own.tick_lag_seconds)?;
+        if let Some(history) = own.history {
+            of_history(&mut out, history)?;
+        }
         let build = Family("tracer_build", None, "What is running.");
         out.family(&build, MetricType::Info)?.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
     }
@@ -182,6 +186,28 @@ fn of_itself(out: &mut Out<'_, '_>, uncounted: Option<Uncounted>) -> Result<(), 
     });
     let samples = reasons.map(|(reason, count)| ([("reason", reason)], count));
     out.counters(&Family("tracer_uncounted_connections", None, help), samples)
+}
+
+fn of_history(out: &mut Out<'_, '_>, history: Health) -> Result<(), Error> {
+    let mut counter = |name, help, count: u64| {
+        let family = Family(name, None, help);
+        out.family(&family, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(&count, None)
+    };
+    let failures = "Times that the history could not be written.";
+    counter("tracer_history_write_failures", failures, history.failures)?;
+    let lost = "Intervals that are not in the history and never will be.";
+    counter("tracer_history_lost_intervals", lost, history.lost)?;
+    let mut gauge = |name, unit, help, value: u64| {
+        out.family(&Family(name, unit, help), MetricType::Gauge)?.encode_gauge(&value)
+    };
+    let failing = "1 while the history cannot be written.";
+    gauge("tracer_history_failing", None, failing, u64::from(history.failing))?;
+    let waiting = "Intervals that are not written yet.";
+    gauge("tracer_history_waiting_intervals", None, waiting, history.waiting)?;
+    let bytes = history
+        .bytes
+        .map(|bytes| gauge("tracer_history_size", Some(Unit::Bytes), "Bytes of its file.", bytes));
+    bytes.unwrap_or(Ok(()))
 }
 
 fn of_programs(

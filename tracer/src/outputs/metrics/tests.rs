@@ -93,7 +93,12 @@ pub(crate) fn latest(pools: Vec<Judged>) -> Latest {
             uncounted: Some(uncounted),
         },
         ledger,
-        own: Own { programs: vec![works], run_seconds: vec![("lifecycle", 0.25)], tick_lag_seconds: 0.001 },
+        own: Own {
+            programs: vec![works],
+            run_seconds: vec![("lifecycle", 0.25)],
+            tick_lag_seconds: 0.001,
+            history: None,
+        },
     }
 }
 

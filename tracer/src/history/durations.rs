@@ -1,0 +1,137 @@
+//! Histograms without their empty buckets: most have a few that are filled.
+
+use crate::collect::Histogram;
+use std::fmt::Write as _;
+use tracer_ebpf::histogram::BUCKETS;
+
+/// Filled buckets, in order: number and count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Durations(Box<[(u8, u64)]>);
+
+impl From<&Histogram> for Durations {
+    fn from(histogram: &Histogram) -> Self {
+        let buckets = (0_u8..).zip(histogram.counts()).filter(|(_, count)| **count > 0);
+        Self(buckets.map(|(bucket, &count)| (bucket, count)).collect())
+    }
+}
+
+impl From<&Durations> for Histogram {
+    fn from(durations: &Durations) -> Self {
+        let mut histogram = Self::default();
+        durations.add_to(&mut histogram);
+        histogram
+    }
+}
+
+impl Durations {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Both together.
+    pub(super) fn add(&mut self, more: &Self) {
+        if self.is_empty() {
+            self.clone_from(more);
+        } else if !more.is_empty() {
+            let mut sum = Histogram::from(&*self);
+            more.add_to(&mut sum);
+            *self = Self::from(&sum);
+        }
+    }
+
+    /// Adds them to a histogram.
+    pub(super) fn add_to(&self, histogram: &mut Histogram) {
+        if self.is_empty() {
+            return;
+        }
+        let counts = histogram.counts_mut();
+        for &(bucket, count) in &self.0 {
+            let sum = &mut counts[usize::from(bucket)];
+            *sum = sum.saturating_add(count);
+        }
+    }
+
+    /// A JSON list: number of the first bucket, then the count of it and of each that follows, up to the last that is
+    /// filled. Empty: `[]`.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::from("[");
+        let mut next = None;
+        for &(bucket, count) in &self.0 {
+            if next.is_none() {
+                let _ = write!(text, "{bucket}");
+            }
+            for _ in next.unwrap_or(bucket)..bucket {
+                text.push_str(",0");
+            }
+            let _ = write!(text, ",{count}");
+            next = Some(bucket + 1);
+        }
+        text.push(']');
+        text
+    }
+
+    /// What [`text`](Self::text) made; `None` for anything else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let list = text.strip_prefix('[')?.strip_suffix(']')?;
+        if list.is_empty() {
+            return Some(Self::default());
+        }
+        let mut numbers = list.split(',').map(str::parse::<u64>);
+        let first = usize::try_from(numbers.next()?.ok()?).ok()?;
+        let mut buckets = Vec::new();
+        for (bucket, count) in (first..).zip(numbers) {
+            let count = count.ok()?;
+            if bucket >= BUCKETS {
+                return None;
+            }
+            if count > 0 {
+                buckets.push((u8::try_from(bucket).ok()?, count));
+            }
+        }
+        Some(Self(buckets.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_and_sums_are_those_of_histograms(
+            one in prop::collection::vec((0..BUCKETS, 1..1_000_u64), 0..9),
+            other in prop::collection::vec((0..BUCKETS, 1..1_000_u64), 0..9),
+        ) {
+            let histogram = |buckets: Vec<(usize, u64)>| {
+                let mut histogram = Histogram::default();
+                buckets.into_iter().for_each(|(bucket, count)| histogram.counts_mut()[bucket] += count);
+                histogram
+            };
+            let (one, other) = (histogram(one), histogram(other));
+            let mut sum = Durations::from(&one);
+            prop_assert_eq!(&Histogram::from(&sum), &one);
+            prop_assert_eq!(Durations::parse(&sum.text()), Some(sum.clone()));
+            sum.add(&Durations::from(&other));
+            let mut wanted = one;
+            wanted += &other;
+            prop_assert_eq!(Histogram::from(&sum), wanted);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\[?[0-9, \\-\\.x]{0,40}\\]?") {
+            let _ = Durations::parse(&text);
+        }
+    }
+
+    #[test]
+    fn a_list_begins_with_the_number_of_its_first_bucket() {
+        let mut histogram = Histogram::default();
+        assert_eq!(Durations::from(&histogram).text(), "[]");
+        (histogram.counts_mut()[12], histogram.counts_mut()[14]) = (3, 8);
+        assert_eq!(Durations::from(&histogram).text(), "[12,3,0,8]");
+        for wrong in ["", "[", "[12,3", "[x,1]", "[-1,2]", "[999,1]", "[85,1,1,1,1]", "{}", "[1,2.5]"] {
+            assert_eq!(Durations::parse(wrong), None, "{wrong}");
+        }
+    }
+}

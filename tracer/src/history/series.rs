@@ -1,0 +1,383 @@
+//! From rows to what each member got in a range of time.
+//!
+//! Rows come in the order of time, as they are stored, so that a range is one stretch of the file.
+
+use super::bins::bin_of;
+use super::columns::number;
+use super::durations::Durations;
+use super::read::Unread;
+use crate::chronicle::PoolName;
+use crate::collect::{Failures, Histogram};
+use crate::report::{Change, Counts, Gatherer, Point, PoolInForce, Range, Series, Span};
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, Rows, Statement, params};
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+
+/// An interval that begins so long before a range may reach into it: a tick that came late, seconds.
+const SLACK_SECONDS: f64 = 120.0;
+/// Of a range that is longer nobody wants each second.
+const BY_SECOND_SECONDS: f64 = 6.0 * 3_600.0;
+/// Seconds stand for their ten seconds when they are as many but for this part.
+const WHOLE: f64 = 0.99;
+
+/// What is read of a member, in this order, behind what names the row.
+const COLUMNS: &str = "attempts, decisions, established, closed, resets, resets_without_data, probes, sent_bytes, \
+                       received_bytes, retransmits, exchanges, requests, failed_refused, failed_timed_out, \
+                       failed_unreachable, failed_cancelled, failed_local, failed_other, response_times";
+
+/// What was gathered.
+pub(super) struct Gathered {
+    pub(super) series: Vec<Series>,
+    pub(super) counted: Vec<Span>,
+    pub(super) intervals: u64,
+}
+
+/// Everything that was counted in a range.
+pub(super) fn gather(
+    connection: &Connection,
+    range: Range,
+    changes: &[Change],
+    in_force: &[PoolInForce],
+    unread: &mut Unread,
+) -> rusqlite::Result<Gathered> {
+    let mut gatherer = Gatherer::new(range);
+    for change in changes.iter().filter(|change| range.contains(change.time_seconds)) {
+        gatherer.cut(change.time_seconds);
+        change.since_seconds.into_iter().for_each(|since| gatherer.cut(since));
+    }
+    let names = Names::read(connection, unread)?;
+    let mut expected = Expected::new(in_force);
+    let between = params![range.from_seconds - SLACK_SECONDS, range.to_seconds];
+    let order = "WHERE time >= ?1 AND time < ?2 ORDER BY time, run";
+    let mut counted =
+        connection.prepare(&format!("SELECT time, run, \"end\", seconds, intervals FROM counted {order}"))?;
+    let mut pools = connection.prepare(&format!(
+        "SELECT time, run, pool, \"end\", seconds, exchanges FROM pool_points {order}, pool"
+    ))?;
+    let mut points = connection
+        .prepare(&format!("SELECT time, run, member, live_seconds, {COLUMNS} FROM points {order}, member"))?;
+    let (mut pools, mut points) = (Sorted::new(pools.query(between)?)?, Sorted::new(points.query(between)?)?);
+    let mut seconds = BySecond::of(connection, range)?;
+    let mut intervals = 0;
+    let mut rows = counted.query(between)?;
+    while let Some(row) = rows.next()? {
+        let key: Key = (row.get(0)?, row.get(1)?);
+        let mut bin = Bin { key, pools: Vec::new() };
+        pools.each_of(key, |row| {
+            bin.pools.push(PoolBin::of(row)?);
+            Ok(())
+        })?;
+        let within = gatherer.counted(row.get(2)?, row.get(3)?);
+        if within {
+            intervals = u64::saturating_add(intervals, number(row, 4)?.unwrap_or(0));
+        }
+        points.each_of(key, |row| {
+            let Some(&(pool, backend)) = names.members.get(&row.get(2)?) else { return Ok(()) };
+            if within && let Some(pool) = bin.pool(pool) {
+                let live = row.get::<_, Option<f64>>(3)?;
+                let length = pool.length_seconds;
+                let point = point(row, 4, pool.end_seconds, length, live.map(|live| live / length), unread)?;
+                pool.members.push((backend, point));
+            }
+            Ok(())
+        })?;
+        if within {
+            if let Some(seconds) = &mut seconds {
+                seconds.replace(&mut bin, &names, unread)?;
+            }
+            for pool in bin.pools {
+                let Some(name) = names.pools.get(&pool.id) else { continue };
+                pool.add_to(&mut gatherer, name, &mut expected);
+            }
+        }
+    }
+    let (series, counted, _) = gatherer.finish();
+    Ok(Gathered { series, counted, intervals })
+}
+
+/// Beginning and run.
+type Key = (i64, i64);
+
+/// Rows that begin with their key, in its order.
+struct Sorted<'a>(Rows<'a>);
+
+impl<'a> Sorted<'a> {
+    fn new(mut rows: Rows<'a>) -> rusqlite::Result<Self> {
+        rows.advance()?;
+        Ok(Self(rows))
+    }
+
+    /// Gives the rows of a key, which is greater than the one before.
+    fn each_of(
+        &mut self,
+        key: Key,
+        mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        while let Some(row) = self.0.get() {
+            let found: Key = (row.get(0)?, row.get(1)?);
+            if found > key {
+                break;
+            }
+            if found == key {
+                take(row)?;
+            }
+            self.0.advance()?;
+        }
+        Ok(())
+    }
+}
+
+/// Ten seconds.
+struct Bin {
+    key: Key,
+    /// In the order of their numbers.
+    pools: Vec<PoolBin>,
+}
+
+/// A pool in some time.
+struct PoolBin {
+    id: i64,
+    end_seconds: f64,
+    length_seconds: f64,
+    exchanges: bool,
+    members: Vec<(SocketAddr, Point)>,
+    /// The same by the second, where it is known.
+    seconds: Vec<PoolBin>,
+}
+
+impl Bin {
+    fn pool(&mut self, id: i64) -> Option<&mut PoolBin> {
+        let place = self.pools.binary_search_by_key(&id, |pool| pool.id).ok()?;
+        self.pools.get_mut(place)
+    }
+}
+
+impl PoolBin {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(2)?,
+            end_seconds: row.get(3)?,
+            length_seconds: row.get(4)?,
+            exchanges: row.get(5)?,
+            members: Vec::new(),
+            seconds: Vec::new(),
+        })
+    }
+
+    fn add_to(self, gatherer: &mut Gatherer, name: &PoolName, expected: &mut Expected<'_>) {
+        if !self.seconds.is_empty() {
+            self.seconds.into_iter().for_each(|second| second.add_to(gatherer, name, expected));
+            return;
+        }
+        let shares = expected.at(name, self.end_seconds);
+        let there: HashSet<SocketAddr> = self.members.iter().map(|(backend, _)| *backend).collect();
+        let nothing = nothing(self.end_seconds, self.length_seconds, self.exchanges);
+        for (backend, expected_share) in shares {
+            // A member of which there is no row had nothing.
+            if !there.contains(backend) {
+                gatherer.add(name, *backend, Point { expected_share: *expected_share, ..nothing.clone() });
+            }
+        }
+        for (backend, point) in self.members {
+            let share = shares.binary_search_by_key(&backend, |(backend, _)| *backend).ok();
+            let expected_share = share.and_then(|place| shares[place].1);
+            gatherer.add(name, backend, Point { expected_share, ..point });
+        }
+    }
+}
+
+/// What a member got of whom it is known that it got nothing.
+fn nothing(end_seconds: f64, length_seconds: f64, exchanges: bool) -> Point {
+    let none = Some(0);
+    let measured = exchanges.then_some(0);
+    let counts = Counts {
+        attempts: none,
+        decisions: none,
+        established: none,
+        closed: none,
+        resets: none,
+        resets_without_data: none,
+        probes: none,
+        sent_bytes: none,
+        received_bytes: none,
+        retransmits: none,
+        exchanges: measured,
+        requests: measured,
+        failed: Some(Failures::default()),
+    };
+    let response = exchanges.then(Histogram::default);
+    Point { end_seconds, length_seconds, counts, live: Some(0.0), expected_share: None, response }
+}
+
+/// A row's figures, which begin at column `first`.
+fn point(
+    row: &Row<'_>,
+    first: usize,
+    end_seconds: f64,
+    length_seconds: f64,
+    live: Option<f64>,
+    unread: &mut Unread,
+) -> rusqlite::Result<Point> {
+    let mut at = first;
+    let mut next = || {
+        at += 1;
+        number(row, at - 1)
+    };
+    let mut counts = Counts {
+        attempts: next()?,
+        decisions: next()?,
+        established: next()?,
+        closed: next()?,
+        resets: next()?,
+        resets_without_data: next()?,
+        probes: next()?,
+        sent_bytes: next()?,
+        received_bytes: next()?,
+        retransmits: next()?,
+        exchanges: next()?,
+        requests: next()?,
+        failed: None,
+    };
+    let causes = [next()?, next()?, next()?, next()?, next()?, next()?];
+    if causes.iter().any(Option::is_some) {
+        counts.failed = Some(Failures::from(causes.map(Option::unwrap_or_default)));
+    }
+    let response = match row.get_ref(at)? {
+        ValueRef::Text(text) => {
+            let durations = std::str::from_utf8(text).ok().and_then(Durations::parse);
+            unread.some(durations).map(|durations| Histogram::from(&durations))
+        }
+        _ => None,
+    };
+    Ok(Point { end_seconds, length_seconds, counts, live, expected_share: None, response })
+}
+
+/// What the numbers of pools and members stand for.
+struct Names {
+    pools: HashMap<i64, PoolName>,
+    members: HashMap<i64, (i64, SocketAddr)>,
+}
+
+impl Names {
+    fn read(connection: &Connection, unread: &mut Unread) -> rusqlite::Result<Self> {
+        let (mut pools, mut members) = (HashMap::new(), HashMap::new());
+        let mut statement = connection.prepare("SELECT id, name, balancer FROM pools")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            pools.insert(row.get(0)?, PoolName { pool: row.get(1)?, balancer: row.get(2)? });
+        }
+        let mut statement =
+            connection.prepare("SELECT id, pool, backend FROM members WHERE pool IS NOT NULL")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let backend = unread.some(row.get::<_, String>(2)?.parse::<SocketAddr>().ok());
+            if let Some(backend) = backend {
+                members.insert(row.get(0)?, (row.get(1)?, backend));
+            }
+        }
+        Ok(Self { pools, members })
+    }
+}
+
+/// Which share each member should get, at whatever time.
+struct Expected<'a> {
+    /// Of each pool, the latest last.
+    pools: HashMap<&'a PoolName, Vec<Shares>>,
+}
+
+struct Shares {
+    from_seconds: f64,
+    /// In the order of addresses.
+    members: Vec<(SocketAddr, Option<f64>)>,
+}
+
+impl<'a> Expected<'a> {
+    fn new(in_force: &'a [PoolInForce]) -> Self {
+        let mut pools: HashMap<&PoolName, Vec<Shares>> = HashMap::new();
+        for pool in in_force {
+            let sum: f64 = pool.members.iter().filter_map(|member| member.weight).sum();
+            let share = |weight: f64| if sum > 0.0 { weight / sum } else { 0.0 };
+            let mut members: Vec<_> =
+                pool.members.iter().map(|member| (member.backend, member.weight.map(share))).collect();
+            members.sort_unstable_by_key(|(backend, _)| *backend);
+            pools.entry(&pool.pool).or_default().push(Shares { from_seconds: pool.time_seconds, members });
+        }
+        Self { pools }
+    }
+
+    /// At a time.
+    fn at(&self, pool: &PoolName, time_seconds: f64) -> &[(SocketAddr, Option<f64>)] {
+        let Some(all) = self.pools.get(pool) else { return &[] };
+        let past = all.partition_point(|shares| shares.from_seconds <= time_seconds);
+        // What came to be known in an interval is written with its end.
+        all.get(past.saturating_sub(1)).map_or(&[], |shares| &shares.members)
+    }
+}
+
+/// What is known by the second.
+struct BySecond<'a> {
+    pools: Statement<'a>,
+    points: Statement<'a>,
+}
+
+impl<'a> BySecond<'a> {
+    /// `None`: nothing is, or nobody wants it.
+    fn of(connection: &'a Connection, range: Range) -> rusqlite::Result<Option<Self>> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM pool_seconds WHERE time > ?1 AND time <= ?2)";
+        let between = params![range.from_seconds, range.to_seconds];
+        let there: bool = connection.query_row(sql, between, |row| row.get(0))?;
+        if !there || range.length_seconds() > BY_SECOND_SECONDS {
+            return Ok(None);
+        }
+        let of = "WHERE run = ?1 AND time > ?2 AND time <= ?3 ORDER BY time";
+        Ok(Some(Self {
+            pools: connection.prepare(&format!(
+                "SELECT time, run, pool, time, seconds, exchanges FROM pool_seconds {of}, pool"
+            ))?,
+            points: connection
+                .prepare(&format!("SELECT time, run, member, live, {COLUMNS} FROM seconds {of}, member"))?,
+        }))
+    }
+
+    /// Gives seconds to each pool of ten seconds of which all are there.
+    fn replace(&mut self, bin: &mut Bin, names: &Names, unread: &mut Unread) -> rusqlite::Result<()> {
+        let (time, run) = bin.key;
+        #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch")]
+        let begin = time as f64;
+        let end = bin.pools.iter().fold(begin, |end, pool| end.max(pool.end_seconds));
+        let mut rows = self.pools.query(params![run, begin, end])?;
+        while let Some(row) = rows.next()? {
+            let second = PoolBin::of(row)?;
+            if bin_of(second.end_seconds, second.length_seconds) == time
+                && let Some(pool) = bin.pool(second.id)
+            {
+                pool.seconds.push(second);
+            }
+        }
+        for pool in &mut bin.pools {
+            let length: f64 = pool.seconds.iter().map(|second| second.length_seconds).sum();
+            if length < pool.length_seconds * WHOLE {
+                pool.seconds.clear();
+            }
+        }
+        if bin.pools.iter().all(|pool| pool.seconds.is_empty()) {
+            return Ok(());
+        }
+        let mut rows = self.points.query(params![run, begin, end])?;
+        while let Some(row) = rows.next()? {
+            let ended: f64 = row.get(0)?;
+            let Some(&(pool, backend)) = names.members.get(&row.get(2)?) else { continue };
+            let Some(pool) = bin.pool(pool) else { continue };
+            let place = pool.seconds.binary_search_by(|second| second.end_seconds.total_cmp(&ended));
+            if let Some(second) = place.ok().and_then(|place| pool.seconds.get_mut(place)) {
+                #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+                let live = number(row, 3)?.map(|live| live as f64);
+                let point = point(row, 4, ended, second.length_seconds, live, unread)?;
+                second.members.push((backend, point));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! A recording judged again: the same pools, detector and chronicle that a watch has, and what they say is marked as said
+//! again. It is read twice: what was found decides which time the report is of, and then what happened in that is gathered.
+
+use super::gather::Gatherer;
+use super::material::{Change, Counts, Made, Material, MemberInForce, Point, PoolInForce, Range};
+use crate::agent::{Agent, Judged};
+use crate::chronicle::{Chronicle, Event, PoolName, What};
+use crate::collect::Uncounted;
+use crate::detect::{Assessment, Settings, Verdict};
+use crate::outputs::pool_json;
+use crate::pools::{MemberSample, PoolSample, Pools};
+use crate::recording::{Event as Recorded, RecordingError};
+use std::collections::BTreeMap;
+
+/// What is found in a whole recording.
+#[derive(Clone, Debug, Default)]
+pub struct Again {
+    /// From its first interval to the end of its last; `None`: it has none.
+    pub known: Option<Range>,
+    /// Every verdict that a watch would have told, the earliest first.
+    pub changes: Vec<Change>,
+    host: Option<String>,
+    pools: Vec<PoolInForce>,
+    warnings: Vec<String>,
+}
+
+/// Judges a recording.
+///
+/// # Errors
+/// The first line that cannot be read.
+pub fn judge(
+    recording: impl IntoIterator<Item = Result<Recorded, RecordingError>>,
+) -> Result<Again, RecordingError> {
+    let mut agent = Agent::new(Pools::default(), Settings::default());
+    let mut chronicle = Chronicle::default();
+    let mut again = Again::default();
+    let mut in_force = BTreeMap::new();
+    for event in recording {
+        match event? {
+            Recorded::Begin { host, state } => {
+                again.host = host.or(again.host.take());
+                agent.restore(state);
+            }
+            Recorded::Warning(line, message) => again.warnings.push(format!("line {line}: {message}")),
+            Recorded::Interval(interval) => {
+                let start_seconds = interval.time_seconds - interval.interval_seconds;
+                let known = again
+                    .known
+                    .get_or_insert(Range { from_seconds: start_seconds, to_seconds: interval.time_seconds });
+                known.from_seconds = known.from_seconds.min(start_seconds);
+                known.to_seconds = known.to_seconds.max(interval.time_seconds);
+                note_pools(&mut in_force, &mut again.pools, start_seconds, &interval.pools);
+                let judged: Vec<Judged> = agent.judge(interval.pools, interval.time_seconds);
+                let told = chronicle.take(interval.time_seconds, &judged, None);
+                again.changes.extend(told.iter().filter_map(change));
+            }
+        }
+    }
+    Ok(again)
+}
+
+impl Again {
+    /// Everything that a range of the recording holds; the recording has to be read from its beginning once more.
+    ///
+    /// # Errors
+    /// The first line that cannot be read.
+    pub fn material(
+        self,
+        range: Range,
+        recording: impl IntoIterator<Item = Result<Recorded, RecordingError>>,
+    ) -> Result<Material, RecordingError> {
+        let mut gatherer = Gatherer::new(range);
+        for change in &self.changes {
+            gatherer.cut(change.time_seconds);
+            change.since_seconds.into_iter().for_each(|since| gatherer.cut(since));
+        }
+        let mut uncounted = None;
+        let mut before = Uncounted::default();
+        for event in recording {
+            match event? {
+                Recorded::Interval(interval) => {
+                    let grew = interval.uncounted.map(|total| total.since(before));
+                    before = interval.uncounted.unwrap_or(before);
+                    if !gatherer.counted(interval.time_seconds, interval.interval_seconds) {
+                        continue;
+                    }
+                    uncounted = match (uncounted, grew) {
+                        (Some(sum), Some(grew)) => Some(Uncounted::and(sum, grew)),
+                        (sum, grew) => sum.or(grew),
+                    };
+                    for pool in &interval.pools {
+                        add(&mut gatherer, pool, interval.time_seconds);
+                    }
+                }
+                // Another tracer counts from nothing.
+                Recorded::Begin { .. } => before = Uncounted::default(),
+                Recorded::Warning(..) => {}
+            }
+        }
+        let (series, counted, intervals) = gatherer.finish();
+        Ok(Material {
+            made: Made::Again,
+            host: self.host,
+            range,
+            runs: Vec::new(),
+            changes: since(self.changes, range, |change| (change.time_seconds, &change.pool)),
+            pools: since(self.pools, range, |pool| (pool.time_seconds, &pool.pool)),
+            series,
+            counted,
+            intervals,
+            uncounted,
+            remarks: self.warnings,
+        })
+    }
+}
+
+/// What is of the range, and of each pool the last before it.
+fn since<T>(all: Vec<T>, range: Range, key: impl Fn(&T) -> (f64, &PoolName)) -> Vec<T> {
+    let mut last_before: BTreeMap<PoolName, usize> = BTreeMap::new();
+    for (place, one) in all.iter().enumerate() {
+        let (time, pool) = key(one);
+        if time <= range.from_seconds {
+            last_before.insert(pool.clone(), place);
+        }
+    }
+    let wanted = |place: usize, one: &T| {
+        let (time, pool) = key(one);
+        range.contains(time) || last_before.get(pool) == Some(&place)
+    };
+    all.into_iter().enumerate().filter(|(place, one)| wanted(*place, one)).map(|(_, one)| one).collect()
+}
+
+/// A verdict that was told; `None`: it was something else.
+fn change(event: &Event) -> Option<Change> {
+    let What::Verdict { sample, assessment, previous } = &event.what else { return None };
+    // The evidence in the words that a watch writes. It is valid: the serializer's type only says that it could fail.
+    let check = pool_json(sample, assessment).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let check = check.unwrap_or_default();
+    Some(told(event.time_seconds, sample, assessment, *previous, check))
+}
+
+fn told(
+    time_seconds: f64,
+    sample: &PoolSample,
+    assessment: &Assessment,
+    previous: Option<Verdict>,
+    check: serde_json::Value,
+) -> Change {
+    Change {
+        time_seconds,
+        pool: name(sample),
+        verdict: assessment.verdict,
+        previous,
+        findings: assessment.findings.clone(),
+        summary: assessment.summary.to_string(),
+        since_seconds: assessment.since_seconds,
+        since_start: assessment.since_start,
+        check,
+    }
+}
+
+fn name(sample: &PoolSample) -> PoolName {
+    PoolName { pool: sample.pool.name.clone(), balancer: sample.pool.balancer.clone() }
+}
+
+/// Notes pools that are another way than they were.
+fn note_pools(
+    now: &mut BTreeMap<PoolName, usize>,
+    noted: &mut Vec<PoolInForce>,
+    time_seconds: f64,
+    pools: &[PoolSample],
+) {
+    for sample in pools {
+        let is_the_same = |old: &PoolInForce| {
+            let identity = &sample.pool;
+            let members = old.members.iter().zip(&sample.members);
+            old.source == identity.source
+                && old.expected_source == identity.expected_source
+                && old.method == identity.method
+                && old.members.len() == sample.members.len()
+                && members.into_iter().all(|(old, new)| *old == member_in_force(new))
+        };
+        let name = name(sample);
+        if now.get(&name).and_then(|&place| noted.get(place)).is_some_and(is_the_same) {
+            continue;
+        }
+        now.insert(name.clone(), noted.len());
+        noted.push(PoolInForce {
+            time_seconds,
+            pool: name,
+            source: sample.pool.source.clone(),
+            expected_source: sample.pool.expected_source,
+            method: sample.pool.method,
+            members: sample.members.iter().map(member_in_force).collect(),
+        });
+    }
+}
+
+fn member_in_force(member: &MemberSample) -> MemberInForce {
+    let at = match &member.origin {
+        crate::pools::Origin::Written(at) => Some(at.clone()),
+        crate::pools::Origin::Unknown | crate::pools::Origin::Former(_) => None,
+    };
+    MemberInForce { backend: member.backend, weight: member.weight, at }
+}
+
+fn add(gatherer: &mut Gatherer, pool: &PoolSample, end_seconds: f64) {
+    let name = name(pool);
+    let sum: f64 = pool.members.iter().filter_map(|member| member.weight).sum();
+    for member in &pool.members {
+        let expected_share = member.weight.filter(|_| sum > 0.0).map(|weight| weight / sum);
+        let point = point(member, end_seconds, pool.interval_seconds, expected_share);
+        gatherer.add(&name, member.backend, point);
+    }
+}
+
+fn point(member: &MemberSample, end_seconds: f64, length_seconds: f64, expected_share: Option<f64>) -> Point {
+    let delta = &member.delta;
+    let known = |name: &str, count: u64| (!member.recorded.unmeasured.contains(name)).then_some(count);
+    let any_cause =
+        delta.failed.by_cause().iter().any(|(cause, _)| !member.recorded.unmeasured.contains(cause));
+    Point {
+        end_seconds,
+        length_seconds,
+        counts: Counts {
+            attempts: known("attempts", delta.attempts),
+            decisions: known("attempts", member.decisions),
+            established: known("established", delta.established),
+            closed: known("closed", delta.closed),
+            resets: known("resets", delta.resets),
+            resets_without_data: known("resets_without_data", delta.resets_without_data),
+            probes: known("probes", delta.probes),
+            sent_bytes: known("sent_bytes", delta.sent_bytes),
+            received_bytes: known("received_bytes", delta.received_bytes),
+            retransmits: known("retransmits", delta.retransmits),
+            exchanges: member.exchanges.count,
+            requests: member.requests,
+            failed: any_cause.then_some(delta.failed),
+        },
+        #[expect(clippy::cast_precision_loss, reason = "a number of sockets")]
+        live: member.stock.map(|stock| stock.live as f64),
+        expected_share,
+        response: member.exchanges.response_time.clone(),
+    }
+}

@@ -1,0 +1,4 @@
+//! Reports of recordings and of made-up material.
+
+mod incident;
+mod made;
