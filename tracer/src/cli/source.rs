@@ -134,6 +134,7 @@ impl Source {
                 programs: ticker.reports().to_vec(),
                 run_seconds: ticker.run_seconds(),
                 tick_lag_seconds: ticker.lag().as_secs_f64(),
+                alerts: Vec::new(),
             }),
             Feed::Recording(_) => None,
         }

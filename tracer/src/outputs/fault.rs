@@ -3,7 +3,7 @@
 use crate::detect::{Signal, Verdict};
 
 /// Whose fault it likely is, and what to look at, where a pool is judged by `signal`; `None` where there is nothing to look at.
-pub(super) const fn whose_fault(verdict: Verdict, signal: Signal) -> Option<[&'static str; 2]> {
+pub(crate) const fn whose_fault(verdict: Verdict, signal: Signal) -> Option<[&'static str; 2]> {
     Some(match verdict {
         Verdict::Skewed => match signal {
             Signal::Connections => ["the balancer", "weights, hashing, stickiness, and DNS"],

@@ -2,6 +2,7 @@
 
 use super::check::CheckReport;
 use super::metrics::Ledger;
+use crate::alerts::Figures;
 use crate::kernel::ProgramReport;
 
 /// The end of the last interval.
@@ -26,4 +27,6 @@ pub struct Own {
     pub run_seconds: Vec<(&'static str, f64)>,
     /// How late the last tick came, seconds.
     pub tick_lag_seconds: f64,
+    /// What became of alerts, for each Alertmanager.
+    pub alerts: Vec<Figures>,
 }

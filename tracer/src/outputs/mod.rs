@@ -13,7 +13,7 @@ mod event_json;
 #[cfg(test)]
 mod event_tests;
 mod event_text;
-mod fault;
+pub(crate) mod fault;
 pub mod gzip;
 mod latest;
 pub mod metrics;

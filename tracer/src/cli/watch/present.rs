@@ -3,10 +3,11 @@
 use super::super::exit::{Failure, say};
 use super::super::options::Bounds;
 use super::super::source::Source;
+use super::alarm::Alarm;
 use crate::agent::Judged;
 use crate::listener::{ListenAddress, Listener};
 use crate::outputs::metrics::Ledger;
-use crate::outputs::{CheckReport, Latest};
+use crate::outputs::{CheckReport, Latest, Own};
 use crate::recording::Interval;
 use std::sync::Arc;
 
@@ -43,9 +44,10 @@ impl Present {
         }
     }
 
-    /// Takes an interval that is over.
-    pub(super) fn take(&mut self, interval: Interval<Judged>, source: &Source) {
+    /// Takes an interval that is over, and what became of alerts.
+    pub(super) fn take(&mut self, interval: Interval<Judged>, source: &Source, alarm: &Alarm) {
         let own = self.listener.as_ref().and_then(|_| source.own());
+        let own = own.map(|own| Own { alerts: alarm.figures(), ..own });
         if self.listener.is_some() {
             self.ledger.take(&interval.pools, interval.other.as_ref());
         }
