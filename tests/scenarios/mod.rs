@@ -2,6 +2,7 @@
 
 mod aborts;
 mod adoption;
+mod alerts;
 mod audit;
 mod auto;
 mod bad_input;
