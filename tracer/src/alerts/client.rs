@@ -4,6 +4,7 @@
 use super::address::AlertmanagerUrl;
 use super::credentials::Credentials;
 use crate::outputs::escape::for_terminal;
+use std::io::Read as _;
 use std::time::Duration;
 use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig};
@@ -15,7 +16,8 @@ pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// The alerts of a busy site are some megabytes; ours are far fewer.
 const MOST_LISTED_BYTES: u64 = 8 << 20;
 
-/// What is shown of an answer that is no.
+/// What is read of an answer that is no, and how many characters of it are shown.
+const MOST_SAID_BYTES: u64 = 4 << 10;
 const MOST_SHOWN: usize = 200;
 
 /// Why alerts were not taken.
@@ -66,7 +68,7 @@ impl Client {
         if let Some(credentials) = &self.credentials {
             request = request.header("Authorization", credentials.header());
         }
-        answer(request.send(body), 4 << 10).map(drop)
+        answer(request.send(body)).map(drop)
     }
 
     /// What an Alertmanager lists of what is selected by `query`.
@@ -75,21 +77,24 @@ impl Client {
         if let Some(credentials) = &self.credentials {
             request = request.header("Authorization", credentials.header());
         }
-        answer(request.call(), MOST_LISTED_BYTES)
+        let mut response = answer(request.call())?;
+        let listed = response.body_mut().with_config().limit(MOST_LISTED_BYTES).read_to_string();
+        listed.map_err(|error| Refusal::Unreachable(shown(&error.to_string())))
     }
 }
 
-/// The body of an answer that is yes.
-fn answer(answer: Result<Response<Body>, ureq::Error>, most: u64) -> Result<String, Refusal> {
+/// An answer that is yes.
+fn answer(answer: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, Refusal> {
     let mut response = answer.map_err(|error| Refusal::Unreachable(shown(&error.to_string())))?;
     let status = response.status();
-    let text = response.body_mut().with_config().limit(most).lossy_utf8(true).read_to_string();
     if status.is_success() {
-        return text.map_err(|error| Refusal::Unreachable(shown(&error.to_string())));
+        return Ok(response);
     }
     // What it says of it helps, but is not needed.
-    let text = text.unwrap_or_default();
-    let said = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let mut said = Vec::new();
+    let _ = response.body_mut().as_reader().take(MOST_SAID_BYTES).read_to_end(&mut said);
+    let said = String::from_utf8_lossy(&said);
+    let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let said = if said.is_empty() { String::new() } else { format!(": {}", shown(said)) };
     Err(Refusal::Answered(format!("it answers {status}{said}")))
 }

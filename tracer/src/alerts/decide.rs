@@ -104,8 +104,11 @@ impl Decider {
                 standing.seen_seconds = now;
             }
             let gone = now - standing.seen_seconds;
-            if gone > 0.0 && standing.firing.is_none() {
-                return false;
+            if gone > 0.0 {
+                standing.next = None;
+                if standing.firing.is_none() {
+                    return false;
+                }
             }
             if gone > GONE_SECONDS {
                 changes.extend(standing.firing.take().map(|alert| Change::Over(alert, now)));

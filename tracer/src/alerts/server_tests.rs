@@ -183,8 +183,8 @@ fn whoever_does_not_answer_keeps_nobody_waiting() {
             assert_eq!(figures.sent, 0, "{number}");
             (figures.failed >= 1 && figures.waiting == 1).then_some(())
         });
-        assert_eq!(said.len(), 1, "{number}: said once: {said:?}");
-        assert!(said[0].contains("takes no alerts: "), "{number}: {said:?}");
+        let times = said.iter().filter(|line| line.contains("takes no alerts: ")).count();
+        assert_eq!(times, 1, "{number}: said once: {said:?}");
         let start = Instant::now();
         drop(alerts);
         assert!(start.elapsed() < Duration::from_millis(200), "{number}: the end waited");

@@ -179,7 +179,7 @@ tracer_pool_verdict{pool=\"app\",balancer=\"nginx\",verdict=\"insufficient-evide
 # TYPE tracer_pool_evidence gauge
 tracer_pool_evidence{pool=\"app\",balancer=\"nginx\"} 41.5
 # TYPE tracer_pool info
-tracer_pool_info{pool=\"app\",balancer=\"nginx\",expected_source=\"declared\",method=\"round-robin\"} 1
+tracer_pool_info{expected_source=\"declared\",method=\"round-robin\",pool=\"app\",balancer=\"nginx\"} 1
 # TYPE tracer_uncounted_connections counter
 tracer_uncounted_connections_total{reason=\"backends\"} 1
 tracer_uncounted_connections_total{reason=\"memory\"} 2
