@@ -82,7 +82,7 @@ fn backends_that_refuse_all_at_once() {
 
 #[test]
 fn a_backend_that_is_slow() {
-    let fleet = Fleet::of(3, 4).each(|balancer| balancer.exchanges = Some(1.0));
+    let fleet = Fleet::of(3, 4).each(|balancer| balancer.exchanges = Some(vec![1.0; 4]));
     let fleet = fleet.fault(|phase| phase.response_seconds[0] = 0.25);
     fires(&fleet, &["TracerBackendSlow backend=10.0.0.1:8080 pool=app"]);
 }

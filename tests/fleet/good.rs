@@ -53,8 +53,10 @@ fn weights_that_are_uneven_and_declared_everywhere() {
 
 #[test]
 fn connections_that_are_reused_unevenly_while_exchanges_are_even() {
-    // What a backend gets of new connections says nothing: so many live for long.
-    let fleet = Fleet::of(4, 4).each(|balancer| balancer.exchanges = Some(50.0));
+    // One balancer's connections to the first backend are longer lived: fewer new ones, with more exchanges each.
+    let mut fleet = Fleet::of(4, 4).each(|balancer| balancer.exchanges = Some(vec![50.0; 4]));
+    fleet.balancers[2].before.weights[0] = Some(0.2);
+    fleet.balancers[2].exchanges = Some(vec![250.0, 50.0, 50.0, 50.0]);
     fires(&fleet, &[]);
 }
 
@@ -92,7 +94,7 @@ fn a_verdict_that_is_not_certain() {
 
 #[test]
 fn a_backend_that_fails_now_and_then() {
-    let fleet = Fleet::of(4, 4).each(|balancer| balancer.exchanges = Some(1.0));
+    let fleet = Fleet::of(4, 4).each(|balancer| balancer.exchanges = Some(vec![1.0; 4]));
     let fleet = fleet.fault(|phase| {
         phase.refused[1] = 0.02;
         phase.response_seconds[2] = 0.02;

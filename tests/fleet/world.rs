@@ -38,8 +38,8 @@ pub(crate) struct Phase {
 pub(crate) struct Balancer {
     pub(crate) instance: String,
     pub(crate) per_second: f64,
-    /// Exchanges on each connection; `None`: they are not measured.
-    pub(crate) exchanges: Option<f64>,
+    /// Exchanges on each connection, by backend; `None`: they are not measured.
+    pub(crate) exchanges: Option<Vec<f64>>,
     pub(crate) spread: Spread,
     pub(crate) method: &'static str,
     pub(crate) expected_source: &'static str,
@@ -188,8 +188,8 @@ impl Counting<'_> {
                 set(format!("tracer_connections_live{{{labels}}}"), (decided / 15.0).floor());
                 let sum: f64 = expected.iter().sum();
                 set(format!("tracer_expected_share{{{labels}}}"), wanted / sum);
-                if let Some(exchanges) = self.balancer.exchanges {
-                    let more = (decided - here_refused) * exchanges;
+                if let Some(exchanges) = &self.balancer.exchanges {
+                    let more = (decided - here_refused) * exchanges[at];
                     answered[at] += more;
                     seconds[at] += more * phase.response_seconds[at];
                     set(format!("tracer_exchanges_total{{{labels}}}"), answered[at]);
