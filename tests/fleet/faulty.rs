@@ -10,7 +10,7 @@ fn a_weight_that_was_mistyped_on_one_balancer() {
         phase.verdict = "skewed";
     });
     let alerts = [
-        "TracerBalancerDisagrees instance=lb3:9477 pool=app",
+        "TracerBalancerDisagrees balancer=nginx instance=lb3:9477 pool=app",
         "TracerBalancerUneven balancer=nginx instance=lb3:9477 pool=app verdict=skewed",
     ];
     fires(&fleet, &alerts);
@@ -24,21 +24,21 @@ fn a_weight_that_was_mistyped_where_it_is_declared() {
         phase.verdict = "uneven-weights";
     });
     fleet.balancers[1].expected[0] = 10.0;
-    fires(&fleet, &["TracerBalancerDisagrees instance=lb2:9477 pool=app"]);
+    fires(&fleet, &["TracerBalancerDisagrees balancer=nginx instance=lb2:9477 pool=app"]);
 }
 
 #[test]
 fn one_of_a_hundred_backends_of_which_one_balancer_sends_too_much() {
     let fleet = Fleet::of(3, 100).each(|balancer| balancer.spread = Spread::Random);
     let fleet = fleet.fault_at(2, |phase| phase.weights[7] = Some(10.0));
-    fires(&fleet, &["TracerBalancerDisagrees instance=lb3:9477 pool=app"]);
+    fires(&fleet, &["TracerBalancerDisagrees balancer=nginx instance=lb3:9477 pool=app"]);
 }
 
 #[test]
 fn a_member_that_one_balancer_does_not_know() {
     let fleet = Fleet::of(4, 4).each(|balancer| balancer.spread = Spread::Random);
     let fleet = fleet.fault_at(0, |phase| phase.weights[3] = None);
-    fires(&fleet, &["TracerBalancerDisagrees instance=lb1:9477 pool=app"]);
+    fires(&fleet, &["TracerBalancerDisagrees balancer=nginx instance=lb1:9477 pool=app"]);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_backend_that_only_one_balancer_knows() {
         phase.verdict = "unexpected-backend";
     });
     let alerts = [
-        "TracerBalancerDisagrees instance=lb4:9477 pool=app",
+        "TracerBalancerDisagrees balancer=nginx instance=lb4:9477 pool=app",
         "TracerBalancerUneven balancer=nginx instance=lb4:9477 pool=app verdict=unexpected-backend",
     ];
     fires(&fleet, &alerts);
