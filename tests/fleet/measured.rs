@@ -112,19 +112,14 @@ fn fifty_balancers_with_two_hundred_backends_are_judged_in_time_and_the_bad_one_
         assert!(begun.elapsed() < Duration::from_secs(120), "no rounds of the rules: {found:?}");
         std::thread::sleep(Duration::from_millis(200));
         let Some(groups) = groups(address).filter(|groups| groups.len() == 2) else { continue };
-        let seconds: f64 = groups.iter().map(|group| group["evaluationTime"].as_f64().unwrap()).sum();
+        let each: Vec<f64> = groups.iter().map(|group| group["evaluationTime"].as_f64().unwrap()).collect();
+        let seconds: f64 = each.iter().sum();
         let round = groups.iter().map(|group| group["lastEvaluation"].to_string()).collect::<String>();
         let all = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
         for rule in all {
             assert!(matches!(rule["health"].as_str(), Some("ok" | "unknown")), "{rule:#}");
         }
-        if seconds > 0.0 && rounds.insert(round) {
-            for group in &groups {
-                for rule in group["rules"].as_array().unwrap() {
-                    let took = rule["evaluationTime"].as_f64().unwrap();
-                    if took > 0.02 { println!("  {} {took:.3}", rule["name"]); }
-                }
-            }
+        if !each.contains(&0.0) && rounds.insert(round) {
             println!("{} series, rules evaluated in {seconds:.3} s: {:?}", series.len(), alerts(&groups));
             fastest = fastest.min(seconds);
             found = Some(alerts(&groups));
