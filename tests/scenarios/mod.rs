@@ -13,6 +13,7 @@ mod discovery;
 mod ends;
 mod exchanges;
 mod faults;
+mod fleet;
 mod haproxy;
 mod harness;
 mod import_haproxy;
