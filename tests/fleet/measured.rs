@@ -56,8 +56,10 @@ fn write(series: &Series, file: &Path, step_seconds: u32, begins: u64) {
 fn without_for(directory: &Path) -> Vec<String> {
     let copied = rules().into_iter().map(|file| {
         let text = std::fs::read_to_string(&file).unwrap();
-        let lines: Vec<&str> =
-            text.lines().map(|line| if line.starts_with("    for: ") { "    for: 0s" } else { line }).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .map(|line| if line.starts_with("    for: ") { "    for: 0s" } else { line })
+            .collect();
         let copy = directory.join(file.file_name().unwrap());
         std::fs::write(&copy, lines.join("\n") + "\n").unwrap();
         copy.display().to_string()
@@ -99,7 +101,9 @@ fn fifty_balancers_with_two_hundred_backends_are_judged_in_time_and_the_bad_one_
         let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
         let alerts = rules.flat_map(|rule| rule["alerts"].as_array().into_iter().flatten());
         alerts
-            .map(|alert| format!("{} {}", alert["labels"]["alertname"], alert["labels"]["instance"]).replace('"', ""))
+            .map(|alert| {
+                format!("{} {}", alert["labels"]["alertname"], alert["labels"]["instance"]).replace('"', "")
+            })
             .collect()
     };
     let expected: BTreeSet<String> =

@@ -47,14 +47,18 @@ fn written(fleet: &Fleet, alerts: &[&str]) -> String {
         fleet.step_seconds
     );
     for (series, values) in fleet.series() {
-        let values: Vec<String> =
-            values.iter().map(|value| value.map_or_else(|| "_".to_owned(), |value| value.to_string())).collect();
+        let values: Vec<String> = values
+            .iter()
+            .map(|value| value.map_or_else(|| "_".to_owned(), |value| value.to_string()))
+            .collect();
         writeln!(text, "  - {{ series: '{series}', values: '{}' }}", values.join(" ")).unwrap();
     }
     text += "  promql_expr_test:\n";
     let seconds = |step: usize| step * fleet.step_seconds as usize;
     let middle = seconds(fleet.steps / 2);
-    for (at, expected) in [(seconds(fleet.steps / 4), &[][..]), (middle, &[][..]), (seconds(fleet.steps - 1), alerts)] {
+    for (at, expected) in
+        [(seconds(fleet.steps / 4), &[][..]), (middle, &[][..]), (seconds(fleet.steps - 1), alerts)]
+    {
         let by = "alertname, instance, pool, balancer, backend, verdict, alertmanager";
         writeln!(
             text,

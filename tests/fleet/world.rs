@@ -146,8 +146,7 @@ impl Counting<'_> {
         let Balancer { instance, expected, .. } = self.balancer;
         let own = format!("job=\"tracer\",instance=\"{instance}\"");
         let pool = format!("{own},pool=\"app\",balancer=\"nginx\"");
-        let clients: Vec<f64> =
-            expected.iter().map(|_| -(1.0 - self.random.f64()).ln()).collect();
+        let clients: Vec<f64> = expected.iter().map(|_| -(1.0 - self.random.f64()).ln()).collect();
         // Attempts, refused and uncounted so far, and what was left over when they were made whole.
         let mut attempts = vec![0.0; expected.len()];
         let mut refused = attempts.clone();
@@ -173,7 +172,8 @@ impl Counting<'_> {
             if !phase.up {
                 continue;
             }
-            let decided = decisions(self.balancer, phase, &clients, self.fleet.step_seconds, &mut left, self.random);
+            let decided =
+                decisions(self.balancer, phase, &clients, self.fleet.step_seconds, &mut left, self.random);
             for (at, wanted) in expected.iter().enumerate() {
                 let Some(decided) = decided[at] else { continue };
                 let labels = format!("{pool},backend=\"{}\"", backend(at));

@@ -120,7 +120,9 @@ fn a_repair_while_no_agent_runs_is_told_by_the_next() {
         right.reload(&nginx);
         let mut second = alerting(Pools::of_backends(&backends), &alertmanager).start();
         second.event("balanced", SOON * 2, |event| is_verdict(event, "balanced"));
-        wait::until("somebody is notified", SOON, || (told(&receiver) == ["firing", "resolved"]).then_some(()));
+        wait::until("somebody is notified", SOON, || {
+            (told(&receiver) == ["firing", "resolved"]).then_some(())
+        });
         second.stop(Signal::SIGTERM).exits(0);
     });
 }
@@ -146,7 +148,14 @@ fn shares_that_are_assumed_are_no_alert() {
     });
     let metrics = Http::of(&running).metrics();
     for name in ["sent", "failed", "waiting"] {
-        assert_eq!(sum(&metrics, &format!("tracer_alerts_{name}{}", if name == "waiting" { "" } else { "_total" }), ""), 0.0);
+        assert_eq!(
+            sum(
+                &metrics,
+                &format!("tracer_alerts_{name}{}", if name == "waiting" { "" } else { "_total" }),
+                ""
+            ),
+            0.0
+        );
     }
     assert_eq!((alertmanager.alerts().len(), told(&receiver).len()), (0, 0));
     running.stop(Signal::SIGTERM).exits(0);

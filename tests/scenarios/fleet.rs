@@ -20,7 +20,8 @@ const SOON: Duration = Duration::from_secs(120);
 
 /// The shipped rules, but that what they find need not stand for minutes: `sed 's/^    for: .*/    for: 5s/'`.
 fn shortened(directory: &Path) -> Vec<PathBuf> {
-    let shorten = |line: &str| if line.starts_with("    for: ") { "    for: 5s".into() } else { line.to_owned() };
+    let shorten =
+        |line: &str| if line.starts_with("    for: ") { "    for: 5s".into() } else { line.to_owned() };
     let copied = shipped_rules().into_iter().map(|file| {
         let lines: Vec<String> = std::fs::read_to_string(&file).unwrap().lines().map(shorten).collect();
         let copy = directory.join(file.file_name().unwrap());
@@ -74,7 +75,10 @@ fn a_fault_in_one_of_three_balancers_is_an_alert_that_names_it() {
     let tracers: Vec<Running> = sites.iter().map(|site| site.tracer(&alertmanager)).collect();
     let directory = tempfile::tempdir().unwrap();
     let plan = PrometheusPlan::default().rules(shortened(directory.path())).alertmanager(&alertmanager);
-    let plan = sites.iter().zip(&tracers).fold(plan, |plan, (site, tracer)| plan.target(Http::of(tracer), site.name));
+    let plan = sites
+        .iter()
+        .zip(&tracers)
+        .fold(plan, |plan, (site, tracer)| plan.target(Http::of(tracer), site.name));
     let prometheus = plan.start();
     let [a, b, c] = &sites;
     a.load(block).run_while(|| {
@@ -93,7 +97,9 @@ fn a_fault_in_one_of_three_balancers_is_an_alert_that_names_it() {
                 let wrong = Nginx::at(block.balancer(1)).within(&b.namespace).server(first, "weight=10");
                 wrong.servers(rest).reload(&servers[1]);
                 for name in ["TracerBalancerUneven", "TracerVerdict", "TracerBalancerDisagrees"] {
-                    wait::until(name, SOON, || (!named(&alertmanager.alerts(), name).is_empty()).then_some(()));
+                    wait::until(name, SOON, || {
+                        (!named(&alertmanager.alerts(), name).is_empty()).then_some(())
+                    });
                     println!("from the fault to {name}: {:?}", fault.elapsed());
                 }
                 let alerts = alertmanager.alerts();

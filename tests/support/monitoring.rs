@@ -87,7 +87,9 @@ impl PrometheusPlan {
             rules.collect::<String>()
         );
         if let Some(address) = self.alertmanager {
-            text += &format!("alerting:\n  alertmanagers:\n  - static_configs: [{{ targets: [\"{address}\"] }}]\n");
+            text += &format!(
+                "alerting:\n  alertmanagers:\n  - static_configs: [{{ targets: [\"{address}\"] }}]\n"
+            );
         }
         text
     }
@@ -190,7 +192,8 @@ impl Receiver {
                 if let Ok(notification) = serde_json::from_str(body) {
                     into.lock().unwrap().push(notification);
                 }
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             }
         });
         Self { address, notifications }

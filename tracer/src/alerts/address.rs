@@ -40,7 +40,8 @@ impl FromStr for AlertmanagerUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const REMEDY: &str = "not an address: write http://HOST:PORT or https://HOST:PORT, as in http://10.0.0.9:9093";
+        const REMEDY: &str =
+            "not an address: write http://HOST:PORT or https://HOST:PORT, as in http://10.0.0.9:9093";
         let uri: Uri = text.parse().map_err(|_| REMEDY)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(REMEDY) };
         if !matches!(scheme, "http" | "https") || authority.host().is_empty() {
@@ -51,7 +52,9 @@ impl FromStr for AlertmanagerUrl {
             return Err("no password in the address: write it to a file for --alertmanager-credentials");
         }
         if uri.query().is_some() || text.contains('#') {
-            return Err("no ? and no # in the address: it ends with the path that Alertmanager is served under");
+            return Err(
+                "no ? and no # in the address: it ends with the path that Alertmanager is served under",
+            );
         }
         let base = text.trim_end_matches('/');
         if base.ends_with(ALERTS) {

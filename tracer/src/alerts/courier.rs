@@ -61,7 +61,8 @@ impl Courier {
     /// # Errors
     /// What the kernel says of one thread more.
     pub(super) fn start(client: Client, sender: Arc<Sender>) -> io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), news: Condvar::new(), began: Instant::now() });
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), news: Condvar::new(), began: Instant::now() });
         let name = client.url.to_string();
         let of_thread = Arc::clone(&shared);
         let run = move || of_thread.run(&client, &sender);
@@ -172,7 +173,8 @@ impl Shared {
                 None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(next) => {
                     // Rounded up, so that it is due then.
-                    let wait = Duration::from_secs_f64((next - now).clamp(0.0, 3_600.0)) + Duration::from_millis(1);
+                    let wait =
+                        Duration::from_secs_f64((next - now).clamp(0.0, 3_600.0)) + Duration::from_millis(1);
                     self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
                 }
             };

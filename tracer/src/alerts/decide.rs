@@ -166,10 +166,10 @@ impl Decider {
         // Those beyond end by themselves.
         let room = MOST_FIRING.saturating_sub(self.firing);
         for alert in alerts.into_iter().take(room) {
-            let standing = self.pools.entry(alert.key.clone()).or_insert_with(|| Standing {
-                seen_seconds: now,
-                ..Standing::default()
-            });
+            let standing = self
+                .pools
+                .entry(alert.key.clone())
+                .or_insert_with(|| Standing { seen_seconds: now, ..Standing::default() });
             match &standing.firing {
                 None if is_alert(alert.verdict) => {
                     standing.next = None;

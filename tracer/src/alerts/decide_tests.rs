@@ -167,7 +167,8 @@ fn there_are_only_so_many_and_others_follow_when_there_is_room() {
 type Step = ([Option<(Verdict, bool)>; 3], u32);
 
 fn stories() -> impl Strategy<Value = Vec<Step>> {
-    let pool = prop::option::weighted(0.9, (prop::sample::select(Verdict::ALL.to_vec()), prop::bool::weighted(0.8)));
+    let pool =
+        prop::option::weighted(0.9, (prop::sample::select(Verdict::ALL.to_vec()), prop::bool::weighted(0.8)));
     prop::collection::vec(([pool.clone(), pool.clone(), pool], 1..100_u32), 1..20)
 }
 

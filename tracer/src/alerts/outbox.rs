@@ -128,7 +128,8 @@ impl Outbox {
             match over {
                 // What was put meanwhile is news.
                 None => {
-                    let on = self.on.get_mut(&key).filter(|on| on.alert.starts_seconds == alert.starts_seconds);
+                    let on =
+                        self.on.get_mut(&key).filter(|on| on.alert.starts_seconds == alert.starts_seconds);
                     if let Some(on) = on {
                         on.due = now + AGAIN_SECONDS;
                     }

@@ -60,7 +60,8 @@ impl Fake {
 
 fn says(stream: &mut TcpStream, status: &str, body: &str) {
     let length = body.len();
-    let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let _ =
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
 }
 
 fn read(stream: &mut TcpStream) -> String {
@@ -68,9 +69,11 @@ fn read(stream: &mut TcpStream) -> String {
     let mut part = [0; 4096];
     loop {
         let text = String::from_utf8_lossy(&request).into_owned();
-        let length = text.to_ascii_lowercase().split("content-length: ").nth(1).map_or(0, |rest| {
-            rest.lines().next().unwrap().parse::<usize>().unwrap()
-        });
+        let length = text
+            .to_ascii_lowercase()
+            .split("content-length: ")
+            .nth(1)
+            .map_or(0, |rest| rest.lines().next().unwrap().parse::<usize>().unwrap());
         if text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.len() >= length) {
             return text;
         }
@@ -118,9 +121,17 @@ fn alerts_arrive_with_credentials_and_ends_too() {
     courier.put(&[Change::Over(alert("app"), 1_767_225_700.0)]);
     until("over", || (courier.figures().sent == 2).then_some(()));
     let requests = server.requests.lock().unwrap().clone();
-    assert!(requests[0].starts_with("GET /api/v2/alerts?filter=alertname%3D%22TracerVerdict%22&filter=instance%3D%22lb1%22 "), "{requests:?}");
+    assert!(
+        requests[0].starts_with(
+            "GET /api/v2/alerts?filter=alertname%3D%22TracerVerdict%22&filter=instance%3D%22lb1%22 "
+        ),
+        "{requests:?}"
+    );
     for request in &requests {
-        assert!(request.to_ascii_lowercase().contains("authorization: basic dhjhy2vyonnly3jlda=="), "{request}");
+        assert!(
+            request.to_ascii_lowercase().contains("authorization: basic dhjhy2vyonnly3jlda=="),
+            "{request}"
+        );
     }
     assert!(requests[2].contains("\"endsAt\":\"2026-01-01T00:01:40.000Z\""), "{}", requests[2]);
     assert_eq!((courier.figures().waiting, courier.lines()), (0, vec![]));
@@ -163,7 +174,9 @@ fn whoever_does_not_answer_keeps_nobody_waiting() {
             }
         },
         |_, stream| drop(stream.write_all(b"SSH-2.0-OpenSSH_9\r\n")),
-        |_, stream| while stream.write_all(b"HTTP/1.1 200 OK\r\nx: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n").is_ok() {},
+        |_, stream| {
+            while stream.write_all(b"HTTP/1.1 200 OK\r\nx: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n").is_ok() {}
+        },
     ];
     for (number, answer) in answers.into_iter().enumerate() {
         let server = Fake::start(answer);
@@ -178,7 +191,11 @@ fn whoever_does_not_answer_keeps_nobody_waiting() {
             now += 1.0;
             let start = Instant::now();
             said.extend(alerts.take(now, &[pool("app", "nginx", &[(1, 1)])]));
-            assert!(start.elapsed() < Duration::from_millis(200), "{number}: the tick waited {:?}", start.elapsed());
+            assert!(
+                start.elapsed() < Duration::from_millis(200),
+                "{number}: the tick waited {:?}",
+                start.elapsed()
+            );
             let figures = &alerts.figures()[0];
             assert_eq!(figures.sent, 0, "{number}");
             (figures.failed >= 1 && figures.waiting == 1).then_some(())
@@ -235,7 +252,10 @@ fn nobody_is_sent_elsewhere_with_our_credentials() {
     let elsewhere = Fake::well();
     let target = elsewhere.url();
     let server = Fake::start(move |_, stream| {
-        let _ = write!(stream, "HTTP/1.1 307 Go\r\nLocation: {target}/api/v2/alerts\r\nContent-Length: 0\r\n\r\n");
+        let _ = write!(
+            stream,
+            "HTTP/1.1 307 Go\r\nLocation: {target}/api/v2/alerts\r\nContent-Length: 0\r\n\r\n"
+        );
     });
     let refused = server.client(None).post("[]".into());
     assert!(matches!(&refused, Err(Refusal::Answered(reason)) if reason.contains("307")), "{refused:?}");

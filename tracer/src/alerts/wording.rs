@@ -197,7 +197,8 @@ fn ours(listed: Listed, sender: &Sender) -> Option<Alert> {
         annotations,
     };
     // Exactly what we would send: an alert with a label more is another one.
-    let same = self::labels(&alert, sender).into_iter().eq(labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+    let same =
+        self::labels(&alert, sender).into_iter().eq(labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     same.then_some(alert)
 }
 
@@ -263,7 +264,9 @@ mod tests {
         assert_eq!(listed(&body, &of_one).unwrap(), [sent]);
         let of_another = Sender { netns: Some("/run/netns/b".into()), ..of_one.clone() };
         assert_eq!(listed(&body, &of_another).unwrap(), []);
-        for (from, to) in [("skewed", "crooked"), ("TracerVerdict", "Other"), ("\"pool\"", "\"team\":\"a\",\"pool\"")] {
+        for (from, to) in
+            [("skewed", "crooked"), ("TracerVerdict", "Other"), ("\"pool\"", "\"team\":\"a\",\"pool\"")]
+        {
             assert_eq!(listed(&body.replacen(from, to, 1), &of_one).unwrap(), [], "{to}");
         }
         assert!(listed("{}", &of_one).is_err());

@@ -63,9 +63,9 @@ impl Alarm {
         let credentials = credentials.map_err(|problem| Failure::Input(lines(&[problem])))?;
         let mut said: Vec<String> = alertmanager.iter().map(|url| format!("alerts: to {url}")).collect();
         let clear = alertmanager.iter().filter(|url| credentials.is_some() && url.is_in_the_clear());
-        said.extend(clear.map(|url| {
-            format!("warning: the credentials for {url} can be read on the way: use https")
-        }));
+        said.extend(
+            clear.map(|url| format!("warning: the credentials for {url} can be read on the way: use https")),
+        );
         let shown = |text: &str| for_terminal(text).into_owned();
         let settings = Settings {
             alertmanagers: alertmanager.clone(),

@@ -169,7 +169,8 @@ fn of_pools(out: &mut Out<'_, '_>, pools: &[Judged]) -> Result<(), Error> {
         &Family("tracer_pool_evidence", None, evidence),
         pools().map(|(labels, assessment)| (labels, assessment.evidence)),
     )?;
-    let info = "What the pool is compared with: shares that somebody declared, or equal ones that are assumed.";
+    let info =
+        "What the pool is compared with: shares that somebody declared, or equal ones that are assumed.";
     let family = Family("tracer_pool", None, info);
     let mut infos = out.family(&family, MetricType::Info)?;
     for ((pool, balancer), (_, PoolIdentity { expected_source, method, .. })) in &judged {
@@ -219,8 +220,16 @@ fn of_alerts(out: &mut Out<'_, '_>, alerts: &[Figures]) -> Result<(), Error> {
         alerts.iter().map(move |of| ([("alertmanager", of.alertmanager.as_str())], value(of)))
     };
     let mut counter = |name, help, value| out.counters(&Family(name, None, help), of(value));
-    counter("tracer_alerts_sent", "Alerts that Alertmanager took; one that is on is sent every minute.", |of| of.sent)?;
-    counter("tracer_alerts_failed", "Alerts in requests that Alertmanager did not take; they are tried again.", |of| of.failed)?;
+    counter(
+        "tracer_alerts_sent",
+        "Alerts that Alertmanager took; one that is on is sent every minute.",
+        |of| of.sent,
+    )?;
+    counter(
+        "tracer_alerts_failed",
+        "Alerts in requests that Alertmanager did not take; they are tried again.",
+        |of| of.failed,
+    )?;
     let dropped = "Ends of alerts that Alertmanager could not be told before they ended by themselves.";
     counter("tracer_alerts_dropped", dropped, |of| of.dropped)?;
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]

@@ -16,9 +16,39 @@ const OF_PROMETHEUS: [&str; 2] = ["job", "instance"];
 
 /// Words of the language that stand where a metric could.
 const WORDS: [&str; 33] = [
-    "sum", "by", "on", "and", "or", "unless", "group_left", "rate", "increase", "max", "min", "count", "quantile", "bool",
-    "sqrt", "abs", "histogram_quantile", "without", "ignoring", "group_right", "avg", "clamp_min", "clamp_max", "absent",
-    "offset", "topk", "bottomk", "m", "s", "h", "x", "label_replace", "time",
+    "sum",
+    "by",
+    "on",
+    "and",
+    "or",
+    "unless",
+    "group_left",
+    "rate",
+    "increase",
+    "max",
+    "min",
+    "count",
+    "quantile",
+    "bool",
+    "sqrt",
+    "abs",
+    "histogram_quantile",
+    "without",
+    "ignoring",
+    "group_right",
+    "avg",
+    "clamp_min",
+    "clamp_max",
+    "absent",
+    "offset",
+    "topk",
+    "bottomk",
+    "m",
+    "s",
+    "h",
+    "x",
+    "label_replace",
+    "time",
 ];
 
 /// Every metric with the labels of its series, as it is told.
@@ -61,18 +91,22 @@ fn names(query: &str) -> (Vec<(String, Vec<String>)>, Vec<String>) {
         // `5m` is no name.
         let is_unit = rest[..start].ends_with(|c: char| c.is_ascii_digit());
         let text = &rest[start..];
-        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').unwrap_or(text.len());
+        let end =
+            text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').unwrap_or(text.len());
         let (name, after) = text.split_at(end);
         rest = after;
         if matches!(name, "by" | "on" | "group_left") {
             let (list, after) = after.split_once('(').unwrap().1.split_once(')').unwrap();
-            lists.extend(list.split(',').map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()));
+            lists.extend(
+                list.split(',').map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()),
+            );
             rest = after;
         } else if !is_unit && !WORDS.contains(&name) {
             let mut labels = Vec::new();
             if let Some(matchers) = after.strip_prefix('{') {
                 let (inside, after) = matchers.split_once('}').unwrap();
-                let matchers = inside.split('"').step_by(2).map(|part| part.trim_matches([',', ' ', '=', '~', '!']));
+                let matchers =
+                    inside.split('"').step_by(2).map(|part| part.trim_matches([',', ' ', '=', '~', '!']));
                 labels.extend(matchers.filter(|label| !label.is_empty()).map(str::to_owned));
                 rest = after;
             }
@@ -132,14 +166,18 @@ fn rules_and_dashboard_name_metrics_and_labels_that_there_are() {
             }
         }
         for label in lists {
-            assert!(every.contains(label.as_str()) || label == "alertname", "{place}: nothing has a label {label}");
+            assert!(
+                every.contains(label.as_str()) || label == "alertname",
+                "{place}: nothing has a label {label}"
+            );
         }
     }
 }
 
 #[test]
 fn names_in_queries_are_found() {
-    let (metrics, lists) = names("sum by (pool, le) (rate(a_total{x=\"y z\",b!~\"c\"}[5m]) > 2 * on (job) group_left () up)");
+    let (metrics, lists) =
+        names("sum by (pool, le) (rate(a_total{x=\"y z\",b!~\"c\"}[5m]) > 2 * on (job) group_left () up)");
     assert_eq!(metrics, [("a_total".into(), vec!["x".into(), "b".into()]), ("up".into(), vec![])]);
     assert_eq!(lists, ["pool", "le", "job"]);
     let metrics = metrics_of("tracer_response_duration_seconds_bucket");
