@@ -4,14 +4,14 @@ use crate::support::address::Block;
 use crate::support::backend::{Backend, Behaviour::Answer};
 use crate::support::http::{Http, sum};
 use crate::support::load::Load;
-use crate::support::monitoring::{Alertmanager, Receiver, free_port};
+use crate::support::monitoring::{Alertmanager, CERTIFICATE, Receiver, free_port};
 use crate::support::nginx::Nginx;
 use crate::support::pools::Pools;
 use crate::support::tracer::{Running, Tracer, tracer, watch};
 use crate::support::{turn, wait};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -187,6 +187,41 @@ fn an_alertmanager_that_is_not_there_is_said_and_keeps_no_verdict_waiting() {
     ended.exits(0).ensure(ended.stderr.contains("takes alerts again"), "that it is over is said");
     let times = ended.stderr.matches("takes no alerts").count();
     ended.ensure(times == 1, "said once");
+}
+
+#[test]
+fn an_alertmanager_with_tls_and_a_password_is_told_by_who_knows_it_and_trusts_it() {
+    let (_turn, block) = (turn::traffic(), Block::new());
+    let receiver = Receiver::start();
+    let alertmanager = Alertmanager::guarded(&receiver);
+    let backends = backends(block);
+    let _nginx = Nginx::at(block.balancer(1))
+        .server(backends[0].address, "weight=10")
+        .servers(addresses(&backends[1..]))
+        .start();
+    let url = alertmanager.url().replace("http:", "https:");
+    wait::until("it listens", SOON, || TcpStream::connect(alertmanager.http.0).ok());
+    let agent = |password: &str, certificates: &str| {
+        let pools = Pools::of_backends(&backends);
+        let file = pools.directory().join("credentials");
+        std::fs::write(&file, format!("tracer:{password}\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let flags = ["--alert-for", "0s", "--alertmanager", &url, "--alertmanager-credentials"];
+        watch(pools).arguments(&flags).argument(&file).variable("SSL_CERT_FILE", certificates).start()
+    };
+    let refused = |agent: &Running, why: &str| {
+        let said = wait::until("it is said", SOON, || agent.has_said("warning: Alertmanager "));
+        assert!(said.contains(why) && !said.contains("secret"), "{said}");
+    };
+    refused(&agent("guessed", CERTIFICATE), "it answers 401 Unauthorized");
+    let fixture = CERTIFICATE.replace("alertmanager", "backend");
+    refused(&agent("secret", &fixture), "takes no alerts");
+    assert_eq!(told(&receiver).len(), 0);
+    let running = agent("secret", CERTIFICATE);
+    Load::on(block.balancer(1)).run_while(|| {
+        wait::until("somebody is notified", SOON, || (told(&receiver) == ["firing"]).then_some(()));
+    });
+    running.stop(Signal::SIGTERM).exits(0);
 }
 
 #[test]

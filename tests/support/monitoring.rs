@@ -127,6 +127,10 @@ impl Prometheus {
     }
 }
 
+/// Of 127.0.0.1, with its key; nobody trusts it unless told to.
+pub(crate) const CERTIFICATE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tls/alertmanager.pem");
+
 /// Notifies at once, of each pool apart, and of what goes on not again.
 pub(crate) struct Alertmanager {
     pub(crate) http: Http,
@@ -139,6 +143,20 @@ impl Alertmanager {
     }
 
     pub(crate) fn at(address: SocketAddr, receiver: &Receiver) -> Self {
+        Self::with(address, receiver, None)
+    }
+
+    /// One that talks TLS, with [`CERTIFICATE`], to `tracer` with the password `secret`.
+    pub(crate) fn guarded(receiver: &Receiver) -> Self {
+        // `htpasswd -nbB -C 4 tracer secret`.
+        const HASH: &str = "$2b$04$CreB8WJt5AkqSCaUkM2h7u0k9uYY/6q/l1.VAUjGAPUtZb/EPTSC2";
+        let text = format!(
+            "tls_server_config: {{ cert_file: {CERTIFICATE}, key_file: {CERTIFICATE} }}\nbasic_auth_users: {{ tracer: {HASH} }}\n"
+        );
+        Self::with(free_port(), receiver, Some(text))
+    }
+
+    fn with(address: SocketAddr, receiver: &Receiver, web: Option<String>) -> Self {
         let directory = directory();
         let configuration = directory.path().join("alertmanager.yml");
         let text = format!(
@@ -147,12 +165,17 @@ impl Alertmanager {
             receiver.address
         );
         std::fs::write(&configuration, text).unwrap();
-        let arguments = [
+        let mut arguments = vec![
             format!("--config.file={}", configuration.display()),
             format!("--storage.path={}", directory.path().join("data").display()),
             format!("--web.listen-address={address}"),
             "--cluster.listen-address=".to_owned(),
         ];
+        if let Some(text) = web {
+            let file = directory.path().join("web.yml");
+            std::fs::write(&file, text).unwrap();
+            arguments.push(format!("--web.config.file={}", file.display()));
+        }
         Self { http: Http(address), _daemon: Daemon::start("prometheus-alertmanager", directory, &arguments) }
     }
 
