@@ -2,6 +2,7 @@
 
 mod aborts;
 mod adoption;
+mod alerts;
 mod audit;
 mod auto;
 mod bad_input;
@@ -12,6 +13,7 @@ mod discovery;
 mod ends;
 mod exchanges;
 mod faults;
+mod fleet;
 mod haproxy;
 mod harness;
 mod history;

@@ -4,65 +4,18 @@ use crate::support::address::Block;
 use crate::support::backend::{Backend, Behaviour::Answer, wait_until_closed};
 use crate::support::http::Http;
 use crate::support::load::Load;
+use crate::support::monitoring::Prometheus;
 use crate::support::nginx::Nginx;
 use crate::support::pools::Pools;
-use crate::support::server::end_with_parent;
 use crate::support::tracer::{accepted, watch};
 use crate::support::{turn, wait};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 use std::io::Write;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
-use tempfile::TempDir;
 
 /// Prometheus starts slowly, and asks every second.
 const SOON: Duration = Duration::from_secs(60);
-
-/// One that scrapes a tracer; killed when dropped.
-struct Prometheus {
-    child: Child,
-    http: Http,
-    _directory: TempDir,
-}
-
-impl Prometheus {
-    fn scraping(tracer: Http) -> Self {
-        let directory = tempfile::Builder::new().prefix("tracer-e2e-").tempdir().unwrap();
-        let configuration = directory.path().join("prometheus.yml");
-        let target = tracer.0;
-        let text = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs:\n- job_name: tracer\n  \
-             static_configs: [{{ targets: [\"{target}\"] }}]\n"
-        );
-        std::fs::write(&configuration, text).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut command = Command::new("prometheus");
-        command
-            .arg(format!("--config.file={}", configuration.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let child = end_with_parent(&mut command, Signal::SIGKILL).spawn().unwrap();
-        Self { child, http: Http(address), _directory: directory }
-    }
-
-    /// What a query gives now; `None` while there is nothing.
-    fn asks(&self, query: &str) -> Option<f64> {
-        let response = self.http.try_get(&format!("/api/v1/query?query={query}"))?;
-        let answer: Value = serde_json::from_str(&response.body).ok()?;
-        answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn its_sums_are_what_the_backends_accepted() {

@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod measured;
 pub(crate) mod memory_cgroup;
+pub(crate) mod monitoring;
 pub(crate) mod netns;
 pub(crate) mod netstat;
 pub(crate) mod nginx;

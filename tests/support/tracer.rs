@@ -192,6 +192,12 @@ impl Running {
         line.unwrap_or_else(|| panic!("no line `{beginning}` in {seen:?}")).to_owned()
     }
 
+    /// The same, if it has said such a line.
+    pub(crate) fn has_said(&self, beginning: &str) -> Option<String> {
+        let seen = self.stderr.text.lock().unwrap();
+        seen.iter().find_map(|(line, _)| line.strip_prefix(beginning)).map(str::to_owned)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }

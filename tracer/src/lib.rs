@@ -27,6 +27,7 @@
 //! | [`chronicle`] | assessments, interval by interval → [`chronicle::Event`]: what is worth telling | pure |
 //! | [`report`] | a range of a history, or a recording judged again → [`report::Report`]: what was found when, before, during and after; as HTML, Markdown, JSON | pure |
 //! | [`outputs`] | assessments and events → text, JSON, metrics, a page and a screen | nothing: gives strings, and cells of a terminal |
+//! | [`alerts`] | assessments, interval by interval → what an Alertmanager is told | sockets; has a thread for each Alertmanager |
 //! | [`listener`] | the latest interval → answers over HTTP | a socket; has a thread of its own |
 //! | [`imports`] | a balancer's configuration → [`pools::WrittenPools`] and located problems | files, directories and variables, through [`imports::Surroundings`] |
 //! | [`audit`] | pools as they are written → problems: what in them is likely not as somebody meant it | pure |
@@ -60,6 +61,7 @@
 //! room but `cli` prints. Nothing in `detect` reads a clock: a recorded sample is judged as a live one is.
 
 pub mod agent;
+pub mod alerts;
 pub mod audit;
 pub mod chronicle;
 pub mod cli;

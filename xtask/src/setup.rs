@@ -25,7 +25,16 @@ const TEST_PROGRAMS: &[Program] = &[
     Program { package: "tmux", binary: "tmux", why: "a terminal for the tests of `tracer top`" },
     Program { package: "bpftool", binary: "bpftool", why: "a second opinion on what is loaded and pinned" },
     Program { package: "chromium", binary: "chromium", why: "a reader of the live page" },
-    Program { package: "prometheus", binary: "promtool", why: "a reader of the metrics" },
+    Program {
+        package: "prometheus",
+        binary: "promtool",
+        why: "a reader of the metrics, and of rules on them",
+    },
+    Program {
+        package: "prometheus-alertmanager",
+        binary: "prometheus-alertmanager",
+        why: "who is told of alerts",
+    },
     Program {
         package: "qemu-system-x86",
         binary: qemu::PROGRAM,

@@ -112,12 +112,17 @@ impl PoolOptions {
         Self { files: other.files.clone(), ..self.clone() } == *other
     }
 
+    /// The network namespace that it is limited to, as it was named; `None` also for its own.
+    pub(super) fn netns(&self) -> Option<&Path> {
+        self.netns.as_ref().map(|netns| netns.path.as_path()).filter(|path| *path != Path::new("self"))
+    }
+
     pub(super) fn filter(&self) -> Filter {
         Filter {
             balancer: self.balancer.clone(),
             port: self.port,
             backend: self.backend,
-            netns: self.netns.map(|netns| netns.0),
+            netns: self.netns.as_ref().map(|netns| netns.inode),
         }
     }
 }
@@ -180,9 +185,18 @@ impl Exchanges {
     }
 }
 
-/// Inode number of a network namespace, which is what the kernel names it by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct NetworkNamespace(u32);
+/// A network namespace: its inode number, which is what the kernel names it by, and how the user named it.
+#[derive(Clone, Debug)]
+struct NetworkNamespace {
+    inode: u32,
+    path: PathBuf,
+}
+
+impl PartialEq for NetworkNamespace {
+    fn eq(&self, other: &Self) -> bool {
+        self.inode == other.inode
+    }
+}
 
 impl NetworkNamespace {
     fn at(path: &Path) -> Result<Self, String> {
@@ -192,7 +206,8 @@ impl NetworkNamespace {
         let is_namespace =
             nix::sys::statfs::statfs(file).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
         let inode = u32::try_from(found.ino()).ok().filter(|_| is_namespace);
-        inode.map(Self).ok_or_else(|| format!("this file is no namespace; {REMEDY}"))
+        let named = |inode| Self { inode, path: path.to_owned() };
+        inode.map(named).ok_or_else(|| format!("this file is no namespace; {REMEDY}"))
     }
 }
 

@@ -135,6 +135,7 @@ impl Source {
                 run_seconds: ticker.run_seconds(),
                 tick_lag_seconds: ticker.lag().as_secs_f64(),
                 history: None,
+                alerts: Vec::new(),
             }),
             Feed::Recording(_) => None,
         }

@@ -3,6 +3,7 @@
 use super::check::CheckReport;
 use super::metrics::Ledger;
 use crate::history::Health;
+use crate::alerts::Figures;
 use crate::kernel::ProgramReport;
 
 /// The end of the last interval.
@@ -29,4 +30,6 @@ pub struct Own {
     pub tick_lag_seconds: f64,
     /// How its history is doing; `None`: none is written.
     pub history: Option<Health>,
+    /// What became of alerts, for each Alertmanager.
+    pub alerts: Vec<Figures>,
 }

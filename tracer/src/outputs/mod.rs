@@ -13,7 +13,7 @@ mod event_json;
 #[cfg(test)]
 mod event_tests;
 mod event_text;
-mod fault;
+pub(crate) mod fault;
 pub mod gzip;
 mod latest;
 pub mod metrics;
@@ -29,7 +29,7 @@ pub use check::CheckReport;
 pub(crate) use check_json::timestamp;
 pub use check_json::{render as check_json, render_pool as pool_json};
 pub use check_text::render as check_text;
-pub(crate) use check_text::{percent, seconds, uncounted};
+pub(crate) use check_text::{seconds, uncounted};
 pub use doctor::{json as doctor_json, text as doctor_text};
 pub use event_json::render as event_json;
 pub use event_text::render as event_text;

@@ -70,6 +70,17 @@ pub enum ExpectedSource {
     Assumed,
 }
 
+impl ExpectedSource {
+    /// The name in JSON and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::Assumed => "assumed",
+        }
+    }
+}
+
 /// How a balancer chooses a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -83,6 +94,19 @@ pub enum Method {
     Hash,
     /// At random, by weight.
     Random,
+}
+
+impl Method {
+    /// The name in JSON and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::LeastConnections => "least-connections",
+            Self::Hash => "hash",
+            Self::Random => "random",
+        }
+    }
 }
 
 /// One member in one interval.

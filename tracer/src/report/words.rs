@@ -1,6 +1,7 @@
 //! How times and figures are said in a report. All times are UTC.
 
-use crate::outputs::{percent, seconds, timestamp};
+use crate::detect::percent;
+use crate::outputs::{seconds, timestamp};
 
 /// Stands for what was not measured.
 pub(super) const UNKNOWN: &str = "—";
@@ -46,11 +47,6 @@ pub(super) fn lasted(seconds: f64) -> String {
         7200..172_800 => two(whole / 3600, "h", whole % 3600 / 60, "min"),
         _ => two(whole / 86_400, "days", whole % 86_400 / 3600, "h"),
     }
-}
-
-/// A share, with more digits where it is small.
-pub(super) fn share(share: f64) -> String {
-    if share > 0.0 && share < 0.01 { format!("{:.2} %", share * 100.0) } else { percent(share) }
 }
 
 /// `120`, `4.5`, `0.024`: what is little is not nothing.

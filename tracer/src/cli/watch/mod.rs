@@ -2,9 +2,11 @@
 //!
 //! One loop on one thread: intervals from the source go to the chronicle, its events to standard output. Nothing in it
 //! waits for a file that is read, a name or a reader: files and names are read on other threads ([`reload`]), lines are
-//! written on another ([`writer`]), HTTP is answered on another ([`present`]), the history is kept on another ([`kept`]). Only the recording ([`samples`]) is
-//! written in place: a line a second, to the page cache.
+//! written on another ([`writer`]), HTTP is answered on another ([`present`]), the history is kept on another ([`kept`]),
+//! alerts are sent on others ([`alarm`]). Only the recording ([`samples`]) is written in place: a line a second, to the page
+//! cache.
 
+mod alarm;
 mod declarations;
 mod kept;
 mod present;
@@ -27,6 +29,7 @@ use crate::listener::ListenAddress;
 use crate::outputs::{Latest, event_json, event_text};
 use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
+use alarm::{Alarm, AlarmOptions};
 use declarations::Declarations;
 use kept::Kept;
 use present::Present;
@@ -73,6 +76,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Exchanges::Auto)]
     exchanges: Exchanges,
     #[command(flatten)]
+    alarm: AlarmOptions,
+    #[command(flatten)]
     pools: PoolOptions,
     #[command(flatten)]
     bounds: Bounds,
@@ -82,6 +87,7 @@ impl Arguments {
     /// Flags that are otherwise than when it started, and that cannot change while it runs.
     fn needing_restart(&self, started: &Self) -> Vec<&'static str> {
         let mut flags = self.bounds.unlike(&started.bounds);
+        flags.extend(self.alarm.unlike(&started.alarm));
         let others = [
             ("exchanges", self.exchanges != started.exchanges),
             ("history", self.history != started.history),
@@ -117,6 +123,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     // Before anything is traced: an address that cannot be had is the user's business.
     let mut present = Present::begin(arguments.listen, arguments.bounds)?;
     let mut kept = Kept::begin(&arguments)?;
+    let mut alarm = Alarm::begin(&arguments.alarm, arguments.pools.netns())?;
     let mut source = source(&declarations)?;
     let mut samples = match (&arguments.samples, source.time_seconds()) {
         (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
@@ -133,6 +140,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         (None, now) => {
             let watching = watching(declared_pools, filtered);
             present.say();
+            alarm.say();
             say(&format!("tracing: {watching}; SIGHUP reads the configuration again"));
             voice.tell(now.unwrap_or_default(), What::Tracing { host: host_name(), declared_pools })?;
         }
@@ -171,7 +179,8 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                 if let Some(samples) = &mut samples {
                     samples.record(&interval, source.agent());
                 }
-                present.take(interval, &source, kept.health());
+                alarm.take(&interval);
+                present.take(interval, &source, &kept, &alarm);
                 intervals = intervals.saturating_add(1);
                 if intervals == PATIENCE_INTERVALS {
                     source.agent().unmatched().iter().for_each(|line| say(&format!("warning: {line}")));
@@ -190,7 +199,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         if let Some(samples) = &mut samples {
             samples.record(&interval, source.agent());
         }
-        present.take(interval, &source, kept.health());
+        present.take(interval, &source, &kept, &alarm);
     }
     if let Some(samples) = samples {
         samples.finish();

@@ -3,8 +3,9 @@
 use super::super::exit::{Failure, say};
 use super::super::options::Bounds;
 use super::super::source::Source;
+use super::alarm::Alarm;
+use super::kept::Kept;
 use crate::agent::Judged;
-use crate::history::Health;
 use crate::listener::{ListenAddress, Listener};
 use crate::outputs::metrics::Ledger;
 use crate::outputs::{CheckReport, Latest, Own};
@@ -44,10 +45,10 @@ impl Present {
         }
     }
 
-    /// Takes an interval that is over.
-    pub(super) fn take(&mut self, interval: Interval<Judged>, source: &Source, history: Option<Health>) {
+    /// Takes an interval that is over, and how the history and the alerts are doing.
+    pub(super) fn take(&mut self, interval: Interval<Judged>, source: &Source, kept: &Kept, alarm: &Alarm) {
         let own = self.listener.as_ref().and_then(|_| source.own());
-        let own = own.map(|own| Own { history, ..own });
+        let own = own.map(|own| Own { history: kept.health(), alerts: alarm.figures(), ..own });
         if self.listener.is_some() {
             self.ledger.take(&interval.pools, interval.other.as_ref());
         }

@@ -3,6 +3,7 @@
 use super::durations::Durations;
 use super::ledger::{Labelled, Ledger, Row};
 use crate::agent::Judged;
+use crate::alerts::Figures;
 use crate::collect::Uncounted;
 use crate::detect::{Assessment, Verdict};
 use crate::history::Health;
@@ -39,6 +40,7 @@ impl Collector for Families {
         of_pools(&mut out, &report.pools)?;
         of_itself(&mut out, report.uncounted)?;
         of_programs(&mut out, &own.programs, &own.run_seconds)?;
+        of_alerts(&mut out, &own.alerts)?;
         let lag = Family("tracer_tick_lag", Some(Unit::Seconds), "How late the last tick came.");
         out.family(&lag, MetricType::Gauge)?.encode_gauge(&own.tick_lag_seconds)?;
         if let Some(history) = own.history {
@@ -140,20 +142,19 @@ impl EncodeLabelSet for WithCause<'_> {
 
 fn of_pools(out: &mut Out<'_, '_>, pools: &[Judged]) -> Result<(), Error> {
     // Two whose names are shown alike are one series: of them the more severe.
-    let mut judged: BTreeMap<(String, String), &Assessment> = BTreeMap::new();
+    let mut judged: BTreeMap<(String, String), (&Assessment, &PoolIdentity)> = BTreeMap::new();
     for Judged { sample, assessment } in pools {
-        let (Some(assessment), PoolIdentity { name, balancer, .. }) = (assessment, &sample.pool) else {
-            continue;
-        };
+        let Some(assessment) = assessment else { continue };
+        let PoolIdentity { name, balancer, .. } = &sample.pool;
         let shown = |name: &str| for_terminal(name).into_owned();
         let of = judged.entry((shown(name), shown(balancer.as_deref().unwrap_or_default())));
-        let of = of.or_insert(assessment);
-        if assessment.verdict < of.verdict {
-            *of = assessment;
+        let of = of.or_insert((assessment, &sample.pool));
+        if assessment.verdict < of.0.verdict {
+            *of = (assessment, &sample.pool);
         }
     }
     let pools = || {
-        judged.iter().map(|((pool, balancer), assessment)| {
+        judged.iter().map(|((pool, balancer), (assessment, _))| {
             ([("pool", pool.as_str()), ("balancer", balancer.as_str())], *assessment)
         })
     };
@@ -171,7 +172,17 @@ fn of_pools(out: &mut Out<'_, '_>, pools: &[Judged]) -> Result<(), Error> {
     out.gauges(
         &Family("tracer_pool_evidence", None, evidence),
         pools().map(|(labels, assessment)| (labels, assessment.evidence)),
-    )
+    )?;
+    let info =
+        "What the pool is compared with: shares that somebody declared, or equal ones that are assumed.";
+    let family = Family("tracer_pool", None, info);
+    let mut infos = out.family(&family, MetricType::Info)?;
+    for ((pool, balancer), (_, PoolIdentity { expected_source, method, .. })) in &judged {
+        let of = [("pool", pool.as_str()), ("balancer", balancer.as_str())];
+        let says = [("expected_source", expected_source.as_str()), ("method", method.as_str())];
+        infos.encode_family(&of)?.encode_info(&says)?;
+    }
+    Ok(())
 }
 
 fn of_itself(out: &mut Out<'_, '_>, uncounted: Option<Uncounted>) -> Result<(), Error> {
@@ -228,6 +239,28 @@ fn of_programs(
         ([("state", wanted)], f64::from(u32::try_from(count).unwrap_or(u32::MAX)))
     });
     out.gauges(&Family("tracer_programs", None, "Programs in the kernel, by what became of them."), samples)
+}
+
+fn of_alerts(out: &mut Out<'_, '_>, alerts: &[Figures]) -> Result<(), Error> {
+    let of = |value: fn(&Figures) -> u64| {
+        alerts.iter().map(move |of| ([("alertmanager", of.alertmanager.as_str())], value(of)))
+    };
+    let mut counter = |name, help, value| out.counters(&Family(name, None, help), of(value));
+    counter(
+        "tracer_alerts_sent",
+        "Alerts that Alertmanager took; one that is on is sent every minute.",
+        |of| of.sent,
+    )?;
+    counter(
+        "tracer_alerts_failed",
+        "Alerts in requests that Alertmanager did not take; they are tried again.",
+        |of| of.failed,
+    )?;
+    let dropped = "Ends of alerts that Alertmanager could not be told before they ended by themselves.";
+    counter("tracer_alerts_dropped", dropped, |of| of.dropped)?;
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+    let waiting = of(|of| of.waiting).map(|(labels, count)| (labels, count as f64));
+    out.gauges(&Family("tracer_alerts_waiting", None, "Alerts that wait to be sent."), waiting)
 }
 
 /// Where families are written.

@@ -6,6 +6,8 @@ mod durations;
 mod families;
 mod ledger;
 #[cfg(test)]
+mod shipped_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 mod text;
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::agent::Judged;
+use crate::alerts::Figures;
 use crate::collect::{Counters, Other, Stock, Uncounted};
 use crate::detect::{Assessment, MemberAssessment, Signal, Verdict};
 use crate::kernel::{Intent, Outcome, ProgramReport};
@@ -98,6 +99,13 @@ pub(crate) fn latest(pools: Vec<Judged>) -> Latest {
             run_seconds: vec![("lifecycle", 0.25)],
             tick_lag_seconds: 0.001,
             history: None,
+            alerts: vec![Figures {
+                alertmanager: "http://am:9093".into(),
+                sent: 5,
+                failed: 2,
+                dropped: 1,
+                waiting: 3,
+            }],
         },
     }
 }
@@ -171,6 +179,8 @@ tracer_pool_verdict{pool=\"app\",balancer=\"nginx\",verdict=\"balanced\"} 0.0
 tracer_pool_verdict{pool=\"app\",balancer=\"nginx\",verdict=\"insufficient-evidence\"} 0.0
 # TYPE tracer_pool_evidence gauge
 tracer_pool_evidence{pool=\"app\",balancer=\"nginx\"} 41.5
+# TYPE tracer_pool info
+tracer_pool_info{expected_source=\"declared\",method=\"round-robin\",pool=\"app\",balancer=\"nginx\"} 1
 # TYPE tracer_uncounted_connections counter
 tracer_uncounted_connections_total{reason=\"backends\"} 1
 tracer_uncounted_connections_total{reason=\"memory\"} 2
@@ -185,6 +195,14 @@ tracer_program_run_seconds_total{program=\"lifecycle\"} 0.25
 tracer_programs{state=\"works\"} 1.0
 tracer_programs{state=\"refused\"} 0.0
 tracer_programs{state=\"not-tried\"} 0.0
+# TYPE tracer_alerts_sent counter
+tracer_alerts_sent_total{alertmanager=\"http://am:9093\"} 5
+# TYPE tracer_alerts_failed counter
+tracer_alerts_failed_total{alertmanager=\"http://am:9093\"} 2
+# TYPE tracer_alerts_dropped counter
+tracer_alerts_dropped_total{alertmanager=\"http://am:9093\"} 1
+# TYPE tracer_alerts_waiting gauge
+tracer_alerts_waiting{alertmanager=\"http://am:9093\"} 3.0
 # TYPE tracer_tick_lag_seconds gauge
 # UNIT tracer_tick_lag_seconds seconds
 tracer_tick_lag_seconds 0.001
