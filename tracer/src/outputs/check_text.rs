@@ -177,7 +177,7 @@ fn response_time(times: Option<&Histogram>) -> String {
 }
 
 /// Two figures are more than a histogram knows.
-pub(super) fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     let (figure, unit) = match seconds {
         seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
         seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
@@ -232,7 +232,7 @@ fn listed_line(pool: &Judged) -> String {
     format!("{name}: {attempts} connections to {backends}{note}")
 }
 
-pub(super) fn uncounted(uncounted: &Uncounted) -> Option<String> {
+pub(crate) fn uncounted(uncounted: &Uncounted) -> Option<String> {
     let mut parts = Vec::new();
     if uncounted.backends > 0 {
         parts.push(format!(

@@ -2,8 +2,8 @@
 
 use super::check::CheckReport;
 use super::metrics::Ledger;
-use crate::history::Health;
 use crate::alerts::Figures;
+use crate::history::Health;
 use crate::kernel::ProgramReport;
 
 /// The end of the last interval.

@@ -1,7 +1,8 @@
 //! A document as Markdown, for a ticket: tables as GitHub, GitLab and Jira's importers know them.
 
 use super::document::{Block, Chart, Document, Piece, Row, Table, Text, Unit};
-use super::words::{clock, known, moment, rate, share};
+use super::words::{clock, known, moment, rate};
+use crate::detect::percent;
 use crate::outputs::escape::for_terminal;
 use crate::outputs::seconds;
 use std::fmt::Write as _;
@@ -63,7 +64,7 @@ fn parts(chart: &Chart) -> Table {
     let mut head = vec!["from".to_owned()];
     head.extend(chart.lines.iter().map(|line| line.name.clone()));
     let show = |value: f64| match chart.unit {
-        Unit::Share => share(value),
+        Unit::Share => percent(value),
         Unit::PerSecond => rate(value),
         Unit::Seconds => seconds(value),
     };

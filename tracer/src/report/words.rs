@@ -1,6 +1,5 @@
 //! How times and figures are said in a report. All times are UTC.
 
-use crate::detect::percent;
 use crate::outputs::{seconds, timestamp};
 
 /// Stands for what was not measured.

@@ -9,8 +9,9 @@ mod tables;
 use super::document::{Block, Document, Piece, Row, Table, Text, plain};
 use super::findings::{Incident, Member, PoolLine, Report};
 use super::timeline::Gap;
-use super::words::{UNKNOWN, clock, count, day, known, lasted, moment, share};
+use super::words::{UNKNOWN, clock, count, day, known, lasted, moment};
 use crate::chronicle::PoolName;
+use crate::detect::percent;
 use crate::outputs::seconds;
 
 /// Gaps that are listed.
@@ -211,7 +212,7 @@ fn meanwhile(incident: &Incident) -> Option<String> {
         Some(failed) if failed > 0 => {
             #[expect(clippy::cast_precision_loss, reason = "to be shown with few digits")]
             let part = failed as f64 / attempts.max(failed) as f64;
-            format!("{failed} of {attempts} connection attempts failed ({})", share(part))
+            format!("{failed} of {attempts} connection attempts failed ({})", percent(part))
         }
         Some(_) => format!("none of {attempts} connection attempts failed"),
         None => format!("there were {attempts} connection attempts"),
@@ -423,5 +424,5 @@ fn about(report: &Report) -> Vec<Block> {
 
 /// A share, or the dash.
 fn maybe_share(figure: Option<f64>) -> String {
-    known(figure, share)
+    known(figure, percent)
 }

@@ -2,8 +2,9 @@
 
 use super::super::document::{Chart, Line, Unit};
 use super::super::stamp::Time;
-use super::super::words::{clock, day, moment, rate, share};
+use super::super::words::{clock, day, moment, rate};
 use super::escaped;
+use crate::detect::percent;
 use crate::outputs::seconds;
 use std::fmt::Write as _;
 
@@ -100,7 +101,7 @@ fn round(figure: f64) -> f64 {
 
 fn figure(unit: Unit, value: f64) -> String {
     match unit {
-        Unit::Share => share(value),
+        Unit::Share => percent(value),
         Unit::PerSecond => format!("{}/s", rate(value)),
         Unit::Seconds => seconds(value),
     }
