@@ -167,6 +167,11 @@ fn post_mortem(report: &Report) -> Vec<Block> {
     blocks
 }
 
+/// What is judged again was not told, and would have been.
+const fn was_told(report: &Report) -> &'static str {
+    if report.judged_again { "comes, judged again," } else { "was told" }
+}
+
 fn summary(report: &Report, incident: &Incident) -> Vec<Block> {
     let mut text = pool(&incident.pool);
     text.push(Piece::Plain(" was ".into()));
@@ -180,7 +185,8 @@ fn summary(report: &Report, incident: &Incident) -> Vec<Block> {
         None => format!(" from {since}{onset} UTC on, and still was at the end of this time."),
     }));
     let told = format!(
-        "The sentence that would have ended the search was told at {}, {} after the onset:",
+        "The sentence that would have ended the search {} at {}, {} after the onset:",
+        was_told(report),
         when(report, incident.sentence_told.0),
         lasted(incident.sentence_told.0 - incident.onset.0)
     );
@@ -242,7 +248,8 @@ fn further(report: &Report) -> Vec<Block> {
 
 fn detection(report: &Report, incident: &Incident) -> Vec<Block> {
     let mut text = format!(
-        "tracer told the first verdict at {}, {} after the onset",
+        "The first verdict {} at {}, {} after the onset",
+        was_told(report),
         when(report, incident.detected.0),
         lasted(incident.seconds_to_detect)
     );
@@ -315,7 +322,7 @@ fn resolution(report: &Report, incident: &Incident) -> Vec<Block> {
         Some(cleared) => {
             let told = incident.timeline.iter().find(|moment| moment.time == cleared);
             let said = told.map_or(String::new(), |moment| format!(": {}", moment.text));
-            format!("tracer told at {} that it had cleared{said}", when(report, cleared.0))
+            format!("That it had cleared {} at {}{said}", was_told(report), when(report, cleared.0))
         }
     };
     let mut blocks = vec![Block::Paragraph(plain(text))];

@@ -169,6 +169,14 @@ fn totals_are_those_that_were_recorded() {
 }
 
 #[test]
+fn the_readme_shows_how_it_begins() {
+    let text = markdown(&report(&Wanted::default()));
+    let (beginning, _) = text.split_once("\nShares of new connections over time").unwrap();
+    let readme = include_str!("../../../../README.md");
+    assert!(readme.contains(&format!("```markdown\n{beginning}```\n")), "should have:\n{beginning}");
+}
+
+#[test]
 fn the_reports_are_as_they_were() {
     let report = report(&Wanted::default());
     is_as_in("report/incident.md", &markdown(&report));
