@@ -80,7 +80,7 @@ fn recording() -> String {
     let mut number = 0;
     for end in ends() {
         let seconds = end - before;
-        let wrong = before >= FAULT && before < REPAIR;
+        let wrong = (FAULT..REPAIR).contains(&before);
         // A little more at noon than at eleven, and never quite the same.
         let count = seconds * (PER_SECOND + end % 7) + seconds * (end - BEGIN) / 1800;
         let got = spread(number, count, if wrong { WRONG } else { [1; 4] });
