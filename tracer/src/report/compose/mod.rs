@@ -202,6 +202,15 @@ fn summary(report: &Report, incident: &Incident) -> Vec<Block> {
             Piece::Plain(format!(": look at {what}.")),
         ]));
     }
+    let others: Vec<&str> = incident
+        .findings
+        .iter()
+        .filter(|finding| **finding != incident.verdict)
+        .map(|finding| finding.as_str())
+        .collect();
+    if !others.is_empty() {
+        blocks.push(Block::Paragraph(plain(format!("Also found: {}.", others.join(", ")))));
+    }
     blocks.extend(meanwhile(incident).map(|text| Block::Paragraph(plain(text))));
     blocks.extend(charts::shares(report, incident).map(Block::Chart));
     blocks
