@@ -8,7 +8,7 @@ mod tables;
 
 use super::document::{Block, Document, Piece, Row, Table, Text, plain};
 use super::findings::{Incident, Member, PoolLine, Report};
-use super::timeline::Gap;
+use super::timeline::{Gap, Kind};
 use super::words::{UNKNOWN, clock, count, day, known, lasted, moment, share};
 use crate::chronicle::PoolName;
 use crate::outputs::seconds;
@@ -329,9 +329,17 @@ fn resolution(report: &Report, incident: &Incident) -> Vec<Block> {
     let text = match incident.cleared {
         None => "It had not cleared at the end of this time.".to_owned(),
         Some(cleared) => {
-            let told = incident.timeline.iter().find(|moment| moment.time == cleared);
+            let told = incident
+                .timeline
+                .iter()
+                .find(|moment| moment.kind == Kind::Cleared && moment.time == cleared);
             let said = told.map_or(String::new(), |moment| format!(": {}", moment.text));
-            format!("That it had cleared {} at {}{said}", was_told(report), when(report, cleared.0))
+            let at = when(report, cleared.0);
+            if report.judged_again {
+                format!("Judged again, it had cleared at {at}{said}")
+            } else {
+                format!("tracer told at {at} that it had cleared{said}")
+            }
         }
     };
     let mut blocks = vec![Block::Paragraph(plain(text))];
