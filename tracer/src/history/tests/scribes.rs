@@ -249,6 +249,26 @@ fn what_is_too_much_goes_the_oldest_first() {
 }
 
 #[test]
+fn what_still_grows_stays_however_small_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.db");
+    let mut alone = Alone::at(&path, Limits { bytes: 1 << 20, ..LIMITS }, START);
+    let members: Vec<_> = (0..=255).map(|number| (number, 1)).collect();
+    let many = |attempts: bool| -> Vec<_> {
+        let members = if attempts { members.as_slice() } else { &members[..1] };
+        (0..60).map(|number| pool(&format!("pool-{number}"), "nginx", members)).collect()
+    };
+    for second in 1..=60 {
+        // Everybody has something once in ten seconds, and what is written then is not written again.
+        alone.take(&interval(second, many(second % 10 == 1)), &[]);
+    }
+    alone.end(60);
+    is_whole(&path);
+    assert_eq!(query(&path, "SELECT count(*) FROM points WHERE time = 1767225650"), 60 * 256);
+    assert!(query(&path, "SELECT min(time) FROM points") > 1_767_225_600, "the oldest went");
+}
+
+#[test]
 fn what_is_too_old_goes_and_a_file_that_is_too_large_gets_smaller() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("history.db");
