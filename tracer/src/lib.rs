@@ -24,6 +24,7 @@
 //! | [`detect`] | pool sample and time → [`detect::Assessment`]: the verdict | pure: no clock, no I/O |
 //! | [`agent`] | joins `pools` and `detect`; gives and takes what they remember | pure |
 //! | [`recording`] | pool samples and the agent's state ↔ lines of JSON | readers and writers that it is given |
+//! | [`history`] | intervals as they were judged, and events ↔ a file of SQLite; a range of it → [`report::Material`] | files; writes on a thread of its own |
 //! | [`chronicle`] | assessments, interval by interval → [`chronicle::Event`]: what is worth telling | pure |
 //! | [`report`] | a range of a history, or a recording judged again → [`report::Report`]: what was found when, before, during and after; as HTML, Markdown, JSON | pure |
 //! | [`outputs`] | assessments and events → text, JSON, metrics, a page and a screen | nothing: gives strings, and cells of a terminal |

@@ -41,6 +41,7 @@ pub(super) const WATCH: &str = "Examples:
   tracer watch --pools pools.toml --json
   tracer watch --config /etc/tracer.toml
   tracer watch --auto --listen 9477   and a live page, metrics and health on that port of loopback
+  tracer watch --auto --history /var/lib/tracer/history.db  and keep what happens, for afterwards
   tracer watch --samples incident.jsonl  and record every interval
   tracer watch --replay incident.jsonl   what was told, told again
 

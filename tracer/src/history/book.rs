@@ -128,9 +128,11 @@ impl Book {
         while began.elapsed() < PRUNING {
             let Some(oldest) = oldest(&self.opened.connection)? else { break };
             let (file, used) = sizes(&self.opened.connection)?;
-            if oldest < oldest_allowed || used > limits.bytes {
-                #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-                let until = oldest.floor() as i64 + STEP_SECONDS;
+            #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+            let step = oldest.floor() as i64 + STEP_SECONDS;
+            // The ten seconds that are not over are never let go of: only what changes in them is written again.
+            let until = step.min(bin_start(now_seconds) - BIN_SECONDS);
+            if (oldest < oldest_allowed || used > limits.bytes) && oldest.floor() < until as f64 {
                 forget(&mut self.opened.connection, self.run, until)?;
                 self.forget_names(until)?;
             } else if file > limits.bytes && file > used {

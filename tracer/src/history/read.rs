@@ -191,18 +191,24 @@ const CHANGES: &str = "SELECT verdicts.time, pools.name, pools.balancer, verdict
                        verdicts.since, verdicts.since_start, verdicts.summary, verdicts.check_json \
                        FROM verdicts JOIN pools ON pools.id = verdicts.pool";
 
-/// The changes in a range, and of each pool the last before it.
+/// The changes in a range, and of each pool what was told before it, back to the last time without a finding.
 fn changes(connection: &Connection, range: Range, unread: &mut Unread) -> rusqlite::Result<Vec<Change>> {
     let sql = format!("{CHANGES} WHERE verdicts.time <= ?1 ORDER BY verdicts.time DESC, verdicts.run DESC");
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([range.to_seconds])?;
-    let mut before = BTreeSet::new();
+    // Pools of which nothing earlier is needed: they had no finding before the range.
+    let mut known = BTreeSet::new();
     let mut changes = Vec::new();
     while let Some(row) = rows.next()? {
-        let (time, pool) = (row.get::<_, f64>(0)?, pool_name(row, 1)?);
-        if range.contains(time) || before.insert(pool) {
-            changes.extend(unread.some(change(row, true)?));
+        let (is_before, pool) = (!range.contains(row.get(0)?), pool_name(row, 1)?);
+        if is_before && known.contains(&pool) {
+            continue;
         }
+        let found = unread.some(change(row, true)?);
+        if is_before && found.as_ref().is_none_or(|change| !change.verdict.is_finding()) {
+            known.insert(pool);
+        }
+        changes.extend(found);
     }
     changes.reverse();
     Ok(changes)

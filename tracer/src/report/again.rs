@@ -103,8 +103,10 @@ impl Again {
             host: self.host,
             range,
             runs: Vec::new(),
-            changes: since(self.changes, range, |change| (change.time_seconds, &change.pool)),
-            pools: since(self.pools, range, |pool| (pool.time_seconds, &pool.pool)),
+            changes: since(self.changes, range, |change| {
+                (change.time_seconds, &change.pool, !change.verdict.is_finding())
+            }),
+            pools: since(self.pools, range, |pool| (pool.time_seconds, &pool.pool, true)),
             series,
             counted,
             intervals,
@@ -114,20 +116,21 @@ impl Again {
     }
 }
 
-/// What is of the range, and of each pool the last before it.
-fn since<T>(all: Vec<T>, range: Range, key: impl Fn(&T) -> (f64, &PoolName)) -> Vec<T> {
-    let mut last_before: BTreeMap<PoolName, usize> = BTreeMap::new();
+/// What is of the range, and of each pool what was before it, back to the last that needs nothing earlier to be understood.
+fn since<T>(all: Vec<T>, range: Range, key: impl Fn(&T) -> (f64, &PoolName, bool)) -> Vec<T> {
+    let mut first: BTreeMap<PoolName, usize> = BTreeMap::new();
     for (place, one) in all.iter().enumerate() {
-        let (time, pool) = key(one);
-        if time <= range.from_seconds {
-            last_before.insert(pool.clone(), place);
+        let (time, pool, stands_alone) = key(one);
+        if time <= range.from_seconds && (stands_alone || !first.contains_key(pool)) {
+            first.insert(pool.clone(), place);
         }
     }
-    let wanted = |place: usize, one: &T| {
-        let (time, pool) = key(one);
-        range.contains(time) || last_before.get(pool) == Some(&place)
+    let is_wanted = |place: usize, one: &T| {
+        let (time, pool, _) = key(one);
+        range.contains(time)
+            || (time <= range.from_seconds && first.get(pool).is_some_and(|first| place >= *first))
     };
-    all.into_iter().enumerate().filter(|(place, one)| wanted(*place, one)).map(|(_, one)| one).collect()
+    all.into_iter().enumerate().filter(|(place, one)| is_wanted(*place, one)).map(|(_, one)| one).collect()
 }
 
 /// A verdict that was told; `None`: it was something else.
@@ -241,5 +244,30 @@ fn point(member: &MemberSample, end_seconds: f64, length_seconds: f64, expected_
         live: member.stock.map(|stock| stock.live as f64),
         expected_share,
         response: member.exchanges.response_time.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::episodes::tests::change;
+    use super::*;
+    use Verdict::{BackendFailing, Balanced, Skewed};
+
+    #[test]
+    fn of_what_stood_when_a_range_began_it_is_known_since_when() {
+        let told = vec![
+            change("app", 10.0, Skewed, Some(5.0)),
+            change("app", 20.0, Balanced, None),
+            change("app", 30.0, Skewed, Some(28.0)),
+            change("db", 32.0, Balanced, None),
+            change("app", 40.0, BackendFailing, Some(38.0)),
+            change("app", 60.0, Balanced, None),
+            change("app", 90.0, Skewed, Some(88.0)),
+        ];
+        let range = Range { from_seconds: 50.0, to_seconds: 80.0 };
+        let kept =
+            since(told, range, |change| (change.time_seconds, &change.pool, !change.verdict.is_finding()));
+        let times: Vec<f64> = kept.iter().map(|change| change.time_seconds).collect();
+        assert_eq!(times, [20.0, 30.0, 32.0, 40.0, 60.0]);
     }
 }

@@ -19,8 +19,9 @@ pub struct Material {
     pub range: Range,
     /// Every run of the agent that reaches into the range, the earliest first.
     pub runs: Vec<Run>,
-    /// Every change of a verdict within the range, the earliest first; and before these, of each pool, the last change
-    /// before the range, so that it is known what stood when it began.
+    /// Every change of a verdict within the range, the earliest first; and before these, of each pool, what was told before
+    /// the range back to the last time that it had no finding: so it is known what stood when the range began, and since
+    /// when.
     pub changes: Vec<Change>,
     /// The pools as they were declared or found, whenever that was another way, the earliest first; of each pool the last
     /// one before the range too.

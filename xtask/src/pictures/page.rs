@@ -13,7 +13,7 @@ const WITHOUT_WINDOW: [&str; 5] =
 /// Of the page that is seen.
 pub(super) const PAGE: &str = "--window-size=1100,640";
 /// Of a report: down to its first chart.
-pub(super) const REPORT: &str = "--window-size=1100,960";
+pub(super) const REPORT: &str = "--window-size=1100,990";
 /// The page is never done, since its news do not end: so many milliseconds are enough.
 const ENOUGH: &str = "--timeout=5000";
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -208,7 +208,9 @@ fn a_range_has_what_ended_in_it_and_what_stood_when_it_began() {
     let material =
         history.material(Range { from_seconds: START + 100.0, to_seconds: START + 150.0 }).unwrap();
     assert_eq!((attempts(&material, 1), material.intervals), (50, 50));
-    assert_eq!((material.changes.len(), material.changes[0].time_seconds), (1, START + 60.0));
+    // Back to the first of those that stood when it began.
+    let told: Vec<f64> = material.changes.iter().map(|change| change.time_seconds - START).collect();
+    assert_eq!(told, [40.0, 60.0]);
     assert_eq!((material.pools.len(), material.runs.len()), (1, 1));
     assert_eq!(history.changes().unwrap().len(), 2);
     let span = history.span().unwrap().unwrap();
@@ -244,6 +246,26 @@ fn what_is_too_much_goes_the_oldest_first() {
         material.series[49].points.iter().map(|point| point.counts.attempts.unwrap()).sum::<u64>(),
         10 * material.intervals
     );
+}
+
+#[test]
+fn what_still_grows_stays_however_small_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.db");
+    let mut alone = Alone::at(&path, Limits { bytes: 1 << 20, ..LIMITS }, START);
+    let members: Vec<_> = (0..=255).map(|number| (number, 1)).collect();
+    let many = |attempts: bool| -> Vec<_> {
+        let members = if attempts { members.as_slice() } else { &members[..1] };
+        (0..60).map(|number| pool(&format!("pool-{number}"), "nginx", members)).collect()
+    };
+    for second in 1..=60 {
+        // Everybody has something once in ten seconds, and what is written then is not written again.
+        alone.take(&interval(second, many(second % 10 == 1)), &[]);
+    }
+    alone.end(60);
+    is_whole(&path);
+    assert_eq!(query(&path, "SELECT count(*) FROM points WHERE time = 1767225650"), 60 * 256);
+    assert!(query(&path, "SELECT min(time) FROM points") > 1_767_225_600, "the oldest went");
 }
 
 #[test]

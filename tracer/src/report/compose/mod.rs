@@ -8,7 +8,7 @@ mod tables;
 
 use super::document::{Block, Document, Piece, Row, Table, Text, plain};
 use super::findings::{Incident, Member, PoolLine, Report};
-use super::timeline::Gap;
+use super::timeline::{Gap, Kind};
 use super::words::{UNKNOWN, clock, count, day, known, lasted, moment};
 use crate::chronicle::PoolName;
 use crate::detect::percent;
@@ -168,6 +168,11 @@ fn post_mortem(report: &Report) -> Vec<Block> {
     blocks
 }
 
+/// What is judged again was not told, and would have been.
+const fn was_told(report: &Report) -> &'static str {
+    if report.judged_again { "comes, judged again," } else { "was told" }
+}
+
 fn summary(report: &Report, incident: &Incident) -> Vec<Block> {
     let mut text = pool(&incident.pool);
     text.push(Piece::Plain(" was ".into()));
@@ -181,7 +186,8 @@ fn summary(report: &Report, incident: &Incident) -> Vec<Block> {
         None => format!(" from {since}{onset} UTC on, and still was at the end of this time."),
     }));
     let told = format!(
-        "The sentence that would have ended the search was told at {}, {} after the onset:",
+        "The sentence that would have ended the search {} at {}, {} after the onset:",
+        was_told(report),
         when(report, incident.sentence_told.0),
         lasted(incident.sentence_told.0 - incident.onset.0)
     );
@@ -196,6 +202,15 @@ fn summary(report: &Report, incident: &Incident) -> Vec<Block> {
             Piece::Strong(whose.to_owned()),
             Piece::Plain(format!(": look at {what}.")),
         ]));
+    }
+    let others: Vec<&str> = incident
+        .findings
+        .iter()
+        .filter(|finding| **finding != incident.verdict)
+        .map(|finding| finding.as_str())
+        .collect();
+    if !others.is_empty() {
+        blocks.push(Block::Paragraph(plain(format!("Also found: {}.", others.join(", ")))));
     }
     blocks.extend(meanwhile(incident).map(|text| Block::Paragraph(plain(text))));
     blocks.extend(charts::shares(report, incident).map(Block::Chart));
@@ -243,7 +258,8 @@ fn further(report: &Report) -> Vec<Block> {
 
 fn detection(report: &Report, incident: &Incident) -> Vec<Block> {
     let mut text = format!(
-        "tracer told the first verdict at {}, {} after the onset",
+        "The first verdict {} at {}, {} after the onset",
+        was_told(report),
         when(report, incident.detected.0),
         lasted(incident.seconds_to_detect)
     );
@@ -314,9 +330,17 @@ fn resolution(report: &Report, incident: &Incident) -> Vec<Block> {
     let text = match incident.cleared {
         None => "It had not cleared at the end of this time.".to_owned(),
         Some(cleared) => {
-            let told = incident.timeline.iter().find(|moment| moment.time == cleared);
+            let told = incident
+                .timeline
+                .iter()
+                .find(|moment| moment.kind == Kind::Cleared && moment.time == cleared);
             let said = told.map_or(String::new(), |moment| format!(": {}", moment.text));
-            format!("tracer told at {} that it had cleared{said}", when(report, cleared.0))
+            let at = when(report, cleared.0);
+            if report.judged_again {
+                format!("Judged again, it had cleared at {at}{said}")
+            } else {
+                format!("tracer told at {at} that it had cleared{said}")
+            }
         }
     };
     let mut blocks = vec![Block::Paragraph(plain(text))];

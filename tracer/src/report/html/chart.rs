@@ -45,9 +45,9 @@ pub(super) fn render(chart: &Chart) -> String {
     for (number, line) in order {
         let _ = writeln!(svg, "<path class=\"{}\" d=\"{}\"/>", class(number, line), place.path(&line.values));
     }
-    for (number, (time, _)) in chart.marks.iter().enumerate() {
-        let x = place.x(*time);
-        let _ = writeln!(svg, "<path class=\"mark m{number}\" d=\"M{x:.1} 0V{HEIGHT}\"/>");
+    for (time, what) in &chart.marks {
+        let (x, class) = (place.x(*time), mark(what));
+        let _ = writeln!(svg, "<path class=\"{class}\" d=\"M{x:.1} 0V{HEIGHT}\"/>");
     }
     svg.push_str("</svg>\n");
     format!(
@@ -79,6 +79,11 @@ fn rectangle(svg: &mut String, class: &str, from: f64, to: f64) {
 fn class(number: usize, line: &Line) -> String {
     let guilty = if line.stands_out { " guilty" } else { "" };
     format!("line c{}{guilty}", number % COLOURS)
+}
+
+/// `mark first-verdict`
+fn mark(what: &str) -> String {
+    format!("mark {}", what.replace(' ', "-"))
 }
 
 fn highest(chart: &Chart) -> f64 {
@@ -124,10 +129,11 @@ fn legend(chart: &Chart) -> String {
     if chart.left_out > 0 {
         let _ = writeln!(legend, "<li>and {} without a line; the tables have all</li>", chart.left_out);
     }
-    for (number, (time, what)) in chart.marks.iter().enumerate() {
+    for (time, what) in &chart.marks {
         let time = if day(chart.from.0) == day(chart.to.0) { clock(time.0) } else { moment(time.0) };
         let swatch = format!(
-            "<svg class=\"swatch\" viewBox=\"0 0 20 10\" aria-hidden=\"true\"><path class=\"mark m{number}\" d=\"M10 0V10\"/></svg>"
+            "<svg class=\"swatch\" viewBox=\"0 0 20 10\" aria-hidden=\"true\"><path class=\"{}\" d=\"M10 0V10\"/></svg>",
+            mark(what)
         );
         let _ = writeln!(legend, "<li>{swatch}{what} {time}</li>");
     }

@@ -80,7 +80,7 @@ fn recording() -> String {
     let mut number = 0;
     for end in ends() {
         let seconds = end - before;
-        let wrong = before >= FAULT && before < REPAIR;
+        let wrong = (FAULT..REPAIR).contains(&before);
         // A little more at noon than at eleven, and never quite the same.
         let count = seconds * (PER_SECOND + end % 7) + seconds * (end - BEGIN) / 1800;
         let got = spread(number, count, if wrong { WRONG } else { [1; 4] });
@@ -166,6 +166,14 @@ fn totals_are_those_that_were_recorded() {
     }
     let during = incident.members[GUILTY].phases[1].share.unwrap();
     assert!((during - 10.0 / 13.0).abs() < 0.01, "{during}");
+}
+
+#[test]
+fn the_readme_shows_how_it_begins() {
+    let text = markdown(&report(&Wanted::default()));
+    let (beginning, _) = text.split_once("\nShares of new connections over time").unwrap();
+    let readme = include_str!("../../../../README.md");
+    assert!(readme.contains(&format!("```markdown\n{beginning}```\n")), "should have:\n{beginning}");
 }
 
 #[test]

@@ -189,6 +189,9 @@ fn the_most_severe_of_several_pools_comes_first_and_each_has_its_own() {
     let report = Report::of(two).unwrap();
     let names: Vec<_> = report.incidents.iter().map(|incident| incident.pool.pool.as_str()).collect();
     assert_eq!(names, ["db", "app"]);
+    let mut both = material("app", "nginx", "10.0.0.1:80 gets too much");
+    both.changes[1].findings = vec![Verdict::Skewed, Verdict::BackendSlow];
+    assert!(markdown(&Report::of(both).unwrap()).contains("\nAlso found: backend-slow.\n"));
     let text = markdown(&report);
     assert!(
         text.starts_with("# Post-mortem: `db` by `haproxy` POOL-FAILING and 1 more, 2026-01-01\n"),
