@@ -111,21 +111,25 @@ fn fifty_balancers_with_two_hundred_backends_are_judged_in_time_and_the_bad_one_
     let mut fastest = f64::INFINITY;
     let mut found = None;
     let mut rounds = BTreeSet::new();
-    // A round for each group and five seconds; the first ones read the blocks for the first time.
-    while rounds.len() < 6 {
+    // Groups are evaluated side by side, each every five seconds; the first rounds read the blocks for the first time.
+    while rounds.len() < 9 {
         assert!(begun.elapsed() < Duration::from_secs(120), "no rounds of the rules: {found:?}");
         std::thread::sleep(Duration::from_millis(200));
-        let Some(groups) = groups(address).filter(|groups| groups.len() == 2) else { continue };
+        let Some(groups) = groups(address).filter(|groups| groups.len() == 3) else { continue };
         let each: Vec<f64> = groups.iter().map(|group| group["evaluationTime"].as_f64().unwrap()).collect();
-        let seconds: f64 = each.iter().sum();
+        let (seconds, longest) = (each.iter().sum::<f64>(), each.iter().copied().fold(0.0, f64::max));
         let round = groups.iter().map(|group| group["lastEvaluation"].to_string()).collect::<String>();
         let all = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
         for rule in all {
             assert!(matches!(rule["health"].as_str(), Some("ok" | "unknown")), "{rule:#}");
         }
         if !each.contains(&0.0) && rounds.insert(round) {
-            println!("{} series, rules evaluated in {seconds:.3} s: {:?}", series.len(), alerts(&groups));
-            fastest = fastest.min(seconds);
+            println!(
+                "{} series, rules evaluated in {longest:.3} s, {seconds:.3} s one after the other: {:?}",
+                series.len(),
+                alerts(&groups)
+            );
+            fastest = fastest.min(longest);
             found = Some(alerts(&groups));
         }
     }

@@ -253,7 +253,9 @@ fn decisions(
         return whole.collect();
     }
     let mut counts = vec![0.0; weights.len()];
-    for _ in 0..total.round() as u64 {
+    let mut left_over = total;
+    while left_over >= 0.5 {
+        left_over -= 1.0;
         let mut at = random.f64() * sum;
         let chosen = weights.iter().position(|weight| {
             at -= weight.unwrap_or(0.0);

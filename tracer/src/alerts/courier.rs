@@ -160,7 +160,7 @@ impl Shared {
             }
             let alerts = state.outbox.due(now);
             // First of all, if it can be had.
-            let ask = !state.asked && !(state.asked_last && !alerts.is_empty());
+            let ask = !state.asked && (!state.asked_last || alerts.is_empty());
             state.asked_last = ask;
             if ask && now >= state.outbox.not_before() {
                 return Some(Job::Ask);

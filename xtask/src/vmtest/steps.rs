@@ -38,6 +38,11 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
         "Prometheus is a hundred megabytes more to boot with, and reads the same on every kernel",
     ),
     (
+        "scenarios::alerts::",
+        "Alertmanager is tens of megabytes more to boot with, and is told the same on every kernel",
+    ),
+    ("scenarios::fleet::", "needs Prometheus and Alertmanager, likewise"),
+    (
         "scenarios::listen_attacks::no_client_holds_up_the_tick_or_another_client",
         "measures how late the tick is while the processor is busy, and the emulated one is far slower than any",
     ),

@@ -96,3 +96,35 @@ impl Alarm {
         self.alerts.as_ref().map(Alerts::figures).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    fn options(flags: &[&str]) -> AlarmOptions {
+        // The flag that it does not go with is declared elsewhere.
+        let command = Command::new("watch").no_binary_name(true).arg(clap::Arg::new("replay"));
+        let matches = AlarmOptions::augment_args(command).try_get_matches_from(flags).unwrap();
+        AlarmOptions::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn what_takes_a_restart_is_named() {
+        let started = options(&["--alertmanager", "http://a:1"]);
+        assert_eq!(started.alert_for, Duration::from_secs(60));
+        assert_eq!(started.unlike(&started).count(), 0);
+        let now =
+            options(&["--alertmanager", "http://b:1", "--alert-for=0s", "--alertmanager-credentials=x"]);
+        let unlike: Vec<_> = now.unlike(&started).collect();
+        assert_eq!(unlike, ["alertmanager", "alertmanager-credentials", "alert-for"]);
+    }
+
+    #[test]
+    fn credentials_without_an_alertmanager_are_nobodys() {
+        let refused = Alarm::begin(&options(&["--alertmanager-credentials", "x"]), None);
+        assert!(matches!(refused, Err(Failure::Input(lines)) if lines[0].contains("add --alertmanager URL")));
+        let nobody = Alarm::begin(&options(&[]), None).unwrap();
+        assert_eq!(nobody.figures(), []);
+    }
+}

@@ -51,13 +51,16 @@ const WORDS: [&str; 33] = [
     "time",
 ];
 
-/// Every metric with the labels of its series, as it is told.
-fn metrics() -> BTreeMap<String, BTreeSet<String>> {
+/// Names with the labels of their series.
+type Known = BTreeMap<String, BTreeSet<String>>;
+
+/// Every metric, as it is told.
+fn metrics() -> Known {
     let mut measured = pool("app", "nginx", &[(1, 3)]);
     let times = measured.sample.members[0].delta.connect_time.clone();
     measured.sample.members[0].exchanges = Exchanges { count: Some(3), response_time: Some(times) };
     let text = render(Arc::new(latest(vec![measured])), Form::OpenMetrics).unwrap();
-    let mut metrics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut metrics = Known::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let end = line.find(['{', ' ']).unwrap();
         let labels = metrics.entry(line[..end].to_owned()).or_default();
@@ -117,7 +120,7 @@ fn names(query: &str) -> (Vec<(String, Vec<String>)>, Vec<String>) {
 }
 
 /// What is told or recorded, and every query with where it is.
-fn queries() -> (BTreeMap<String, BTreeSet<String>>, Vec<(String, String)>) {
+fn queries() -> (Known, Vec<(String, String)>) {
     let mut known = metrics();
     let every: BTreeSet<String> = known.values().flatten().cloned().collect();
     let mut queries = Vec::new();
