@@ -130,6 +130,8 @@ fn queries() -> (Known, Vec<(String, String)>) {
             let name = rule.lines().next().unwrap().split_once(": ").unwrap().1;
             let expression = rule.split_once("expr: ").unwrap().1;
             let expression = expression.split("\n    for: ").next().unwrap().trim_start_matches('>');
+            // The next group.
+            let expression = expression.split("\n- name: ").next().unwrap();
             queries.push((format!("{file}: {name}"), expression.to_owned()));
             if rule.starts_with("record: ") {
                 // Its labels follow from what it is made of, which is checked itself.
