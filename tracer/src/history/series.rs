@@ -27,15 +27,99 @@ const COLUMNS: &str = "attempts, decisions, established, closed, resets, resets_
                        received_bytes, retransmits, exchanges, requests, failed_refused, failed_timed_out, \
                        failed_unreachable, failed_cancelled, failed_local, failed_other, response_times";
 
+/// More processors do not make a disk faster.
+const MOST_PARTS: usize = 4;
+/// Time that is no gap, seconds: a tick is not exact.
+const NO_GAP_SECONDS: f64 = 2.0;
+
 /// What was gathered.
+#[derive(Default)]
 pub(super) struct Gathered {
     pub(super) series: Vec<Series>,
     pub(super) counted: Vec<Span>,
     pub(super) intervals: u64,
 }
 
-/// Everything that was counted in a range.
+/// Opens the history once more, to read it beside.
+pub(super) type Again<'a> = &'a (dyn Fn() -> rusqlite::Result<Connection> + Sync);
+
+/// Everything that was counted in a range. Of a long one each processor reads a part.
 pub(super) fn gather(
+    connection: &Connection,
+    again: Again<'_>,
+    range: Range,
+    changes: &[Change],
+    in_force: &[PoolInForce],
+    unread: &mut Unread,
+) -> rusqlite::Result<Gathered> {
+    let mut parts = parts(connection, range)?;
+    let Some(last) = parts.pop() else { return part(connection, range, changes, in_force, unread) };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts
+            .into_iter()
+            .map(|range| {
+                scope.spawn(move || {
+                    let mut unread = Unread::default();
+                    part(&again()?, range, changes, in_force, &mut unread).map(|gathered| (gathered, unread))
+                })
+            })
+            .collect();
+        let last = part(connection, last, changes, in_force, unread);
+        let mut all = Gathered::default();
+        for other in others {
+            let (gathered, more) = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            unread.add(more);
+            all = all.then(gathered);
+        }
+        Ok(all.then(last?))
+    })
+}
+
+/// The parts that a long range is read in, the earliest first; none: it is short.
+fn parts(connection: &Connection, range: Range) -> rusqlite::Result<Vec<Range>> {
+    let sql = "SELECT max(?1, ifnull((SELECT min(time) FROM counted), 0)), \
+               min(?2, ifnull((SELECT max(time) FROM counted), 0) + ?3)";
+    let between = params![range.from_seconds, range.to_seconds, SLACK_SECONDS];
+    let (from, to): (f64, f64) = connection.query_row(sql, between, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_PARTS);
+    if to - from <= BY_SECOND_SECONDS || processors == 1 {
+        return Ok(Vec::new());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let bound = |number: usize| match number {
+        0 => range.from_seconds,
+        _ if number == processors => range.to_seconds,
+        _ => from + (to - from) * number as f64 / processors as f64,
+    };
+    let part = |number| Range { from_seconds: bound(number), to_seconds: bound(number + 1) };
+    Ok((0..processors).map(part).collect())
+}
+
+impl Gathered {
+    /// With what came later.
+    fn then(mut self, later: Self) -> Self {
+        for series in later.series {
+            let key = |series: &Series| (series.pool.clone(), series.backend);
+            match self.series.binary_search_by_key(&key(&series), key) {
+                Ok(place) => self.series[place].points.extend(series.points),
+                Err(place) => self.series.insert(place, series),
+            }
+        }
+        for span in later.counted {
+            match self.counted.last_mut() {
+                Some(last) if span.from_seconds - last.to_seconds <= NO_GAP_SECONDS => {
+                    last.to_seconds = span.to_seconds;
+                }
+                _ => self.counted.push(span),
+            }
+        }
+        self.intervals = self.intervals.saturating_add(later.intervals);
+        self
+    }
+}
+
+/// What was counted in a range, or in a part of one.
+fn part(
     connection: &Connection,
     range: Range,
     changes: &[Change],
@@ -246,8 +330,10 @@ fn point(
     }
     let response = match row.get_ref(at)? {
         ValueRef::Text(text) => {
-            let durations = std::str::from_utf8(text).ok().and_then(Durations::parse);
-            unread.some(durations).map(|durations| Histogram::from(&durations))
+            let mut histogram = Histogram::default();
+            let read =
+                std::str::from_utf8(text).is_ok_and(|text| Durations::add_text_to(&mut histogram, text));
+            unread.some(read.then_some(histogram))
         }
         _ => None,
     };
