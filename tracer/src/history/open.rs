@@ -13,7 +13,7 @@ const APPLICATION: i64 = 0x7472_6163;
 /// From nothing to the version of the schema that is known here, step by step: the first makes version 1.
 const STEPS: [&str; 1] = [include_str!("schema/1.sql")];
 /// Version of the schema.
-#[expect(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "a handful of steps")]
+#[expect(clippy::cast_possible_wrap, reason = "a handful of steps")]
 pub(super) const VERSION: i64 = STEPS.len() as i64;
 /// What was traced is for who runs the host.
 const MODE: u32 = 0o640;
