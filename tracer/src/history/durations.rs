@@ -2,7 +2,6 @@
 
 use crate::collect::Histogram;
 use std::fmt::Write as _;
-use tracer_ebpf::histogram::BUCKETS;
 
 /// Filled buckets, in order: number and count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,9 +82,10 @@ fn add_text_to(histogram: &mut Histogram, text: &str) -> Option<()> {
     }
     let mut numbers = list.split(',').map(str::parse::<u64>);
     let first = usize::try_from(numbers.next()?.ok()?).ok()?;
-    let counts = histogram.counts_mut();
-    for (bucket, count) in (first..BUCKETS.saturating_add(1)).zip(numbers) {
-        let sum = counts.get_mut(bucket)?;
+    let counts = histogram.counts_mut().get_mut(first..)?;
+    let mut sums = counts.iter_mut();
+    for count in numbers {
+        let sum = sums.next()?;
         *sum = sum.saturating_add(count.ok()?);
     }
     Some(())
@@ -95,6 +95,7 @@ fn add_text_to(histogram: &mut Histogram, text: &str) -> Option<()> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use tracer_ebpf::histogram::BUCKETS;
 
     fn read(text: &str) -> Option<Histogram> {
         let mut histogram = Histogram::default();
