@@ -8,6 +8,7 @@ mod host;
 use clap::Parser;
 use host::Host;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -91,6 +92,11 @@ fn write(arguments: &Arguments, file: &Path) -> Result<(), Box<dyn std::error::E
     Ok(())
 }
 
+/// Of all threads so far.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
+}
+
 /// Reads the first day that is in it, one in the middle, and the last, first from the disk and then from memory.
 fn read(arguments: &Arguments, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let span = History::open(file)?.span()?.ok_or("the history is empty")?;
@@ -106,16 +112,17 @@ fn read(arguments: &Arguments, file: &Path) -> Result<(), Box<dyn std::error::Er
                 file.sync_all()?;
                 posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
             }
-            let began = Instant::now();
+            let (began, processor) = (Instant::now(), processor_time());
             let history = History::open(file)?;
             history.changes()?;
             let material = history.material(Range { from_seconds: from, to_seconds: from + DAY })?;
-            let took = began.elapsed();
+            let (took, processor) = (began.elapsed(), processor_time() - processor);
             let points: usize = material.series.iter().map(|series| series.points.len()).sum();
             let source = if from_disk { "disk" } else { "memory" };
             println!(
-                "{what}, from {source}: {:.2} s; {} intervals of {} members, {points} points for the report",
+                "{what}, from {source}: {:.2} s, {:.2} s of processors; {} intervals of {} members, {points} points for the report",
                 took.as_secs_f64(),
+                processor.as_secs_f64(),
                 material.intervals,
                 material.series.len()
             );

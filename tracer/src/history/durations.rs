@@ -2,7 +2,6 @@
 
 use crate::collect::Histogram;
 use std::fmt::Write as _;
-use tracer_ebpf::histogram::BUCKETS;
 
 /// Filled buckets, in order: number and count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,32 +69,38 @@ impl Durations {
         text
     }
 
-    /// What [`text`](Self::text) made; `None` for anything else.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let list = text.strip_prefix('[')?.strip_suffix(']')?;
-        if list.is_empty() {
-            return Some(Self::default());
-        }
-        let mut numbers = list.split(',').map(str::parse::<u64>);
-        let first = usize::try_from(numbers.next()?.ok()?).ok()?;
-        let mut buckets = Vec::new();
-        for (bucket, count) in (first..).zip(numbers) {
-            let count = count.ok()?;
-            if bucket >= BUCKETS {
-                return None;
-            }
-            if count > 0 {
-                buckets.push((u8::try_from(bucket).ok()?, count));
-            }
-        }
-        Some(Self(buckets.into()))
+    /// Adds what [`text`](Self::text) made to a histogram; false when it is anything else.
+    pub(super) fn add_text_to(histogram: &mut Histogram, text: &str) -> bool {
+        add_text_to(histogram, text).is_some()
     }
+}
+
+fn add_text_to(histogram: &mut Histogram, text: &str) -> Option<()> {
+    let list = text.strip_prefix('[')?.strip_suffix(']')?;
+    if list.is_empty() {
+        return Some(());
+    }
+    let mut numbers = list.split(',').map(str::parse::<u64>);
+    let first = usize::try_from(numbers.next()?.ok()?).ok()?;
+    let counts = histogram.counts_mut().get_mut(first..)?;
+    let mut sums = counts.iter_mut();
+    for count in numbers {
+        let sum = sums.next()?;
+        *sum = sum.saturating_add(count.ok()?);
+    }
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use tracer_ebpf::histogram::BUCKETS;
+
+    fn read(text: &str) -> Option<Histogram> {
+        let mut histogram = Histogram::default();
+        Durations::add_text_to(&mut histogram, text).then_some(histogram)
+    }
 
     proptest! {
         #[test]
@@ -111,7 +116,7 @@ mod tests {
             let (one, other) = (histogram(one), histogram(other));
             let mut sum = Durations::from(&one);
             prop_assert_eq!(&Histogram::from(&sum), &one);
-            prop_assert_eq!(Durations::parse(&sum.text()), Some(sum.clone()));
+            prop_assert_eq!(read(&sum.text()), Some(one.clone()));
             sum.add(&Durations::from(&other));
             let mut wanted = one;
             wanted += &other;
@@ -120,7 +125,7 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused(text in "\\[?[0-9, \\-\\.x]{0,40}\\]?") {
-            let _ = Durations::parse(&text);
+            let _ = read(&text);
         }
     }
 
@@ -131,7 +136,7 @@ mod tests {
         (histogram.counts_mut()[12], histogram.counts_mut()[14]) = (3, 8);
         assert_eq!(Durations::from(&histogram).text(), "[12,3,0,8]");
         for wrong in ["", "[", "[12,3", "[x,1]", "[-1,2]", "[999,1]", "[85,1,1,1,1]", "{}", "[1,2.5]"] {
-            assert_eq!(Durations::parse(wrong), None, "{wrong}");
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 }

@@ -52,6 +52,9 @@ impl From<rusqlite::Error> for ReadError {
 /// A history that is open for reading.
 pub struct History {
     connection: Connection,
+    /// What SQLite was told to open.
+    name: PathBuf,
+    flags: OpenFlags,
 }
 
 /// Words of this program that a file may spell otherwise, and rows that are lost by that.
@@ -59,6 +62,11 @@ pub struct History {
 pub(super) struct Unread(u64);
 
 impl Unread {
+    /// Both together.
+    pub(super) fn add(&mut self, more: Self) {
+        self.0 += more.0;
+    }
+
     /// What a row gave, if it gave something.
     pub(super) fn some<T>(&mut self, read: Option<T>) -> Option<T> {
         self.0 += u64::from(read.is_none());
@@ -80,8 +88,7 @@ impl History {
             Ok(_) => {}
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(&absolute, flags).map_err(ReadError::from);
-        let checked = opened.and_then(Self::checked);
+        let checked = Self::checked(absolute.clone(), flags);
         let Err(ReadError::Open(OpenError::Unusable(_) | OpenError::ReadOnly(_))) = &checked else {
             return checked;
         };
@@ -96,17 +103,14 @@ impl History {
                 Err(ReadError::Unfinished(log.display().to_string()))
             };
         }
-        let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-        Connection::open_with_flags(immutable(&absolute), flags)
-            .map_err(ReadError::from)
-            .and_then(Self::checked)
+        Self::checked(PathBuf::from(immutable(&absolute)), flags | OpenFlags::SQLITE_OPEN_URI)
     }
 
-    fn checked(connection: Connection) -> Result<Self, ReadError> {
-        connection.busy_timeout(PATIENCE)?;
+    fn checked(name: PathBuf, flags: OpenFlags) -> Result<Self, ReadError> {
+        let connection = connect(&name, flags)?;
         match version(&connection).map_err(ReadError::Open)? {
             0 => Err(ReadError::Empty),
-            _ => Ok(Self { connection }),
+            _ => Ok(Self { connection, name, flags }),
         }
     }
 
@@ -146,7 +150,9 @@ impl History {
         let mut unread = Unread::default();
         let changes = changes(&moment, range, &mut unread)?;
         let pools = in_force(&moment, range, &mut unread)?;
-        let gathered = gather(&moment, range, &changes, &pools, &mut unread)?;
+        let (name, flags) = (self.name.as_path(), self.flags);
+        let again = || connect(name, flags);
+        let gathered = gather(&moment, &again, range, &changes, &pools, &mut unread)?;
         let (runs, host, mut remarks) = runs(&moment, range)?;
         if unread.0 > 0 {
             remarks
@@ -166,6 +172,12 @@ impl History {
             remarks,
         })
     }
+}
+
+fn connect(name: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(name, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    Ok(connection)
 }
 
 /// Whether a file could be made beside it.

@@ -12,6 +12,7 @@ use crate::report::{Change, Counts, Gatherer, Point, PoolInForce, Range, Series,
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows, Statement, params};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
@@ -27,15 +28,103 @@ const COLUMNS: &str = "attempts, decisions, established, closed, resets, resets_
                        received_bytes, retransmits, exchanges, requests, failed_refused, failed_timed_out, \
                        failed_unreachable, failed_cancelled, failed_local, failed_other, response_times";
 
+/// A range that is no longer has its points as they are.
+const SHORT_SECONDS: f64 = 3.0 * 3_600.0;
+/// Points that a part of a long range has, about.
+const MOST_POINTS: f64 = 50_000.0;
+/// More processors do not make a disk faster.
+const MOST_PARTS: usize = 4;
+/// Time that is no gap, seconds: a tick is not exact.
+const NO_GAP_SECONDS: f64 = 2.0;
+
 /// What was gathered.
+#[derive(Default)]
 pub(super) struct Gathered {
     pub(super) series: Vec<Series>,
     pub(super) counted: Vec<Span>,
     pub(super) intervals: u64,
 }
 
-/// Everything that was counted in a range.
+/// Opens the history once more, to read it beside.
+pub(super) type Again<'a> = &'a (dyn Fn() -> rusqlite::Result<Connection> + Sync);
+
+/// Everything that was counted in a range. Of a long one each processor reads a part.
 pub(super) fn gather(
+    connection: &Connection,
+    again: Again<'_>,
+    range: Range,
+    changes: &[Change],
+    in_force: &[PoolInForce],
+    unread: &mut Unread,
+) -> rusqlite::Result<Gathered> {
+    let mut parts = parts(connection, range)?;
+    let Some(last) = parts.pop() else { return part(connection, range, changes, in_force, unread) };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts
+            .into_iter()
+            .map(|range| {
+                scope.spawn(move || {
+                    let mut unread = Unread::default();
+                    part(&again()?, range, changes, in_force, &mut unread).map(|gathered| (gathered, unread))
+                })
+            })
+            .collect();
+        let last = part(connection, last, changes, in_force, unread);
+        let mut all = Gathered::default();
+        for other in others {
+            let (gathered, more) = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            unread.add(more);
+            all = all.then(gathered);
+        }
+        Ok(all.then(last?))
+    })
+}
+
+/// The parts that a long range is read in, the earliest first; none: it is short.
+fn parts(connection: &Connection, range: Range) -> rusqlite::Result<Vec<Range>> {
+    let sql = "SELECT max(?1, ifnull((SELECT min(time) FROM counted), 0)), \
+               min(?2, ifnull((SELECT max(time) FROM counted), 0) + ?3)";
+    let between = params![range.from_seconds, range.to_seconds, SLACK_SECONDS];
+    let (from, to): (f64, f64) = connection.query_row(sql, between, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_PARTS);
+    if to - from <= BY_SECOND_SECONDS || processors == 1 {
+        return Ok(Vec::new());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let bound = |number: usize| match number {
+        0 => range.from_seconds,
+        _ if number == processors => range.to_seconds,
+        _ => from + (to - from) * number as f64 / processors as f64,
+    };
+    let part = |number| Range { from_seconds: bound(number), to_seconds: bound(number + 1) };
+    Ok((0..processors).map(part).collect())
+}
+
+impl Gathered {
+    /// With what came later.
+    fn then(mut self, later: Self) -> Self {
+        for series in later.series {
+            let key = |series: &Series| (series.pool.clone(), series.backend);
+            match self.series.binary_search_by_key(&key(&series), key) {
+                Ok(place) => self.series[place].points.extend(series.points),
+                Err(place) => self.series.insert(place, series),
+            }
+        }
+        for span in later.counted {
+            match self.counted.last_mut() {
+                Some(last) if span.from_seconds - last.to_seconds <= NO_GAP_SECONDS => {
+                    last.to_seconds = span.to_seconds;
+                }
+                _ => self.counted.push(span),
+            }
+        }
+        self.intervals = self.intervals.saturating_add(later.intervals);
+        self
+    }
+}
+
+/// What was counted in a range, or in a part of one.
+fn part(
     connection: &Connection,
     range: Range,
     changes: &[Change],
@@ -43,12 +132,14 @@ pub(super) fn gather(
     unread: &mut Unread,
 ) -> rusqlite::Result<Gathered> {
     let mut gatherer = Gatherer::new(range);
-    for change in changes.iter().filter(|change| range.contains(change.time_seconds)) {
-        gatherer.cut(change.time_seconds);
-        change.since_seconds.into_iter().for_each(|since| gatherer.cut(since));
-    }
+    let within = changes.iter().filter(|change| range.contains(change.time_seconds));
+    let mut cuts: Vec<f64> =
+        within.flat_map(|change| [change.time_seconds].into_iter().chain(change.since_seconds)).collect();
+    cuts.sort_unstable_by(f64::total_cmp);
+    cuts.iter().for_each(|&cut| gatherer.cut(cut));
     let names = Names::read(connection, unread)?;
-    let mut expected = Expected::new(in_force);
+    let mut merging = Merging::new(gatherer, cuts, range, names.members.len());
+    let expected = Expected::new(in_force);
     let between = params![range.from_seconds - SLACK_SECONDS, range.to_seconds];
     let order = "WHERE time >= ?1 AND time < ?2 ORDER BY time, run";
     let mut counted =
@@ -69,7 +160,8 @@ pub(super) fn gather(
             bin.pools.push(PoolBin::of(row)?);
             Ok(())
         })?;
-        let within = gatherer.counted(row.get(2)?, row.get(3)?);
+        let (end_seconds, length_seconds): (f64, f64) = (row.get(2)?, row.get(3)?);
+        let within = merging.counted(&names, key.0, end_seconds, length_seconds);
         if within {
             intervals = u64::saturating_add(intervals, number(row, 4)?.unwrap_or(0));
         }
@@ -89,10 +181,11 @@ pub(super) fn gather(
             }
             for pool in bin.pools {
                 let Some(name) = names.pools.get(&pool.id) else { continue };
-                pool.add_to(&mut gatherer, name, &mut expected);
+                pool.add_to(&mut merging, name, &expected);
             }
         }
     }
+    let gatherer = merging.finish(&names);
     let (series, counted, _) = gatherer.finish();
     Ok(Gathered { series, counted, intervals })
 }
@@ -166,9 +259,9 @@ impl PoolBin {
         })
     }
 
-    fn add_to(self, gatherer: &mut Gatherer, name: &PoolName, expected: &mut Expected<'_>) {
+    fn add_to(self, merging: &mut Merging, name: &PoolName, expected: &Expected<'_>) {
         if !self.seconds.is_empty() {
-            self.seconds.into_iter().for_each(|second| second.add_to(gatherer, name, expected));
+            self.seconds.into_iter().for_each(|second| second.add_to(merging, name, expected));
             return;
         }
         let shares = expected.at(name, self.end_seconds);
@@ -177,14 +270,84 @@ impl PoolBin {
         for (backend, expected_share) in shares {
             // A member of which there is no row had nothing.
             if !there.contains(backend) {
-                gatherer.add(name, *backend, Point { expected_share: *expected_share, ..nothing.clone() });
+                merging.add(
+                    self.id,
+                    name,
+                    *backend,
+                    Point { expected_share: *expected_share, ..nothing.clone() },
+                );
             }
         }
         for (backend, point) in self.members {
             let share = shares.binary_search_by_key(&backend, |(backend, _)| *backend).ok();
             let expected_share = share.and_then(|place| shares[place].1);
-            gatherer.add(name, backend, Point { expected_share, ..point });
+            merging.add(self.id, name, backend, Point { expected_share, ..point });
         }
+    }
+}
+
+/// Puts points of a long range together before they are gathered: hundreds of members in a day are millions.
+struct Merging {
+    gatherer: Gatherer,
+    /// Moments that no point reaches over, in order.
+    cuts: Vec<f64>,
+    /// So long are points, seconds; 0: as they come.
+    step_seconds: i64,
+    /// Which step it is, and how many cuts were before it.
+    step: (i64, usize),
+    end_seconds: f64,
+    points: HashMap<(i64, SocketAddr), Point>,
+}
+
+impl Merging {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "saturates; thousands of members"
+    )]
+    fn new(gatherer: Gatherer, cuts: Vec<f64>, range: Range, members: usize) -> Self {
+        // Of a whole history, whatever it holds, an hour at most.
+        let step = (range.length_seconds() * members as f64 / MOST_POINTS).min(3_600.0) as i64;
+        let step_seconds = if range.length_seconds() > SHORT_SECONDS { step } else { 0 };
+        Self { gatherer, cuts, step_seconds, step: (0, 0), end_seconds: 0.0, points: HashMap::new() }
+    }
+
+    /// It was counted then; whether that is within the range.
+    fn counted(&mut self, names: &Names, time: i64, end_seconds: f64, length_seconds: f64) -> bool {
+        let cuts = self.cuts.partition_point(|cut| *cut < end_seconds);
+        let step = (time.checked_div_euclid(self.step_seconds).unwrap_or(0), cuts);
+        let is_gap = end_seconds - length_seconds - self.end_seconds > NO_GAP_SECONDS;
+        if step != self.step || is_gap {
+            self.flush(names);
+        }
+        (self.step, self.end_seconds) = (step, end_seconds);
+        self.gatherer.counted(end_seconds, length_seconds)
+    }
+
+    fn add(&mut self, pool: i64, name: &PoolName, backend: SocketAddr, point: Point) {
+        if self.step_seconds == 0 {
+            self.gatherer.add(name, backend, point);
+            return;
+        }
+        match self.points.entry((pool, backend)) {
+            Entry::Occupied(mut earlier) => earlier.get_mut().add(&point),
+            Entry::Vacant(place) => {
+                place.insert(point);
+            }
+        }
+    }
+
+    fn flush(&mut self, names: &Names) {
+        for ((pool, backend), point) in self.points.drain() {
+            if let Some(name) = names.pools.get(&pool) {
+                self.gatherer.add(name, backend, point);
+            }
+        }
+    }
+
+    fn finish(mut self, names: &Names) -> Gatherer {
+        self.flush(names);
+        self.gatherer
     }
 }
 
@@ -246,8 +409,10 @@ fn point(
     }
     let response = match row.get_ref(at)? {
         ValueRef::Text(text) => {
-            let durations = std::str::from_utf8(text).ok().and_then(Durations::parse);
-            unread.some(durations).map(|durations| Histogram::from(&durations))
+            let mut histogram = Histogram::default();
+            let read =
+                std::str::from_utf8(text).is_ok_and(|text| Durations::add_text_to(&mut histogram, text));
+            unread.some(read.then_some(histogram))
         }
         _ => None,
     };

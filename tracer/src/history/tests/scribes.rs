@@ -220,6 +220,44 @@ fn a_range_has_what_ended_in_it_and_what_stood_when_it_began() {
 }
 
 #[test]
+fn a_long_range_is_read_in_parts_and_has_the_same_totals() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.db");
+    let mut alone = Alone::new(&path);
+    let mut describer = Describer::default();
+    // Nine hours, one in the middle without an agent, and a verdict at an odd moment.
+    let seconds = (10..=32_400).step_by(10).filter(|second| !(14_400..18_000).contains(second));
+    for second in seconds.clone() {
+        let mut interval = interval(second, app(&[(1, 3), (2, u64::from(second % 70))]));
+        interval.interval_seconds = 10.0;
+        let events = if second == 7_010 { told(&interval, None) } else { Vec::new() };
+        alone.desk.take(describer.tick(&interval, &events).unwrap());
+        if second % 600 == 0 {
+            alone.desk.write();
+        }
+    }
+    alone.end(32_400);
+    let material = material(&path, 32_400);
+    let second: u64 = seconds.clone().map(|second| u64::from(second % 70)).sum();
+    assert_eq!(
+        (attempts(&material, 1), attempts(&material, 2)),
+        (3 * seconds.clone().count() as u64, second)
+    );
+    assert_eq!(material.intervals, seconds.count() as u64);
+    let gap: Vec<_> =
+        material.counted.iter().map(|span| (span.from_seconds - START, span.to_seconds - START)).collect();
+    assert_eq!(gap, [(0.0, 14_390.0), (17_990.0, 32_400.0)]);
+    for series in &material.series {
+        let ends = |pair: &[crate::report::Point]| (pair[0].end_seconds, pair[1].start_seconds());
+        assert!(series.points.windows(2).map(ends).all(|(end, start)| end <= start), "in order, apart");
+        let over = |point: &crate::report::Point| {
+            point.start_seconds() < START + 7_000.0 && point.end_seconds > START + 7_010.0
+        };
+        assert!(!series.points.iter().any(over), "none reaches over the verdict");
+    }
+}
+
+#[test]
 fn what_is_too_much_goes_the_oldest_first() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("history.db");
