@@ -95,7 +95,8 @@ fn remembered(file: &Path, wanted: &Wanted) -> Result<Report, Failure> {
     let known =
         span.ok_or_else(|| input("no interval is in it yet; wait until a watch has counted".into()))?;
     let known = Range { from_seconds: known.from_seconds, to_seconds: known.to_seconds };
-    let episodes = episodes(&history.changes().map_err(unreadable)?);
+    let changes = history.changes().map_err(unreadable)?;
+    let episodes = episodes(&changes, &history.gone(&changes).map_err(unreadable)?);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
     let range = wanted.choose(known, now, &episodes).map_err(input)?;
     hint(wanted, range, &episodes);
@@ -134,7 +135,7 @@ fn replayed(file: &Path, wanted: &Wanted) -> Result<Report, Failure> {
     let known = again.known.ok_or_else(|| {
         input(format!("{name}: the recording has no sample; give one that `tracer watch --samples` wrote"))
     })?;
-    let episodes = episodes(&again.changes);
+    let episodes = episodes(&again.changes, &again.gone);
     let range = wanted.choose(known, known.to_seconds, &episodes);
     let range = range.map_err(|message| input(format!("{name}: {message}")))?;
     hint(wanted, range, &episodes);

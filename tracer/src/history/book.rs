@@ -118,6 +118,20 @@ impl Book {
         Ok(sizes(&self.opened.connection)?.0)
     }
 
+    /// Lets go of some of what is beyond the limits though nothing can be written: that takes less room than to write.
+    pub(super) fn make_room(&mut self, limits: Limits, now_seconds: f64) {
+        // What is in the log goes to its place, and the log can be begun anew. That nothing can be written is said already.
+        let _ = checkpoint(&self.opened.connection, "PASSIVE").and_then(|()| self.prune(limits, now_seconds));
+    }
+
+    /// As on a full disk.
+    #[cfg(test)]
+    pub(super) fn grow_no_more(&self) {
+        let connection = &self.opened.connection;
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    }
+
     /// Lets go of some of what is beyond the limits, the oldest first.
     ///
     /// # Errors
@@ -199,22 +213,24 @@ fn sizes(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     Ok((bytes(pages), bytes(pages - free)))
 }
 
-/// When what is oldest was; `None`: there is nothing. What is still in force goes with nothing.
+/// When what is oldest was; `None`: there is nothing. What still stands goes with nothing, declarations and verdicts: these
+/// are told in an interval, which is counted.
 fn oldest(connection: &Connection) -> rusqlite::Result<Option<f64>> {
     // Each is the first entry of a table that is sorted by time.
     let sql = "SELECT min(time) FROM (SELECT min(time) AS time FROM counted \
                UNION ALL SELECT min(time) FROM points UNION ALL SELECT min(time) FROM pool_points \
                UNION ALL SELECT min(time) FROM seconds UNION ALL SELECT min(time) FROM pool_seconds \
-               UNION ALL SELECT min(time) FROM verdicts UNION ALL SELECT min(time) FROM uncounted)";
+               UNION ALL SELECT min(time) FROM uncounted)";
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
 /// Lets go of everything before a time.
 fn forget(connection: &mut Connection, run: i64, until: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    for table in ["counted", "points", "pool_points", "seconds", "pool_seconds", "verdicts", "uncounted"] {
+    for table in ["counted", "points", "pool_points", "seconds", "pool_seconds", "uncounted"] {
         transaction.prepare_cached(&format!("DELETE FROM {table} WHERE time < ?1"))?.execute([until])?;
     }
+    super::standing::forget_verdicts(&transaction, until, until - SEEN_SECONDS)?;
     // What is in force stays, however old it is.
     let sql = "DELETE FROM in_force WHERE time < ?1 AND (members IS NULL \
                OR EXISTS (SELECT 1 FROM in_force AS later WHERE later.pool = in_force.pool \

@@ -41,6 +41,8 @@ pub(super) struct Desk {
     lost_texts: u64,
     /// What is expected of each pool that is there.
     pools: HashMap<PoolName, Arc<InForce>>,
+    /// What was told last of each pool that is there.
+    told: HashMap<PoolName, VerdictTold>,
     last_seconds: f64,
 }
 
@@ -79,6 +81,7 @@ impl Desk {
             waiting: Waiting::default(),
             lost_texts: 0,
             pools: HashMap::new(),
+            told: HashMap::new(),
         };
         match opened {
             Ok(book) => desk.book = Some(book),
@@ -107,6 +110,7 @@ impl Desk {
             self.pools.retain(|name, _| {
                 let stays = there.contains(name);
                 if !stays {
+                    self.told.remove(name);
                     waiting.in_force.push((tick.time_seconds, name.clone(), None));
                 }
                 stays
@@ -114,6 +118,9 @@ impl Desk {
         }
         waiting.bins.add(&tick);
         waiting.seconds.extend(self.ring.take(&mut tick));
+        for told in &tick.verdicts {
+            self.told.insert(told.pool.clone(), told.clone());
+        }
         waiting.verdicts.append(&mut tick.verdicts);
         let lost = waiting.bins.shorten(MOST_ROWS);
         self.lost_texts += waiting.shorten();
@@ -144,6 +151,10 @@ impl Desk {
             lost: self.shared.lost.load(Relaxed),
         };
         if let Err(error) = book.write(&batch) {
+            // What is beyond limits that were lowered makes room.
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+                book.make_room(limits, now);
+            }
             self.stopped(&error);
             return;
         }
@@ -185,7 +196,7 @@ impl Desk {
         match Book::open(&self.path, &self.run) {
             Ok(book) => {
                 if book.is_new() {
-                    self.waiting.begin_anew(&self.pools, self.last_seconds);
+                    self.waiting.begin_anew(&self.pools, &self.told, self.last_seconds);
                 }
                 self.book = Some(book);
                 true
@@ -254,7 +265,16 @@ impl Waiting {
     }
 
     /// The file is a new one: it has to be told what is known from before.
-    fn begin_anew(&mut self, pools: &HashMap<PoolName, Arc<InForce>>, now_seconds: f64) {
+    fn begin_anew(
+        &mut self,
+        pools: &HashMap<PoolName, Arc<InForce>>,
+        told: &HashMap<PoolName, VerdictTold>,
+        now_seconds: f64,
+    ) {
+        let waiting: HashSet<&PoolName> = self.verdicts.iter().map(|told| &told.pool).collect();
+        let stands = told.values().filter(|told| !waiting.contains(&told.pool));
+        let stands: Vec<VerdictTold> = stands.cloned().collect();
+        self.verdicts.extend(stands);
         self.bins.forget_written();
         let told: HashSet<&PoolName> = self.in_force.iter().map(|(_, name, _)| name).collect();
         let others = pools.iter().filter(|(name, _)| !told.contains(name));
@@ -284,4 +304,39 @@ fn drop_first<T>(list: &mut Vec<T>, most: usize, size: impl Fn(&T) -> usize) -> 
     }
     list.drain(..first);
     first as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::made::{Alone, LIMITS, START, app, interval, is_whole, query};
+    use super::*;
+
+    #[test]
+    fn on_a_full_disk_a_lower_limit_makes_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.db");
+        let members: Vec<_> = (1..=100).map(|number| (number, 10)).collect();
+        let mut alone = Alone::new(&path);
+        for second in (10..=5_000).step_by(10) {
+            alone.take(&interval(second, app(&members)), &[]);
+        }
+        alone.end(5_000);
+        let limits = Limits { bytes: 1 << 20, ..LIMITS };
+        let mut alone = Alone::at(&path, limits, START + 5_000.0);
+        alone.desk.book.as_ref().unwrap().grow_no_more();
+        let all: Vec<_> = (0..=255).map(|number| (number, 1)).collect();
+        let mut second = 5_001;
+        alone.take(&interval(second, app(&all)), &[]);
+        assert!(alone.health().failing && alone.said()[0].contains("the disk is full"), "{:?}", alone.said());
+        while alone.health().failing && second < 5_030 {
+            second += 1;
+            alone.take(&interval(second, app(&all)), &[]);
+        }
+        assert!(!alone.health().failing, "{:?}", alone.said());
+        alone.end(second);
+        is_whole(&path);
+        assert!(
+            query(&path, "SELECT sum(attempts) FROM points WHERE run = 2") >= 256 * i64::from(second - 5_000)
+        );
+    }
 }

@@ -5,7 +5,7 @@ use super::series::gather;
 use crate::chronicle::PoolName;
 use crate::collect::Uncounted;
 use crate::detect::Verdict;
-use crate::report::{Change, Made, Material, MemberInForce, PoolInForce, Range, Run, Span};
+use crate::report::{Change, Gone, Made, Material, MemberInForce, PoolInForce, Range, Run, Span};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -126,19 +126,31 @@ impl History {
         Ok(from.zip(to).map(|(from_seconds, to_seconds)| Span { from_seconds, to_seconds }))
     }
 
-    /// Every change of a verdict, the earliest first, without the evidence: `check` is null.
+    /// Every change of a verdict, the earliest first, with what a range is chosen by: `findings` and `summary` are empty,
+    /// `check` is null.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn changes(&self) -> Result<Vec<Change>, ReadError> {
-        let sql = format!("{CHANGES} ORDER BY verdicts.time, verdicts.run");
-        let mut statement = self.connection.prepare(&sql)?;
+        // The evidence is most of a history's text.
+        let sql = "SELECT verdicts.time, pools.name, pools.balancer, verdicts.verdict, verdicts.previous, \
+                   verdicts.since, verdicts.since_start \
+                   FROM verdicts JOIN pools ON pools.id = verdicts.pool ORDER BY verdicts.time, verdicts.run";
+        let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut changes = Vec::new();
         while let Some(row) = rows.next()? {
-            changes.extend(change(row, false)?);
+            changes.extend(bare_change(row)?);
         }
         Ok(changes)
+    }
+
+    /// When pools went that had a finding, the earliest first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn gone(&self, changes: &[Change]) -> Result<Vec<Gone>, ReadError> {
+        Ok(gone(&self.connection, changes, f64::INFINITY)?)
     }
 
     /// Everything that a range of time holds.
@@ -151,6 +163,7 @@ impl History {
         let mut unread = Unread::default();
         let changes = changes(&moment, range, &mut unread)?;
         let pools = in_force(&moment, range, &mut unread)?;
+        let gone = gone(&moment, &changes, range.to_seconds)?;
         let (name, flags) = (self.name.as_path(), self.flags);
         let again = || connect(name, flags);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -167,6 +180,7 @@ impl History {
             runs,
             changes,
             pools,
+            gone,
             series: gathered.series,
             counted: gathered.counted,
             intervals: gathered.intervals,
@@ -218,7 +232,7 @@ fn changes(connection: &Connection, range: Range, unread: &mut Unread) -> rusqli
         if is_before && known.contains(&pool) {
             continue;
         }
-        let found = unread.some(change(row, true)?);
+        let found = unread.some(change(row)?);
         if is_before && found.as_ref().is_none_or(|change| !change.verdict.is_finding()) {
             known.insert(pool);
         }
@@ -233,28 +247,72 @@ fn pool_name(row: &Row<'_>, first: usize) -> rusqlite::Result<PoolName> {
 }
 
 /// A change; `None` when it says something that is not known here.
-fn change(row: &Row<'_>, with_check: bool) -> rusqlite::Result<Option<Change>> {
-    #[derive(serde::Deserialize)]
-    struct Found {
-        findings: Vec<String>,
-    }
+fn change(row: &Row<'_>) -> rusqlite::Result<Option<Change>> {
     let text: String = row.get(8)?;
-    let known = |name: &str| Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == name);
-    let verdict = known(&row.get::<_, String>(3)?);
-    let (Some(verdict), Ok(found)) = (verdict, serde_json::from_str::<Found>(&text)) else { return Ok(None) };
-    let check = if with_check { serde_json::from_str(&text).ok() } else { Some(serde_json::Value::Null) };
-    let Some(check) = check else { return Ok(None) };
+    let Ok(check) = serde_json::from_str::<serde_json::Value>(&text) else { return Ok(None) };
+    let Some(findings) = check.get("findings").and_then(serde_json::Value::as_array) else { return Ok(None) };
+    let findings = findings.iter().filter_map(|name| verdict(name.as_str()?)).collect();
+    let Some(bare) = bare_change(row)? else { return Ok(None) };
+    Ok(Some(Change { findings, summary: row.get(7)?, check, ..bare }))
+}
+
+/// A change without its sentence and evidence, likewise.
+fn bare_change(row: &Row<'_>) -> rusqlite::Result<Option<Change>> {
+    let Some(found) = verdict(&row.get::<_, String>(3)?) else { return Ok(None) };
     Ok(Some(Change {
         time_seconds: row.get(0)?,
         pool: pool_name(row, 1)?,
-        verdict,
-        previous: row.get::<_, Option<String>>(4)?.as_deref().and_then(known),
-        findings: found.findings.iter().filter_map(|name| known(name)).collect(),
-        summary: row.get(7)?,
+        verdict: found,
+        previous: row.get::<_, Option<String>>(4)?.as_deref().and_then(verdict),
+        findings: Vec::new(),
+        summary: String::new(),
         since_seconds: row.get(5)?,
         since_start: row.get(6)?,
-        check,
+        check: serde_json::Value::Null,
     }))
+}
+
+fn verdict(name: &str) -> Option<Verdict> {
+    Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == name)
+}
+
+/// When pools went of which there was a finding, until some time: as it is written, and where the next run that counted
+/// did not have them, with the run that had.
+fn gone(connection: &Connection, changes: &[Change], until_seconds: f64) -> rusqlite::Result<Vec<Gone>> {
+    let with_finding: BTreeSet<&PoolName> =
+        changes.iter().filter(|change| change.verdict.is_finding()).map(|change| &change.pool).collect();
+    let sql = "SELECT id, started, last FROM runs WHERE last > started ORDER BY started, id";
+    let runs: Vec<(i64, f64, f64)> = connection
+        .prepare(sql)?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let sql = "SELECT in_force.time, in_force.run, in_force.members IS NULL \
+               FROM pools JOIN in_force ON in_force.pool = pools.id \
+               WHERE pools.name = ?1 AND ifnull(pools.balancer, '') = ifnull(?2, '') \
+               ORDER BY in_force.time, in_force.run";
+    let mut statement = connection.prepare(sql)?;
+    let mut all = Vec::new();
+    for pool in with_finding {
+        let rows = statement.query_map(params![pool.pool, pool.balancer], |row| {
+            Ok((row.get::<_, f64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+        })?;
+        let rows: Vec<(f64, i64, bool)> = rows.collect::<Result<_, _>>()?;
+        let times = rows.iter().enumerate().filter_map(|(place, &(time, run, is_gone))| {
+            let is_last = rows.get(place + 1).is_none_or(|(_, next, _)| *next != run);
+            if is_gone || !is_last {
+                return is_gone.then_some(time);
+            }
+            // A run that is so old that it is forgotten was before all others.
+            let here = runs.iter().position(|(id, ..)| *id == run);
+            let &(next, started, _) = runs.get(here.map_or(0, |here| here + 1))?;
+            let went = !rows.iter().any(|(_, run, _)| *run == next);
+            went.then(|| here.map_or(started, |here| runs[here].2))
+        });
+        let times = times.filter(|time| *time <= until_seconds);
+        all.extend(times.map(|time_seconds| Gone { time_seconds, pool: pool.clone() }));
+    }
+    all.sort_by(|one, other| one.time_seconds.total_cmp(&other.time_seconds));
+    Ok(all)
 }
 
 /// What was in force in a range, and of each pool what was when it began.

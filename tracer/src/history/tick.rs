@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Which pools there are is looked at for merely discovered ones once in so many seconds: backends of a client of many
 /// servers come and go all the time.
-const DISCOVERED_EVERY_SECONDS: f64 = 10.0;
+pub(crate) const DISCOVERED_EVERY_SECONDS: f64 = 10.0;
 
 /// One interval.
 #[derive(Clone, Debug)]
@@ -156,11 +156,12 @@ impl Describer {
         {
             return Ok(None);
         }
-        let hash = hash(sample);
+        let members = expected(sample);
+        let hash = hash(sample, members);
         if before.is_some_and(|was| was.hash == hash) {
             return Ok(None);
         }
-        let members: Vec<Member<'_>> = sample.members.iter().map(Member::of).collect();
+        let members: Vec<Member<'_>> = members.iter().map(Member::of).collect();
         let in_force = InForce {
             time_seconds,
             source: sample.pool.source.clone(),
@@ -179,14 +180,21 @@ fn figures(member: &MemberSample, seconds: f64) -> Option<(SocketAddr, Figures)>
     Some((member.backend, Figures::of_member(member, seconds)?))
 }
 
+/// The members of which something is expected: none of a pool that nobody declared and that is only listed. A client of
+/// many servers is one, and would fill the file with them.
+fn expected(sample: &PoolSample) -> &[MemberSample] {
+    let is_listed = sample.pool.expected_source == ExpectedSource::Assumed && !sample.judged;
+    if is_listed { &[] } else { &sample.members }
+}
+
 /// Of everything that is expected of a pool. Its note is not in it: it may say another number in every interval.
-fn hash(sample: &PoolSample) -> u64 {
+fn hash(sample: &PoolSample, members: &[MemberSample]) -> u64 {
     let mut hasher = DefaultHasher::new();
     let identity = &sample.pool;
     identity.source.hash(&mut hasher);
     (identity.expected_source == ExpectedSource::Declared).hash(&mut hasher);
     (identity.method as u8, sample.judged).hash(&mut hasher);
-    for member in &sample.members {
+    for member in members {
         (member.backend, member.weight.map(f64::to_bits), written_at(&member.origin)).hash(&mut hasher);
     }
     hasher.finish()

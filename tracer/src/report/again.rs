@@ -2,15 +2,16 @@
 //! again. It is read twice: what was found decides which time the report is of, and then what happened in that is gathered.
 
 use super::gather::Gatherer;
-use super::material::{Change, Counts, Made, Material, MemberInForce, Point, PoolInForce, Range};
+use super::material::{Change, Counts, Gone, Made, Material, MemberInForce, Point, PoolInForce, Range};
 use crate::agent::{Agent, Judged};
 use crate::chronicle::{Chronicle, Event, PoolName, What};
 use crate::collect::Uncounted;
 use crate::detect::{Assessment, Settings, Verdict};
+use crate::history::DISCOVERED_EVERY_SECONDS;
 use crate::outputs::pool_json;
-use crate::pools::{MemberSample, PoolSample, Pools};
+use crate::pools::{ExpectedSource, MemberSample, PoolSample, Pools};
 use crate::recording::{Event as Recorded, RecordingError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is found in a whole recording.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Again {
     pub known: Option<Range>,
     /// Every verdict that a watch would have told, the earliest first.
     pub changes: Vec<Change>,
+    /// When pools went, the earliest first.
+    pub gone: Vec<Gone>,
     host: Option<String>,
     pools: Vec<PoolInForce>,
     warnings: Vec<String>,
@@ -34,7 +37,7 @@ pub fn judge(
     let mut agent = Agent::new(Pools::default(), Settings::default());
     let mut chronicle = Chronicle::default();
     let mut again = Again::default();
-    let mut in_force = BTreeMap::new();
+    let mut noted = Noted::default();
     for event in recording {
         match event? {
             Recorded::Begin { host, state } => {
@@ -44,12 +47,14 @@ pub fn judge(
             Recorded::Warning(line, message) => again.warnings.push(format!("line {line}: {message}")),
             Recorded::Interval(interval) => {
                 let start_seconds = interval.time_seconds - interval.interval_seconds;
+                let before_seconds = again.known.map_or(start_seconds, |known| known.to_seconds);
                 let known = again
                     .known
                     .get_or_insert(Range { from_seconds: start_seconds, to_seconds: interval.time_seconds });
                 known.from_seconds = known.from_seconds.min(start_seconds);
                 known.to_seconds = known.to_seconds.max(interval.time_seconds);
-                note_pools(&mut in_force, &mut again.pools, start_seconds, &interval.pools);
+                again.gone.extend(noted.without(before_seconds, &interval.pools));
+                noted.take(&mut again.pools, start_seconds, &interval.pools);
                 let judged: Vec<Judged> = agent.judge(interval.pools, interval.time_seconds);
                 let told = chronicle.take(interval.time_seconds, &judged, None);
                 again.changes.extend(told.iter().filter_map(change));
@@ -107,6 +112,7 @@ impl Again {
                 (change.time_seconds, &change.pool, !change.verdict.is_finding())
             }),
             pools: since(self.pools, range, |pool| (pool.time_seconds, &pool.pool, true)),
+            gone: self.gone.into_iter().filter(|gone| gone.time_seconds <= range.to_seconds).collect(),
             series,
             counted,
             intervals,
@@ -166,36 +172,48 @@ fn name(sample: &PoolSample) -> PoolName {
     PoolName { pool: sample.pool.name.clone(), balancer: sample.pool.balancer.clone() }
 }
 
-/// Notes pools that are another way than they were.
-fn note_pools(
-    now: &mut BTreeMap<PoolName, usize>,
-    noted: &mut Vec<PoolInForce>,
-    time_seconds: f64,
-    pools: &[PoolSample],
-) {
-    for sample in pools {
-        let is_the_same = |old: &PoolInForce| {
+/// Which pools there are, and where it is noted what was expected of each last.
+#[derive(Default)]
+struct Noted(BTreeMap<PoolName, usize>);
+
+impl Noted {
+    /// Takes out those that are not there any more, since the end of the interval before.
+    fn without(&mut self, before_seconds: f64, pools: &[PoolSample]) -> Vec<Gone> {
+        let there: BTreeSet<PoolName> = pools.iter().map(name).collect();
+        let gone = self.0.extract_if(.., |name, _| !there.contains(name));
+        gone.map(|(pool, _)| Gone { time_seconds: before_seconds, pool }).collect()
+    }
+
+    /// Notes pools that are another way than they were. Who nobody declared is looked at now and then, and where it is
+    /// only listed, nobody wants to know its members: those of a client of many servers come and go all the time.
+    fn take(&mut self, noted: &mut Vec<PoolInForce>, time_seconds: f64, pools: &[PoolSample]) {
+        for sample in pools {
             let identity = &sample.pool;
-            let members = old.members.iter().zip(&sample.members);
-            old.source == identity.source
-                && old.expected_source == identity.expected_source
-                && old.method == identity.method
-                && old.members.len() == sample.members.len()
-                && members.into_iter().all(|(old, new)| *old == member_in_force(new))
-        };
-        let name = name(sample);
-        if now.get(&name).and_then(|&place| noted.get(place)).is_some_and(is_the_same) {
-            continue;
+            let discovered = identity.expected_source == ExpectedSource::Assumed;
+            let members: &[MemberSample] = if discovered && !sample.judged { &[] } else { &sample.members };
+            let name = name(sample);
+            let is_the_same = |old: &PoolInForce| {
+                let same = old.members.iter().zip(members).all(|(old, new)| *old == member_in_force(new));
+                let soon = discovered && time_seconds < old.time_seconds + DISCOVERED_EVERY_SECONDS;
+                soon || old.source == identity.source
+                    && old.expected_source == identity.expected_source
+                    && old.method == identity.method
+                    && old.members.len() == members.len()
+                    && same
+            };
+            if self.0.get(&name).and_then(|&place| noted.get(place)).is_some_and(is_the_same) {
+                continue;
+            }
+            self.0.insert(name.clone(), noted.len());
+            noted.push(PoolInForce {
+                time_seconds,
+                pool: name,
+                source: identity.source.clone(),
+                expected_source: identity.expected_source,
+                method: identity.method,
+                members: members.iter().map(member_in_force).collect(),
+            });
         }
-        now.insert(name.clone(), noted.len());
-        noted.push(PoolInForce {
-            time_seconds,
-            pool: name,
-            source: sample.pool.source.clone(),
-            expected_source: sample.pool.expected_source,
-            method: sample.pool.method,
-            members: sample.members.iter().map(member_in_force).collect(),
-        });
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Expected {
     pub expected_source: ExpectedSource,
     /// How the balancer chooses.
     pub method: Method,
-    /// In the order of their addresses; empty: the pool was gone.
+    /// In the order of their addresses; empty: it was not declared, and only listed.
     pub members: Vec<ExpectedMember>,
 }
 
@@ -45,11 +45,17 @@ pub struct ExpectedChange {
     pub text: String,
 }
 
-/// What was in force at a moment: the last that began before it, or else the first.
+/// What was in force at a moment: the last that began before it; where the pool was gone in between or was never there
+/// before, the next.
 pub(super) fn at(material: &Material, pool: &PoolName, time_seconds: f64) -> Option<Expected> {
-    let mut of_pool = material.pools.iter().filter(|in_force| in_force.pool == *pool).peekable();
-    let first = of_pool.peek().copied();
-    of_pool.rfind(|in_force| in_force.time_seconds <= time_seconds).or(first).map(expected)
+    let of_pool = || material.pools.iter().filter(|in_force| in_force.pool == *pool);
+    let last = of_pool().rfind(|in_force| in_force.time_seconds <= time_seconds);
+    let next = of_pool().find(|in_force| in_force.time_seconds > time_seconds);
+    let went = |in_force: &&PoolInForce| {
+        let between = in_force.time_seconds..=time_seconds;
+        material.gone.iter().any(|gone| gone.pool == *pool && between.contains(&gone.time_seconds))
+    };
+    last.filter(|last| !went(last)).or(next).or(last).map(expected)
 }
 
 fn expected(pool: &PoolInForce) -> Expected {
@@ -71,32 +77,41 @@ fn expected(pool: &PoolInForce) -> Expected {
 
 /// How what is expected of a pool changed, in order.
 pub(super) fn changes(material: &Material, pool: &PoolName) -> Vec<ExpectedChange> {
-    let of_pool: Vec<&PoolInForce> =
-        material.pools.iter().filter(|in_force| in_force.pool == *pool).collect();
-    let change = |pair: &[&PoolInForce]| {
-        let [before, now] = pair else { return None };
-        let text = difference(before, now)?;
-        Some(ExpectedChange { time: Time(now.time_seconds), text })
-    };
-    let changes = of_pool.windows(2).filter_map(change);
-    changes.filter(|change| material.range.contains(change.time.0)).collect()
+    let there = material.pools.iter().filter(|in_force| in_force.pool == *pool);
+    let gone = material.gone.iter().filter(|gone| gone.pool == *pool);
+    let gone = gone.map(|gone| (gone.time_seconds, None));
+    let mut all: Vec<_> = gone.chain(there.map(|now| (now.time_seconds, Some(now)))).collect();
+    all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    // What was expected last, and whether the pool has gone since.
+    let (mut before, mut is_gone) = (None, false);
+    let mut changes = Vec::new();
+    for (time_seconds, now) in all {
+        let text = match now {
+            None => (before.is_some() && !is_gone).then(|| "the pool is gone".to_owned()),
+            Some(now) => before.and_then(|before| difference(before, now, is_gone)),
+        };
+        changes.extend(text.map(|text| ExpectedChange { time: Time(time_seconds), text }));
+        (before, is_gone) = (now.or(before), now.is_none());
+    }
+    changes.retain(|change| material.range.contains(change.time.0));
+    changes
 }
 
 /// What is otherwise, in a sentence; `None` when only the place is.
-fn difference(before: &PoolInForce, now: &PoolInForce) -> Option<String> {
+fn difference(before: &PoolInForce, now: &PoolInForce, was_gone: bool) -> Option<String> {
     let mut parts = Vec::new();
-    match (before.members.is_empty(), now.members.is_empty()) {
-        (_, true) => parts.push("the pool is gone".to_owned()),
-        (true, false) => parts.push(format!("the pool is there again ({})", now.source)),
-        (false, false) => {
-            if before.source != now.source && before.expected_source != now.expected_source {
-                parts.push(format!("expected shares come from {} now", now.source));
-            }
-            if before.method != now.method {
-                parts.push(format!("method {}, was {}", word(now.method), word(before.method)));
-            }
-            parts.extend(members(before, now));
-        }
+    if was_gone {
+        parts.push(format!("the pool is there again ({})", now.source));
+    }
+    if before.source != now.source && before.expected_source != now.expected_source {
+        parts.push(format!("expected shares come from {} now", now.source));
+    }
+    if before.method != now.method {
+        parts.push(format!("method {}, was {}", word(now.method), word(before.method)));
+    }
+    // Of a pool that is only listed the members are not noted.
+    if !before.members.is_empty() && !now.members.is_empty() {
+        parts.extend(members(before, now));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -162,13 +177,14 @@ mod tests {
         let before = pool(&[(1, 1.0), (2, 1.0), (3, 1.0)]);
         let now = pool(&[(1, 1.0), (2, 10.0), (4, 1.0)]);
         assert_eq!(
-            difference(&before, &now).unwrap(),
+            difference(&before, &now, false).unwrap(),
             "10.0.0.2:80 has weight 10 (nginx.conf:2), had 1; 10.0.0.4:80 is new, weight 1 (nginx.conf:4); \
              10.0.0.3:80 is no longer a member"
         );
-        assert_eq!(difference(&now, &pool(&[])).unwrap(), "the pool is gone");
+        assert_eq!(difference(&now, &pool(&[]), false), None, "it is only listed");
+        assert_eq!(difference(&now, &now, true).unwrap(), "the pool is there again (nginx.conf:1)");
         let moved = PoolInForce { source: "nginx.conf:9".into(), ..before.clone() };
-        assert_eq!(difference(&before, &moved), None, "it says the same elsewhere");
+        assert_eq!(difference(&before, &moved, false), None, "it says the same elsewhere");
     }
 
     #[test]

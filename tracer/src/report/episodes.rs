@@ -1,6 +1,6 @@
 //! From changes of verdicts to what an incident is: from its onset to its clearing.
 
-use super::material::{Change, Range};
+use super::material::{Change, Gone, Range};
 use crate::chronicle::PoolName;
 use crate::detect::Verdict;
 use std::collections::BTreeMap;
@@ -16,8 +16,10 @@ pub struct Episode {
     pub since_start: bool,
     /// When the first of its verdicts was told.
     pub told_seconds: f64,
-    /// When it was told that it had cleared; `None`: not within what is known.
+    /// When it was told that it had cleared, or when the pool was gone; `None`: not within what is known.
     pub cleared_seconds: Option<f64>,
+    /// It ended because the pool was gone: that it had cleared was not told.
+    pub pool_gone: bool,
     /// Its most severe verdict.
     pub worst: Verdict,
     /// Every verdict that was told in it, and its clearing.
@@ -32,6 +34,7 @@ impl Episode {
             since_start: change.since_start,
             told_seconds: change.time_seconds,
             cleared_seconds: None,
+            pool_gone: false,
             worst: change.verdict,
             changes: vec![change.clone()],
         }
@@ -46,6 +49,15 @@ impl Episode {
         }
         self.worst = self.worst.min(change.verdict);
         self.changes.push(change.clone());
+    }
+
+    /// Ends it when the pool was gone before `until_seconds`.
+    fn end_with_pool(&mut self, gone: &[&Gone], until_seconds: f64) {
+        let told = self.changes.last().map_or(self.told_seconds, |change| change.time_seconds);
+        let is_it = |time: f64| time >= told && time < until_seconds;
+        if let Some(gone) = gone.iter().find(|gone| is_it(gone.time_seconds)) {
+            (self.cleared_seconds, self.pool_gone) = (Some(gone.time_seconds), true);
+        }
     }
 
     /// From its onset to its clearing, seconds; `until_seconds` where it has not cleared.
@@ -79,12 +91,19 @@ impl Episode {
     }
 }
 
-/// The episodes of every pool, by pool, the earliest first.
+/// The episodes of every pool, by pool, the earliest first. Both lists are in order of time. A pool that goes takes its
+/// finding with it: nobody tells that it has cleared.
 #[must_use]
-pub fn episodes(changes: &[Change]) -> Vec<Episode> {
+pub fn episodes(changes: &[Change], gone: &[Gone]) -> Vec<Episode> {
+    let mut gone_by_pool: BTreeMap<&PoolName, Vec<&Gone>> = BTreeMap::new();
+    gone.iter().for_each(|gone| gone_by_pool.entry(&gone.pool).or_default().push(gone));
+    let gone = |pool: &PoolName| gone_by_pool.get(pool).map_or(&[][..], Vec::as_slice);
     let mut by_pool: BTreeMap<&PoolName, Vec<Episode>> = BTreeMap::new();
     for change in changes {
         let of_pool = by_pool.entry(&change.pool).or_default();
+        if let Some(open) = of_pool.last_mut().filter(|last| last.cleared_seconds.is_none()) {
+            open.end_with_pool(gone(&change.pool), change.time_seconds);
+        }
         let open = of_pool.last_mut().filter(|last| last.cleared_seconds.is_none());
         match (open, change.verdict.is_finding()) {
             (Some(episode), true) => episode.go_on(change),
@@ -94,6 +113,11 @@ pub fn episodes(changes: &[Change]) -> Vec<Episode> {
             }
             (None, true) => of_pool.push(Episode::begun_by(change)),
             (None, false) => {}
+        }
+    }
+    for (pool, of_pool) in &mut by_pool {
+        if let Some(open) = of_pool.last_mut().filter(|last| last.cleared_seconds.is_none()) {
+            open.end_with_pool(gone(pool), f64::INFINITY);
         }
     }
     by_pool.into_values().flatten().collect()
@@ -141,7 +165,7 @@ pub(super) mod tests {
             change("app", 330.0, Balanced, None),
             change("app", 500.0, Skewed, Some(495.0)),
         ];
-        let found = episodes(&told);
+        let found = episodes(&told, &[]);
         let of = |episode: &Episode| {
             (episode.pool.pool.clone(), episode.onset_seconds, episode.told_seconds, episode.cleared_seconds)
         };
@@ -169,6 +193,33 @@ pub(super) mod tests {
             change("app", 10.0, Verdict::Balanced, None),
             change("app", 20.0, Verdict::InsufficientEvidence, None),
         ];
-        assert_eq!(episodes(&told), []);
+        assert_eq!(episodes(&told, &[]), []);
+    }
+
+    #[test]
+    fn a_pool_that_goes_takes_its_finding_with_it() {
+        use Verdict::{Balanced, Skewed};
+        let told = [
+            change("app", 100.0, Skewed, Some(90.0)),
+            change("db", 100.0, Skewed, Some(90.0)),
+            change("app", 500.0, Skewed, Some(495.0)),
+            change("app", 600.0, Balanced, None),
+        ];
+        let gone =
+            |pool: &str, time_seconds: f64| Gone { time_seconds, pool: change(pool, 0.0, Skewed, None).pool };
+        let gone =
+            [gone("db", 20.0), gone("app", 100.0), gone("app", 300.0), gone("db", 400.0), gone("app", 700.0)];
+        let found = episodes(&told, &gone);
+        let of = |episode: &Episode| {
+            (episode.pool.pool.clone(), episode.told_seconds, episode.cleared_seconds, episode.pool_gone)
+        };
+        assert_eq!(
+            found.iter().map(of).collect::<Vec<_>>(),
+            [
+                ("app".to_owned(), 100.0, Some(100.0), true),
+                ("app".to_owned(), 500.0, Some(600.0), false),
+                ("db".to_owned(), 100.0, Some(400.0), true),
+            ]
+        );
     }
 }

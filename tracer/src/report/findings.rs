@@ -3,7 +3,7 @@
 use super::configuration::{self, Expected, ExpectedChange};
 use super::episodes::{Episode, episodes, worst};
 use super::figures::{Figures, Phase, figures};
-use super::material::{Change, Made, Material, Series};
+use super::material::{Change, Gone, Made, Material, NO_GAP_SECONDS, Series};
 use super::over_time::{OverTime, over_time};
 use super::stamp::Time;
 use super::timeline::{Gap, Moment, gaps, timeline};
@@ -65,8 +65,10 @@ pub struct Incident {
     pub since_start: bool,
     /// When its first verdict was told.
     pub detected: Time,
-    /// When it was told that it had cleared; null: not in the time that is known.
+    /// When it was told that it had cleared, or when the pool was gone; null: not in the time that is known.
     pub cleared: Option<Time>,
+    /// It ended because the pool was gone: that it had cleared was not told.
+    pub pool_gone: bool,
     /// From the onset to the first verdict.
     pub seconds_to_detect: f64,
     /// From the onset to the clearing, or to the end of the range.
@@ -135,7 +137,7 @@ impl Report {
         }
         name_balancers(&mut material);
         let gaps = gaps(&material);
-        let mut episodes = episodes(&material.changes);
+        let mut episodes = episodes(&material.changes, &material.gone);
         episodes.retain(|episode| episode.reaches_into(&material.range));
         let mut by_pool: BTreeMap<&PoolName, Vec<&Episode>> = BTreeMap::new();
         for episode in &episodes {
@@ -217,6 +219,7 @@ fn incident(material: &Material, main: &Episode, all: &[&Episode], gaps: &[Gap])
         since_start: main.since_start,
         detected: Time(main.told_seconds),
         cleared: main.cleared_seconds.map(Time),
+        pool_gone: main.pool_gone,
         seconds_to_detect: tenth(main.seconds_to_detect()),
         seconds_lasted: tenth(main.lasted_seconds(range.to_seconds)),
         sentence: told.summary.clone(),
@@ -286,6 +289,16 @@ fn name_balancers(material: &mut Material) {
     material.changes.iter_mut().for_each(|change| rename(&mut change.pool));
     material.pools.iter_mut().for_each(|pool| rename(&mut pool.pool));
     material.series.iter_mut().for_each(|series| rename(&mut series.pool));
+    // Under its old name it is gone when it has the new one: it is not gone at all.
+    let is_there = |gone: &Gone| {
+        let since = |time: f64| (0.0..=NO_GAP_SECONDS).contains(&(time - gone.time_seconds));
+        material.pools.iter().any(|pool| pool.pool == gone.pool && since(pool.time_seconds))
+    };
+    material.gone.retain_mut(|gone| {
+        let before = gone.pool.clone();
+        rename(&mut gone.pool);
+        gone.pool == before || !is_there(gone)
+    });
     material.series.sort_by(|a, b| (&a.pool, a.backend).cmp(&(&b.pool, b.backend)));
     // What was of two names is one after the other.
     let all = std::mem::take(&mut material.series);

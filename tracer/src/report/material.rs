@@ -26,6 +26,8 @@ pub struct Material {
     /// The pools as they were declared or found, whenever that was another way, the earliest first; of each pool the last
     /// one before the range too.
     pub pools: Vec<PoolInForce>,
+    /// When pools went, the earliest first, as far back as the changes: of those at least that had a finding.
+    pub gone: Vec<Gone>,
     /// What each member got, in the order of pools and addresses.
     pub series: Vec<Series>,
     /// When it was counted, the earliest first, apart from one another. What lies between is a gap: nothing is known of it.
@@ -147,8 +149,17 @@ pub struct PoolInForce {
     pub expected_source: ExpectedSource,
     /// How the balancer chooses.
     pub method: Method,
-    /// In the order of their addresses.
+    /// In the order of their addresses; none of a pool that nobody declared and that is only listed.
     pub members: Vec<MemberInForce>,
+}
+
+/// That a pool was there no longer: it was declared no more, its balancer ended, or the next agent did not have it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gone {
+    /// Since when; the end of the last interval in which it was there, or of the first in which it was not.
+    pub time_seconds: f64,
+    /// Which pool.
+    pub pool: PoolName,
 }
 
 /// A member, and what it should get.

@@ -49,7 +49,7 @@ pub use findings::{Incident, Member, PoolLine, Report};
 pub use gather::Gatherer;
 pub(crate) use material::goes_on;
 pub use material::{
-    Change, Counts, Made, Material, MemberInForce, Point, PoolInForce, Range, Run, Series, Span,
+    Change, Counts, Gone, Made, Material, MemberInForce, Point, PoolInForce, Range, Run, Series, Span,
 };
 pub use over_time::{MemberOverTime, OverTime};
 pub use range::{Moment, Wanted};

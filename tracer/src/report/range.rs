@@ -185,7 +185,7 @@ mod tests {
             change("db", NOW - 50_000.0, Verdict::BackendSlow, Some(NOW - 60_000.0)),
             change("db", NOW - 40_000.0, Verdict::Balanced, None),
         ];
-        let range = wanted.choose(KNOWN, NOW, &episodes(&told))?;
+        let range = wanted.choose(KNOWN, NOW, &episodes(&told, &[]))?;
         Ok([range.from_seconds - NOW, range.to_seconds - NOW])
     }
 
@@ -247,10 +247,10 @@ mod tests {
             change("app", NOW - 500.0, Verdict::Balanced, None),
         ];
         let long = Range { from_seconds: NOW - 30.0 * DAY, to_seconds: NOW };
-        let recent = Wanted::default().choose(long, NOW, &episodes(&told)).unwrap();
+        let recent = Wanted::default().choose(long, NOW, &episodes(&told, &[])).unwrap();
         assert_eq!([recent.from_seconds - NOW, recent.to_seconds - NOW], [-910.0, -200.0]);
         let around = Wanted { around: Some(Moment::Ago(5.0 * DAY)), ..Wanted::default() };
-        let named = around.choose(long, NOW, &episodes(&told)).unwrap();
+        let named = around.choose(long, NOW, &episodes(&told, &[])).unwrap();
         assert!((named.from_seconds - (NOW - 5.0 * DAY - 300.0)).abs() < 1e-6);
     }
 }

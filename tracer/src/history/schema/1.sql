@@ -175,7 +175,7 @@ CREATE TABLE in_force (
   judged   INTEGER NOT NULL,          -- 0: it is only listed
   note     TEXT,
   members  TEXT,                      -- [{"backend":…,"weight":…,"at":"file:line"},…]; a weight of null: not declared;
-                                      -- NULL: the pool is gone
+                                      -- none where nobody declared it and it is only listed; NULL: the pool is gone
   PRIMARY KEY (time, run, pool)
 ) STRICT, WITHOUT ROWID;
 

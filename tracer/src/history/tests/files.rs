@@ -109,7 +109,9 @@ fn a_deleted_file_is_begun_anew_with_what_is_in_force() {
     let path = directory.path().join("history.db");
     let mut alone = Alone::new(&path);
     for second in 1..=24 {
-        alone.take(&interval(second, app(&[(1, 1)])), &[]);
+        let interval = interval(second, app(&[(1, 1)]));
+        let events = if second == 5 || second == 9 { told(&interval, None) } else { Vec::new() };
+        alone.take(&interval, &events);
     }
     // As people do it: what SQLite has beside it stays.
     std::fs::remove_file(&path).unwrap();
@@ -125,6 +127,8 @@ fn a_deleted_file_is_begun_anew_with_what_is_in_force() {
     // The ten seconds that were not over are in memory, and so in the new file.
     assert_eq!(attempts(&material, 1), 20);
     assert_eq!((material.pools.len(), material.runs.len()), (1, 1));
+    let told: Vec<f64> = material.changes.iter().map(|change| change.time_seconds - START).collect();
+    assert_eq!(told, [9.0], "what stands is told in the new one, too");
 }
 
 #[test]

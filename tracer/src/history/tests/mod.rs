@@ -1,5 +1,5 @@
 //! The room as a whole: what goes in comes out, whatever happens to the file.
 
 mod files;
-mod made;
+pub(super) mod made;
 mod scribes;

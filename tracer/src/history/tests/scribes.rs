@@ -357,6 +357,96 @@ fn what_is_too_much_goes_the_oldest_first() {
 }
 
 #[test]
+fn a_finding_that_still_stands_stays_however_old_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.db");
+    let limits = Limits { age: Duration::from_secs(600), ..LIMITS };
+    let mut alone = Alone::at(&path, limits, START);
+    for second in (10..=5_000).step_by(10) {
+        let mut pools = app(&[(1, 10)]);
+        if second < 3_000 {
+            pools.push(pool("gone", "nginx", &[(9, 1)]));
+        }
+        let mut interval = interval(second, pools);
+        let mut events = Vec::new();
+        if second == 20 {
+            events.extend(told(&interval, None));
+            interval.pools.reverse();
+            events.extend(told(&interval, None));
+        }
+        alone.take(&interval, &events);
+    }
+    alone.end(5_000);
+    assert!(query(&path, "SELECT min(time) FROM counted") >= 1_767_225_600 + 4_300, "the rest went");
+    let history = History::open(&path).unwrap();
+    let changes = history.changes().unwrap();
+    let found: Vec<_> = changes.iter().map(|change| change.pool.pool.as_str()).collect();
+    assert_eq!(found, ["app"], "what was found of a pool that is gone went with it");
+    let report = crate::report::Report::of(material(&path, 5_000)).unwrap();
+    assert_eq!((report.incidents.len(), report.incidents[0].detected.0), (1, START + 20.0));
+}
+
+#[test]
+fn an_incident_ends_with_its_pool_or_with_the_last_run_that_had_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.db");
+    let mut alone = Alone::new(&path);
+    for second in 1..=100 {
+        let mut pools = app(&[(1, 1)]);
+        if second < 60 {
+            pools.push(pool("short", "nginx", &[(9, 1)]));
+        }
+        pools.push(pool("stays", "nginx", &[(8, 1)]));
+        let mut interval = interval(second, pools);
+        let mut events = Vec::new();
+        if second == 20 {
+            for _ in 0..3 {
+                events.extend(told(&interval, None));
+                interval.pools.rotate_left(1);
+            }
+        }
+        alone.take(&interval, &events);
+    }
+    alone.end(100);
+    let mut alone = Alone::at(&path, LIMITS, START + 120.0);
+    for second in 121..=140 {
+        alone.take(&interval(second, vec![pool("stays", "nginx", &[(8, 1)])]), &[]);
+    }
+    let history = History::open(&path).unwrap();
+    let changes = history.changes().unwrap();
+    for (changes, gone) in [
+        (changes.clone(), history.gone(&changes).unwrap()),
+        (material(&path, 140).changes, material(&path, 140).gone),
+    ] {
+        let ends: Vec<_> = crate::report::episodes(&changes, &gone)
+            .into_iter()
+            .map(|episode| (episode.pool.pool, episode.cleared_seconds.map(|end| end - START)))
+            .collect();
+        let ends: Vec<_> = ends.iter().map(|(name, end)| (name.as_str(), *end)).collect();
+        assert_eq!(ends, [("app", Some(100.0)), ("short", Some(60.0)), ("stays", None)]);
+    }
+    // A range that ends before the next run knows that, too.
+    let ends = material(&path, 110).gone.iter().map(|gone| gone.time_seconds - START).collect::<Vec<_>>();
+    assert_eq!(ends, [60.0, 100.0]);
+}
+
+#[test]
+fn of_a_pool_that_is_only_listed_no_members_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.db");
+    let mut alone = Alone::new(&path);
+    for second in 1..=100_u8 {
+        let mut pools = app(&[(second, 1), (second + 1, 1)]);
+        pools[0].sample.pool.expected_source = crate::pools::ExpectedSource::Assumed;
+        pools[0].sample.judged = false;
+        alone.take(&interval(u32::from(second), pools), &[]);
+    }
+    alone.end(100);
+    assert_eq!(query(&path, "SELECT count(*) FROM in_force WHERE members = '[]' AND judged = 0"), 1);
+    assert_eq!(query(&path, "SELECT count(*) FROM in_force"), 1);
+}
+
+#[test]
 fn what_still_grows_stays_however_small_the_limit() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("history.db");

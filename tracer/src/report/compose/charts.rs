@@ -109,7 +109,8 @@ fn drawn(incident: &Incident) -> Vec<(&MemberOverTime, bool)> {
 /// What is marked in every chart.
 fn marks(report: &Report, incident: &Incident) -> Vec<(Time, &'static str)> {
     let mut marks = vec![(incident.onset, "onset"), (incident.detected, "first verdict")];
-    marks.extend(incident.cleared.map(|cleared| (cleared, "cleared")));
+    let end = if incident.pool_gone { "pool gone" } else { "cleared" };
+    marks.extend(incident.cleared.map(|cleared| (cleared, end)));
     marks.retain(|(time, _)| *time >= report.from && *time <= report.to);
     marks
 }

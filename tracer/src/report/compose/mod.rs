@@ -99,7 +99,7 @@ fn facts(report: &Report) -> Block {
         add("First verdict", plain(format!("{}, {late} after the onset", moment(incident.detected.0))));
         let cleared =
             incident.cleared.map_or_else(|| "not within this time".to_owned(), |time| moment(time.0));
-        add("Cleared", plain(cleared));
+        add(if incident.pool_gone { "Pool gone" } else { "Cleared" }, plain(cleared));
         add("Lasted", plain(length(incident)));
     }
     let made = if report.judged_again {
@@ -329,6 +329,9 @@ fn too_much(incident: &Incident) -> Option<Text> {
 fn resolution(report: &Report, incident: &Incident) -> Vec<Block> {
     let text = match incident.cleared {
         None => "It had not cleared at the end of this time.".to_owned(),
+        Some(gone) if incident.pool_gone => {
+            format!("The pool was gone at {}; until then it had not cleared.", when(report, gone.0))
+        }
         Some(cleared) => {
             let told = incident
                 .timeline

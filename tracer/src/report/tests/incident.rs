@@ -120,7 +120,7 @@ fn report(wanted: &Wanted) -> Report {
     let text = recording();
     let again = judge(Replay::new(text.as_bytes())).unwrap();
     let known = again.known.unwrap();
-    let range = wanted.choose(known, known.to_seconds, &episodes(&again.changes)).unwrap();
+    let range = wanted.choose(known, known.to_seconds, &episodes(&again.changes, &again.gone)).unwrap();
     Report::of(again.material(range, Replay::new(text.as_bytes())).unwrap()).unwrap()
 }
 

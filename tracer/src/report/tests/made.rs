@@ -2,8 +2,8 @@
 
 use super::super::episodes::tests::change;
 use super::super::{
-    Change, Counts, Gatherer, Made, Material, MemberInForce, Point, PoolInForce, Range, Report, Run, html,
-    json, markdown,
+    Change, Counts, Gatherer, Gone, Made, Material, MemberInForce, Point, PoolInForce, Range, Report, Run,
+    html, json, markdown,
 };
 use crate::chronicle::PoolName;
 use crate::collect::{Failures, Uncounted};
@@ -99,12 +99,41 @@ fn material(name: &str, balancer: &str, told: &str) -> Material {
                 })
                 .to_vec(),
         }],
+        gone: Vec::new(),
         series,
         counted,
         intervals,
         uncounted: Some(Uncounted::default()),
         remarks: vec![told.to_owned()],
     }
+}
+
+#[test]
+fn an_incident_ends_with_its_pool_and_the_timeline_says_so() {
+    let mut material = material("app", "nginx", "10.0.0.1:80 gets too much");
+    material.changes.truncate(2);
+    let app = material.changes[0].pool.clone();
+    material.gone = vec![Gone { time_seconds: BEGIN + 500.0, pool: app }];
+    let again = PoolInForce { time_seconds: BEGIN + 800.0, ..material.pools[0].clone() };
+    material.pools.push(again);
+    let report = Report::of(material.clone()).unwrap();
+    let incident = &report.incidents[0];
+    assert_eq!((incident.cleared.map(|time| time.0), incident.pool_gone), (Some(BEGIN + 500.0), true));
+    assert!((incident.seconds_lasted - 200.0).abs() < 1e-6);
+    let expected: Vec<_> = incident
+        .expected_changes
+        .iter()
+        .map(|change| (change.time.0 - BEGIN, change.text.as_str()))
+        .collect();
+    assert_eq!(expected, [(500.0, "the pool is gone"), (800.0, "the pool is there again (app.conf:1)")]);
+    assert_eq!(incident.expected.as_ref().unwrap().since.0, BEGIN - 50.0);
+    let text = markdown(&report);
+    assert!(text.contains("The pool was gone at") && !text.contains("had not cleared at the end"), "{text}");
+    // A pool whose balancer is seen for the first time is not gone under its name without one.
+    material.gone[0].pool.balancer = None;
+    material.gone[0].time_seconds = BEGIN + 799.5;
+    let named = Report::of(material).unwrap();
+    assert_eq!((named.incidents[0].cleared, named.incidents[0].expected_changes.len()), (None, 0));
 }
 
 #[test]
