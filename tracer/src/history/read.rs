@@ -119,7 +119,8 @@ impl History {
     /// # Errors
     /// When it cannot be read.
     pub fn span(&self) -> Result<Option<Span>, ReadError> {
-        let sql = "SELECT (SELECT min(time) FROM counted), (SELECT \"end\" FROM counted ORDER BY time DESC LIMIT 1)";
+        let sql = "SELECT (SELECT \"end\" - seconds FROM counted ORDER BY time LIMIT 1), \
+                   (SELECT \"end\" FROM counted ORDER BY time DESC LIMIT 1)";
         let span = |row: &Row<'_>| Ok((row.get::<_, Option<f64>>(0)?, row.get::<_, Option<f64>>(1)?));
         let (from, to) = self.connection.query_row(sql, [], span)?;
         Ok(from.zip(to).map(|(from_seconds, to_seconds)| Span { from_seconds, to_seconds }))
@@ -152,7 +153,8 @@ impl History {
         let pools = in_force(&moment, range, &mut unread)?;
         let (name, flags) = (self.name.as_path(), self.flags);
         let again = || connect(name, flags);
-        let gathered = gather(&moment, &again, range, &changes, &pools, &mut unread)?;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let gathered = gather(&moment, &again, range, &changes, &pools, processors, &mut unread)?;
         let (runs, host, mut remarks) = runs(&moment, range)?;
         if unread.0 > 0 {
             remarks

@@ -2,13 +2,13 @@
 //!
 //! Rows come in the order of time, as they are stored, so that a range is one stretch of the file.
 
-use super::bins::bin_of;
+use super::bins::{BIN_SECONDS, bin_of};
 use super::columns::number;
 use super::durations::Durations;
 use super::read::Unread;
 use crate::chronicle::PoolName;
 use crate::collect::{Failures, Histogram};
-use crate::report::{Change, Counts, Gatherer, Point, PoolInForce, Range, Series, Span};
+use crate::report::{Change, Counts, Gatherer, Point, PoolInForce, Range, Series, Span, goes_on};
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows, Statement, params};
@@ -30,12 +30,10 @@ const COLUMNS: &str = "attempts, decisions, established, closed, resets, resets_
 
 /// A range that is no longer has its points as they are.
 const SHORT_SECONDS: f64 = 3.0 * 3_600.0;
-/// Points that a part of a long range has, about.
-const MOST_POINTS: f64 = 50_000.0;
+/// Points that a long range has, about.
+const MOST_POINTS: f64 = 100_000.0;
 /// More processors do not make a disk faster.
 const MOST_PARTS: usize = 4;
-/// Time that is no gap, seconds: a tick is not exact.
-const NO_GAP_SECONDS: f64 = 2.0;
 
 /// What was gathered.
 #[derive(Default)]
@@ -43,33 +41,103 @@ pub(super) struct Gathered {
     pub(super) series: Vec<Series>,
     pub(super) counted: Vec<Span>,
     pub(super) intervals: u64,
+    /// Length of the first that was counted, seconds.
+    first_seconds: f64,
+}
+
+/// What all parts of a range have in common, so that it makes no difference how many they are.
+struct Whole<'a> {
+    range: Range,
+    /// As much of it as may hold something.
+    known: Range,
+    /// So long are points, seconds; 0: as they come.
+    step_seconds: i64,
+    /// Moments that no point reaches over, in order.
+    cuts: Vec<f64>,
+    names: Names,
+    expected: Expected<'a>,
+}
+
+/// How long points of a range are made in which there are so many members.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "saturates; thousands of members"
+)]
+fn step_seconds(length_seconds: f64, members: usize) -> i64 {
+    if length_seconds <= SHORT_SECONDS {
+        return 0;
+    }
+    // Of a whole history, whatever it holds, an hour at most.
+    (length_seconds * members as f64 / MOST_POINTS).min(3_600.0) as i64
+}
+
+impl<'a> Whole<'a> {
+    fn new(
+        range: Range,
+        known: Range,
+        changes: &[Change],
+        in_force: &'a [PoolInForce],
+        names: Names,
+    ) -> Self {
+        let within = changes.iter().filter(|change| range.contains(change.time_seconds));
+        let mut cuts: Vec<f64> =
+            within.flat_map(|change| [change.time_seconds].into_iter().chain(change.since_seconds)).collect();
+        cuts.sort_unstable_by(f64::total_cmp);
+        let expected = Expected::new(in_force);
+        let step_seconds = step_seconds(known.length_seconds(), names.members.len());
+        Self { range, known, step_seconds, cuts, names, expected }
+    }
+
+    /// The parts that it is read in, the earliest first: which bins belong to each by when they begin. A short range is one.
+    fn parts(&self, processors: usize) -> Vec<Range> {
+        let length = self.known.length_seconds();
+        let number = if length > BY_SECOND_SECONDS { processors.clamp(1, MOST_PARTS) } else { 1 };
+        // No point is of two parts.
+        #[expect(clippy::cast_precision_loss, reason = "an hour at most")]
+        let step = self.step_seconds.max(BIN_SECONDS) as f64;
+        #[expect(clippy::cast_precision_loss, reason = "a handful")]
+        let bound = |place: usize| match place {
+            // What began before it, or as late as nobody expects, may reach into it.
+            0 => self.range.from_seconds - SLACK_SECONDS,
+            _ if place == number => self.range.to_seconds + SLACK_SECONDS,
+            _ => ((self.known.from_seconds + length * place as f64 / number as f64) / step).floor() * step,
+        };
+        let part = |place| Range { from_seconds: bound(place), to_seconds: bound(place + 1) };
+        (0..number).map(part).collect()
+    }
 }
 
 /// Opens the history once more, to read it beside.
 pub(super) type Again<'a> = &'a (dyn Fn() -> rusqlite::Result<Connection> + Sync);
 
-/// Everything that was counted in a range. Of a long one each processor reads a part.
+/// Everything that was counted in a range. Of a long one each processor reads a part; what is read does not depend on how
+/// many they are.
 pub(super) fn gather(
     connection: &Connection,
     again: Again<'_>,
     range: Range,
     changes: &[Change],
     in_force: &[PoolInForce],
+    processors: usize,
     unread: &mut Unread,
 ) -> rusqlite::Result<Gathered> {
-    let mut parts = parts(connection, range)?;
-    let Some(last) = parts.pop() else { return part(connection, range, changes, in_force, unread) };
+    let known = known(connection, range)?;
+    let names = Names::read(connection, unread)?;
+    let whole = &Whole::new(range, known, changes, in_force, names);
+    let mut parts = whole.parts(processors);
+    let last = parts.pop().unwrap_or(range);
     std::thread::scope(|scope| {
         let others: Vec<_> = parts
             .into_iter()
             .map(|range| {
                 scope.spawn(move || {
                     let mut unread = Unread::default();
-                    part(&again()?, range, changes, in_force, &mut unread).map(|gathered| (gathered, unread))
+                    part(&again()?, whole, range, &mut unread).map(|gathered| (gathered, unread))
                 })
             })
             .collect();
-        let last = part(connection, last, changes, in_force, unread);
+        let last = part(connection, whole, last, unread);
         let mut all = Gathered::default();
         for other in others {
             let (gathered, more) = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -80,24 +148,12 @@ pub(super) fn gather(
     })
 }
 
-/// The parts that a long range is read in, the earliest first; none: it is short.
-fn parts(connection: &Connection, range: Range) -> rusqlite::Result<Vec<Range>> {
+/// As much of a range as may hold something.
+fn known(connection: &Connection, range: Range) -> rusqlite::Result<Range> {
     let sql = "SELECT max(?1, ifnull((SELECT min(time) FROM counted), 0)), \
                min(?2, ifnull((SELECT max(time) FROM counted), 0) + ?3)";
     let between = params![range.from_seconds, range.to_seconds, SLACK_SECONDS];
-    let (from, to): (f64, f64) = connection.query_row(sql, between, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let processors = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_PARTS);
-    if to - from <= BY_SECOND_SECONDS || processors == 1 {
-        return Ok(Vec::new());
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a handful")]
-    let bound = |number: usize| match number {
-        0 => range.from_seconds,
-        _ if number == processors => range.to_seconds,
-        _ => from + (to - from) * number as f64 / processors as f64,
-    };
-    let part = |number| Range { from_seconds: bound(number), to_seconds: bound(number + 1) };
-    Ok((0..processors).map(part).collect())
+    connection.query_row(sql, between, |row| Ok(Range { from_seconds: row.get(0)?, to_seconds: row.get(1)? }))
 }
 
 impl Gathered {
@@ -110,37 +166,34 @@ impl Gathered {
                 Err(place) => self.series.insert(place, series),
             }
         }
-        for span in later.counted {
+        if self.counted.is_empty() {
+            self.first_seconds = later.first_seconds;
+        }
+        let mut spans = later.counted.into_iter();
+        if let Some(first) = spans.next() {
             match self.counted.last_mut() {
-                Some(last) if span.from_seconds - last.to_seconds <= NO_GAP_SECONDS => {
-                    last.to_seconds = span.to_seconds;
+                Some(last) if goes_on(last.to_seconds, first.from_seconds, later.first_seconds) => {
+                    last.to_seconds = first.to_seconds;
                 }
-                _ => self.counted.push(span),
+                _ => self.counted.push(first),
             }
         }
+        self.counted.extend(spans);
         self.intervals = self.intervals.saturating_add(later.intervals);
         self
     }
 }
 
-/// What was counted in a range, or in a part of one.
+/// What of a range was counted in bins that begin in a part of it.
 fn part(
     connection: &Connection,
-    range: Range,
-    changes: &[Change],
-    in_force: &[PoolInForce],
+    whole: &Whole<'_>,
+    part: Range,
     unread: &mut Unread,
 ) -> rusqlite::Result<Gathered> {
-    let mut gatherer = Gatherer::new(range);
-    let within = changes.iter().filter(|change| range.contains(change.time_seconds));
-    let mut cuts: Vec<f64> =
-        within.flat_map(|change| [change.time_seconds].into_iter().chain(change.since_seconds)).collect();
-    cuts.sort_unstable_by(f64::total_cmp);
-    cuts.iter().for_each(|&cut| gatherer.cut(cut));
-    let names = Names::read(connection, unread)?;
-    let mut merging = Merging::new(gatherer, cuts, range, names.members.len());
-    let expected = Expected::new(in_force);
-    let between = params![range.from_seconds - SLACK_SECONDS, range.to_seconds];
+    let Whole { range, names, expected, .. } = whole;
+    let mut merging = Merging::new(whole);
+    let between = params![part.from_seconds, part.to_seconds];
     let order = "WHERE time >= ?1 AND time < ?2 ORDER BY time, run";
     let mut counted =
         connection.prepare(&format!("SELECT time, run, \"end\", seconds, intervals FROM counted {order}"))?;
@@ -150,8 +203,8 @@ fn part(
     let mut points = connection
         .prepare(&format!("SELECT time, run, member, live_seconds, {COLUMNS} FROM points {order}, member"))?;
     let (mut pools, mut points) = (Sorted::new(pools.query(between)?)?, Sorted::new(points.query(between)?)?);
-    let mut seconds = BySecond::of(connection, range)?;
-    let mut intervals = 0;
+    let mut seconds = BySecond::of(connection, *range, whole.known.length_seconds())?;
+    let (mut intervals, mut first_seconds) = (0, None);
     let mut rows = counted.query(between)?;
     while let Some(row) = rows.next()? {
         let key: Key = (row.get(0)?, row.get(1)?);
@@ -161,9 +214,10 @@ fn part(
             Ok(())
         })?;
         let (end_seconds, length_seconds): (f64, f64) = (row.get(2)?, row.get(3)?);
-        let within = merging.counted(&names, key.0, end_seconds, length_seconds);
+        let within = merging.counted(key.0, end_seconds, length_seconds);
         if within {
             intervals = u64::saturating_add(intervals, number(row, 4)?.unwrap_or(0));
+            first_seconds.get_or_insert(length_seconds);
         }
         points.each_of(key, |row| {
             let Some(&(pool, backend)) = names.members.get(&row.get(2)?) else { return Ok(()) };
@@ -177,17 +231,16 @@ fn part(
         })?;
         if within {
             if let Some(seconds) = &mut seconds {
-                seconds.replace(&mut bin, &names, unread)?;
+                seconds.replace(&mut bin, names, unread)?;
             }
             for pool in bin.pools {
                 let Some(name) = names.pools.get(&pool.id) else { continue };
-                pool.add_to(&mut merging, name, &expected);
+                pool.add_to(&mut merging, name, expected);
             }
         }
     }
-    let gatherer = merging.finish(&names);
-    let (series, counted, _) = gatherer.finish();
-    Ok(Gathered { series, counted, intervals })
+    let (series, counted, _) = merging.finish().finish();
+    Ok(Gathered { series, counted, intervals, first_seconds: first_seconds.unwrap_or(0.0) })
 }
 
 /// Beginning and run.
@@ -259,7 +312,7 @@ impl PoolBin {
         })
     }
 
-    fn add_to(self, merging: &mut Merging, name: &PoolName, expected: &Expected<'_>) {
+    fn add_to(self, merging: &mut Merging<'_>, name: &PoolName, expected: &Expected<'_>) {
         if !self.seconds.is_empty() {
             self.seconds.into_iter().for_each(|second| second.add_to(merging, name, expected));
             return;
@@ -287,45 +340,36 @@ impl PoolBin {
 }
 
 /// Puts points of a long range together before they are gathered: hundreds of members in a day are millions.
-struct Merging {
+struct Merging<'a> {
     gatherer: Gatherer,
-    /// Moments that no point reaches over, in order.
-    cuts: Vec<f64>,
-    /// So long are points, seconds; 0: as they come.
-    step_seconds: i64,
+    whole: &'a Whole<'a>,
     /// Which step it is, and how many cuts were before it.
     step: (i64, usize),
     end_seconds: f64,
     points: HashMap<(i64, SocketAddr), Point>,
 }
 
-impl Merging {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "saturates; thousands of members"
-    )]
-    fn new(gatherer: Gatherer, cuts: Vec<f64>, range: Range, members: usize) -> Self {
-        // Of a whole history, whatever it holds, an hour at most.
-        let step = (range.length_seconds() * members as f64 / MOST_POINTS).min(3_600.0) as i64;
-        let step_seconds = if range.length_seconds() > SHORT_SECONDS { step } else { 0 };
-        Self { gatherer, cuts, step_seconds, step: (0, 0), end_seconds: 0.0, points: HashMap::new() }
+impl<'a> Merging<'a> {
+    fn new(whole: &'a Whole<'a>) -> Self {
+        let mut gatherer = Gatherer::new(whole.range);
+        whole.cuts.iter().for_each(|&cut| gatherer.cut(cut));
+        Self { gatherer, whole, step: (0, 0), end_seconds: 0.0, points: HashMap::new() }
     }
 
     /// It was counted then; whether that is within the range.
-    fn counted(&mut self, names: &Names, time: i64, end_seconds: f64, length_seconds: f64) -> bool {
-        let cuts = self.cuts.partition_point(|cut| *cut < end_seconds);
-        let step = (time.checked_div_euclid(self.step_seconds).unwrap_or(0), cuts);
-        let is_gap = end_seconds - length_seconds - self.end_seconds > NO_GAP_SECONDS;
+    fn counted(&mut self, time: i64, end_seconds: f64, length_seconds: f64) -> bool {
+        let cuts = self.whole.cuts.partition_point(|cut| *cut < end_seconds);
+        let step = (time.checked_div_euclid(self.whole.step_seconds).unwrap_or(0), cuts);
+        let is_gap = !goes_on(self.end_seconds, end_seconds - length_seconds, length_seconds);
         if step != self.step || is_gap {
-            self.flush(names);
+            self.flush();
         }
         (self.step, self.end_seconds) = (step, end_seconds);
         self.gatherer.counted(end_seconds, length_seconds)
     }
 
     fn add(&mut self, pool: i64, name: &PoolName, backend: SocketAddr, point: Point) {
-        if self.step_seconds == 0 {
+        if self.whole.step_seconds == 0 {
             self.gatherer.add(name, backend, point);
             return;
         }
@@ -337,16 +381,16 @@ impl Merging {
         }
     }
 
-    fn flush(&mut self, names: &Names) {
+    fn flush(&mut self) {
         for ((pool, backend), point) in self.points.drain() {
-            if let Some(name) = names.pools.get(&pool) {
+            if let Some(name) = self.whole.names.pools.get(&pool) {
                 self.gatherer.add(name, backend, point);
             }
         }
     }
 
-    fn finish(mut self, names: &Names) -> Gatherer {
-        self.flush(names);
+    fn finish(mut self) -> Gatherer {
+        self.flush();
         self.gatherer
     }
 }
@@ -489,11 +533,14 @@ struct BySecond<'a> {
 
 impl<'a> BySecond<'a> {
     /// `None`: nothing is, or nobody wants it.
-    fn of(connection: &'a Connection, range: Range) -> rusqlite::Result<Option<Self>> {
+    fn of(connection: &'a Connection, range: Range, length_seconds: f64) -> rusqlite::Result<Option<Self>> {
+        if length_seconds > BY_SECOND_SECONDS {
+            return Ok(None);
+        }
         let sql = "SELECT EXISTS (SELECT 1 FROM pool_seconds WHERE time > ?1 AND time <= ?2)";
         let between = params![range.from_seconds, range.to_seconds];
         let there: bool = connection.query_row(sql, between, |row| row.get(0))?;
-        if !there || range.length_seconds() > BY_SECOND_SECONDS {
+        if !there {
             return Ok(None);
         }
         let of = "WHERE run = ?1 AND time > ?2 AND time <= ?3 ORDER BY time";

@@ -32,8 +32,10 @@ impl Phase {
         })
     }
 
-    fn holds(&self, point: &Point) -> bool {
-        point.end_seconds > self.from.0 && point.end_seconds <= self.to.0
+    /// Whether a point ends in it; what reaches over the end of the report's time, `until_seconds`, ends with that.
+    fn holds(&self, point: &Point, until_seconds: f64) -> bool {
+        let end_seconds = point.end_seconds.min(until_seconds);
+        end_seconds > self.from.0 && end_seconds <= self.to.0
     }
 }
 
@@ -85,9 +87,11 @@ fn by_cause<S: Serializer>(failed: &Option<Failures>, serializer: S) -> Result<S
     }
 }
 
-/// The figures of every series of a pool in a phase, in their order; shares are of `signal`.
-pub(super) fn figures(series: &[&Series], phase: &Phase, signal: Signal) -> Vec<Figures> {
-    let mut all: Vec<Figures> = series.iter().map(|series| of_member(series, phase, signal)).collect();
+/// The figures of every series of a pool in a phase, in their order; shares are of `signal`. The report's time ends at
+/// `until_seconds`.
+pub(super) fn figures(series: &[&Series], phase: &Phase, signal: Signal, until_seconds: f64) -> Vec<Figures> {
+    let of_member = |series: &&Series| of_member(series, phase, signal, until_seconds);
+    let mut all: Vec<Figures> = series.iter().map(of_member).collect();
     let sum = all.iter().try_fold(0.0, |sum, one| Some(sum + one.amount?));
     if let Some(sum) = sum.filter(|sum| *sum > 0.0) {
         for one in &mut all {
@@ -97,8 +101,8 @@ pub(super) fn figures(series: &[&Series], phase: &Phase, signal: Signal) -> Vec<
     all
 }
 
-fn of_member(series: &Series, phase: &Phase, signal: Signal) -> Figures {
-    let mut points = series.points.iter().filter(|point| phase.holds(point));
+fn of_member(series: &Series, phase: &Phase, signal: Signal, until_seconds: f64) -> Figures {
+    let mut points = series.points.iter().filter(|point| phase.holds(point, until_seconds));
     let Some(first) = points.next() else { return Figures::default() };
     let mut sum = first.clone();
     points.for_each(|point| sum.add(point));
@@ -169,11 +173,22 @@ mod tests {
         let other = series(2, &[(1.0, Some(10)), (2.0, Some(10)), (3.0, Some(10))]);
         let counted = [Span { from_seconds: 0.0, to_seconds: 2.5 }];
         let phase = Phase::new("during", 1.0, 3.0, &counted).unwrap();
-        let found = figures(&[&one, &other], &phase, Signal::Connections);
+        let found = figures(&[&one, &other], &phase, Signal::Connections, 9.0);
         assert_eq!((found[0].attempts, found[1].attempts), (Some(80), Some(20)));
         assert_eq!((found[0].share, found[1].share), (Some(0.8), Some(0.2)));
         assert!((phase.counted_seconds - 1.5).abs() < 1e-9, "half a second is a gap");
         assert_eq!(found[0].failed, None, "not measured");
+        let last = figures(
+            &[&one, &other],
+            &Phase::new("after", 1.0, 2.6, &counted).unwrap(),
+            Signal::Connections,
+            2.6,
+        );
+        assert_eq!(
+            last[0].attempts,
+            Some(80),
+            "what reaches over the end of the report is in its last phase"
+        );
     }
 
     #[test]
@@ -181,7 +196,7 @@ mod tests {
         let one = series(1, &[(1.0, Some(10))]);
         let other = series(2, &[(1.0, None)]);
         let phase = Phase::new("before", 0.0, 1.0, &[]).unwrap();
-        let found = figures(&[&one, &other], &phase, Signal::Connections);
+        let found = figures(&[&one, &other], &phase, Signal::Connections, 9.0);
         assert_eq!((found[0].share, found[1].share, found[1].attempts), (None, None, None));
         assert_eq!(Phase::new("after", 5.0, 5.0, &[]), None, "no time");
     }

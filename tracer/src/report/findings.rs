@@ -202,7 +202,8 @@ fn incident(material: &Material, main: &Episode, all: &[&Episode], gaps: &[Gap])
     .into_iter()
     .filter_map(|(name, from, to)| Phase::new(name, from, to, &material.counted))
     .collect();
-    let by_phase: Vec<Vec<Figures>> = phases.iter().map(|phase| figures(&series, phase, signal)).collect();
+    let by_phase: Vec<Vec<Figures>> =
+        phases.iter().map(|phase| figures(&series, phase, signal, range.to_seconds)).collect();
     let member = |(place, series): (usize, &&Series)| Member {
         backend: series.backend,
         finding: findings_of.get(&series.backend).cloned(),

@@ -1,7 +1,7 @@
 //! Gathers what members got, interval by interval, in bounded memory: of a long time the points are made longer, but
 //! none reaches over a moment that matters.
 
-use super::material::{Point, Range, Series, Span};
+use super::material::{Point, Range, Series, Span, goes_on};
 use crate::chronicle::PoolName;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,10 +10,6 @@ use std::net::SocketAddr;
 const MOST_POINTS: usize = 100_000;
 /// The first length that points are made, seconds; then twice that, and so on.
 const FIRST_STEP_SECONDS: f64 = 10.0;
-/// A tick is not exact: what ends so shortly before the next begins is no gap, in parts of the interval.
-const TICK_JITTER: f64 = 0.5;
-/// Nor is what is shorter than this, seconds.
-const NO_GAP_SECONDS: f64 = 2.0;
 
 /// Everything that was gathered of a range.
 #[derive(Clone, Debug)]
@@ -30,7 +26,7 @@ pub struct Gatherer {
 }
 
 impl Gatherer {
-    /// Of what ends within `range`.
+    /// Of what belongs to `range`, as [`Range::counts`] says.
     #[must_use]
     pub fn new(range: Range) -> Self {
         Self {
@@ -56,24 +52,24 @@ impl Gatherer {
     /// It was counted then: one interval, whatever was in it. To be told once an interval, the earliest first. Gives
     /// whether it is within the range.
     pub fn counted(&mut self, end_seconds: f64, length_seconds: f64) -> bool {
-        if !self.range.contains(end_seconds) {
+        if !self.range.counts(end_seconds, length_seconds) {
             return false;
         }
         self.intervals += 1;
-        let start_seconds = (end_seconds - length_seconds).max(self.range.from_seconds);
-        let tolerated = (length_seconds * TICK_JITTER).max(NO_GAP_SECONDS);
+        let from_seconds = (end_seconds - length_seconds).max(self.range.from_seconds);
+        let to_seconds = end_seconds.min(self.range.to_seconds);
         match self.counted.last_mut() {
-            Some(span) if start_seconds - span.to_seconds <= tolerated => {
-                span.to_seconds = span.to_seconds.max(end_seconds);
+            Some(span) if goes_on(span.to_seconds, from_seconds, length_seconds) => {
+                span.to_seconds = span.to_seconds.max(to_seconds);
             }
-            _ => self.counted.push(Span { from_seconds: start_seconds, to_seconds: end_seconds }),
+            _ => self.counted.push(Span { from_seconds, to_seconds }),
         }
         true
     }
 
     /// What a member got in an interval, the earliest first; what is not within the range is left out.
     pub fn add(&mut self, pool: &PoolName, backend: SocketAddr, point: Point) {
-        if !self.range.contains(point.end_seconds) {
+        if !self.range.counts(point.end_seconds, point.length_seconds) {
             return;
         }
         if !self.series.contains_key(pool) {
@@ -126,12 +122,11 @@ impl Gatherer {
 fn is_one(cuts: &[f64], step_seconds: f64, earlier: &Point, later: &Point) -> bool {
     let step = |end: f64| (end / step_seconds).ceil();
     let before = |end: f64| cuts.partition_point(|cut| *cut < end);
-    let tolerated = (later.length_seconds * TICK_JITTER).max(NO_GAP_SECONDS);
     #[expect(clippy::float_cmp, reason = "whole numbers")]
     let same_step = step_seconds > 0.0 && step(earlier.end_seconds) == step(later.end_seconds);
     same_step
         && before(earlier.end_seconds) == before(later.end_seconds)
-        && later.start_seconds() - earlier.end_seconds <= tolerated
+        && goes_on(earlier.end_seconds, later.start_seconds(), later.length_seconds)
 }
 
 #[cfg(test)]
@@ -206,6 +201,26 @@ mod tests {
         let (series, counted, intervals) = gatherer.finish();
         assert_eq!((series[0].points.len(), intervals), (10, 10));
         assert_eq!(counted, [Span { from_seconds: 10.0, to_seconds: 20.0 }]);
+    }
+
+    #[test]
+    fn an_interval_over_the_end_counts_whole_unless_without_it_there_is_no_gap() {
+        let counted = |to_seconds: f64| {
+            let mut gatherer = Gatherer::new(Range { from_seconds: 83.0, to_seconds });
+            for number in 8..20 {
+                let end_seconds = f64::from(number) * 10.0 + 0.4;
+                gatherer.counted(end_seconds, 10.0);
+                gatherer.add(&app(), backend(1), Point { length_seconds: 10.0, ..point(end_seconds, 1) });
+            }
+            let (series, counted, intervals) = gatherer.finish();
+            let [span] = counted.as_slice() else { panic!("{counted:?}") };
+            assert_eq!(u64::try_from(series[0].points.len()).unwrap(), intervals);
+            (intervals, span.from_seconds, span.to_seconds)
+        };
+        assert_eq!(counted(155.0), (8, 83.0, 155.0));
+        assert_eq!(counted(152.0), (7, 83.0, 150.4));
+        assert_eq!(counted(150.4), (7, 83.0, 150.4));
+        assert_eq!(counted(86.0), (1, 83.0, 86.0), "both ends lie in it");
     }
 
     #[test]

@@ -47,8 +47,7 @@ pub enum Made {
     Again,
 }
 
-/// From when to when, seconds since the epoch. An interval belongs to it when it ended after `from_seconds`, and at
-/// `to_seconds` at the latest.
+/// From when to when, seconds since the epoch. A moment belongs to it after `from_seconds`, and up to `to_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
     /// Its beginning.
@@ -64,11 +63,30 @@ impl Range {
         time_seconds > self.from_seconds && time_seconds <= self.to_seconds
     }
 
+    /// Whether an interval belongs to it: one that ends in it, and one that reaches over its end from so far within that
+    /// without it there would be a gap. It belongs to it whole: nobody knows when in it something happened.
+    #[must_use]
+    pub fn counts(&self, end_seconds: f64, length_seconds: f64) -> bool {
+        let over_the_end = end_seconds > self.to_seconds
+            && self.to_seconds - self.from_seconds.max(end_seconds - length_seconds) > NO_GAP_SECONDS;
+        self.contains(end_seconds) || over_the_end
+    }
+
     /// How long it is, seconds.
     #[must_use]
     pub fn length_seconds(&self) -> f64 {
         (self.to_seconds - self.from_seconds).max(0.0)
     }
+}
+
+/// Time that is no gap, seconds: ticks do not fall on whole seconds.
+pub(super) const NO_GAP_SECONDS: f64 = 2.0;
+/// A tick is not exact: what ends so shortly before the next begins is no gap, in parts of the interval.
+const TICK_JITTER: f64 = 0.5;
+
+/// Whether an interval of some length that begins then goes on from what ended before it, without a gap.
+pub(crate) fn goes_on(end_seconds: f64, start_seconds: f64, length_seconds: f64) -> bool {
+    start_seconds - end_seconds <= (length_seconds * TICK_JITTER).max(NO_GAP_SECONDS)
 }
 
 /// Some time, seconds since the epoch.

@@ -47,6 +47,7 @@ pub use episodes::{Episode, episodes};
 pub use figures::{Figures, Phase};
 pub use findings::{Incident, Member, PoolLine, Report};
 pub use gather::Gatherer;
+pub(crate) use material::goes_on;
 pub use material::{
     Change, Counts, Made, Material, MemberInForce, Point, PoolInForce, Range, Run, Series, Span,
 };

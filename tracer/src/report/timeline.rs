@@ -2,7 +2,7 @@
 
 use super::configuration;
 use super::episodes::Episode;
-use super::material::Material;
+use super::material::{Material, NO_GAP_SECONDS};
 use super::stamp::Time;
 use super::words::lasted;
 use serde::Serialize;
@@ -67,8 +67,6 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// What is shorter than this at the ends of a range is no gap: ticks do not fall on whole seconds. Seconds.
-const EDGE_SECONDS: f64 = 2.0;
 /// Changes of what is expected that are told: of a pool that nobody declared, members come and go.
 const MOST_EXPECTED: usize = 20;
 
@@ -82,14 +80,14 @@ pub(super) fn gaps(material: &Material) -> Vec<Gap> {
         let stopped = material
             .runs
             .iter()
-            .find(|run| run.stop_seconds.is_some_and(|stop| stop >= from - EDGE_SECONDS && stop < to));
+            .find(|run| run.stop_seconds.is_some_and(|stop| stop >= from - NO_GAP_SECONDS && stop < to));
         let reason = match stopped.and_then(|run| run.reason.as_deref()) {
             Some(reason) => format!("the tracer had ended: {reason}"),
             None => "nothing was recorded".to_owned(),
         };
         Gap { from: Time(from), to: Time(to), reason }
     };
-    from.zip(to).filter(|(from, to)| to - from > EDGE_SECONDS).map(gap).collect()
+    from.zip(to).filter(|(from, to)| to - from > NO_GAP_SECONDS).map(gap).collect()
 }
 
 /// Everything that happened to a pool in the range of the material, in order.

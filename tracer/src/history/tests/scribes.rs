@@ -257,6 +257,76 @@ fn a_long_range_is_read_in_parts_and_has_the_same_totals() {
     }
 }
 
+/// Nine hours of ticks that do not fall on whole seconds, in a file.
+fn nine_hours_of_odd_ticks(path: &std::path::Path) {
+    let mut alone = Alone::at(path, LIMITS, START + 3.4);
+    let mut describer = Describer::default();
+    for second in 4..=32_400 {
+        let mut interval = interval(second, app(&[(1, 3), (2, 1)]));
+        interval.time_seconds += 0.4;
+        let events = if second == 7_010 { told(&interval, None) } else { Vec::new() };
+        alone.desk.take(describer.tick(&interval, &events).unwrap());
+        if second % 600 == 0 {
+            alone.desk.write();
+        }
+    }
+    alone.end(32_400);
+}
+
+#[test]
+fn ticks_at_odd_times_and_the_ends_of_a_range_make_no_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.db");
+    nine_hours_of_odd_ticks(&path);
+    let history = History::open(&path).unwrap();
+    let span = history.span().unwrap().unwrap();
+    let known = [span.from_seconds - START, span.to_seconds - START];
+    assert!((known[0] - 3.4).abs() < 1e-3 && (known[1] - 32_400.4).abs() < 1e-3, "{known:?}");
+    for [from, to] in [known, [0.0, 32_399.0], [1_003.0, 1_187.0], [1_003.0, 30_006.5]] {
+        let range = Range { from_seconds: START + from, to_seconds: START + to };
+        let report = crate::report::Report::of(history.material(range).unwrap()).unwrap();
+        let gaps: Vec<_> = report.gaps.iter().map(|gap| (gap.from.0 - START, gap.to.0 - START)).collect();
+        let before_the_first = from < 3.0;
+        assert_eq!(gaps.len(), usize::from(before_the_first), "{from} to {to}: {gaps:?}");
+        let counted: u64 = history.material(range).unwrap().intervals;
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        let more = counted as f64 - (to - from.max(3.4));
+        assert!((-2.0..=20.0).contains(&more), "{from} to {to}: {more} too many");
+    }
+}
+
+#[test]
+fn on_how_many_processors_a_range_is_read_makes_no_difference() {
+    use crate::history::{read::Unread, series::gather};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.db");
+    nine_hours_of_odd_ticks(&path);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    // So many members are in it that its points are made longer.
+    let sql = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 300) \
+               INSERT INTO members (pool, backend, seen) SELECT 1, '10.9.0.1:' || n, 0 FROM n";
+    connection.execute(sql, []).unwrap();
+    let range = Range { from_seconds: START, to_seconds: START + 32_395.0 };
+    let known = material(&path, 32_395);
+    // The onset of what is told in the first part is in its middle.
+    let changes =
+        vec![crate::report::Change { since_seconds: Some(START + 25_555.0), ..known.changes[0].clone() }];
+    let gathered = |processors| {
+        let again = || rusqlite::Connection::open(&path);
+        let mut unread = Unread::default();
+        gather(&connection, &again, range, &changes, &known.pools, processors, &mut unread).unwrap()
+    };
+    let one = gathered(1);
+    let points = &one.series[0].points;
+    assert!((100..1_000).contains(&points.len()), "{}", points.len());
+    assert_eq!(one.counted.len(), 1);
+    for processors in [2, 3, 4] {
+        let more = gathered(processors);
+        assert_eq!((&more.series, more.intervals), (&one.series, one.intervals), "{processors}");
+        assert_eq!(more.counted, one.counted, "{processors}");
+    }
+}
+
 #[test]
 fn what_is_too_much_goes_the_oldest_first() {
     let directory = tempfile::tempdir().unwrap();
