@@ -6,7 +6,8 @@
 //! - An alert is over when another certain verdict has stood for [`STEADY_INTERVALS`]; when that is an alert itself, the one
 //!   ends as the other begins.
 //! - Insufficient evidence changes nothing: it neither fires nor resolves, nor does a finding stand for less long for it.
-//! - A pool that is no longer there, or no longer declared, has no alert after [`GONE_SECONDS`].
+//! - A pool that is no longer there, or no longer declared, has no alert after [`GONE_SECONDS`]. One that a former agent left
+//!   and that this one never saw is let alone: it may be another agent's.
 
 use super::wording::{Annotations, annotations, is_declared};
 use crate::agent::Judged;
@@ -54,6 +55,8 @@ pub(super) enum Change {
     On(Alert),
     /// The alert is over since then, seconds since the epoch.
     Over(Alert, f64),
+    /// It is nothing of ours, and no longer sent.
+    NotOurs(Alert),
 }
 
 /// Remembers which alerts are on, and what may be next.
@@ -72,6 +75,8 @@ struct Standing {
     /// What certain verdicts say that is otherwise than what is told.
     next: Option<Next>,
     seen_seconds: f64,
+    /// A former agent left it, and this one has not seen the pool yet.
+    is_inherited: bool,
 }
 
 /// What may be told next: an alert, or that there is none.
@@ -111,7 +116,12 @@ impl Decider {
                 }
             }
             if gone > GONE_SECONDS {
-                changes.extend(standing.firing.take().map(|alert| Change::Over(alert, now)));
+                let inherited = standing.is_inherited;
+                // What we never saw may be another agent's, of a host of the same name: it is let alone, and ends by itself
+                // if nobody sends it.
+                let change =
+                    |alert| if inherited { Change::NotOurs(alert) } else { Change::Over(alert, now) };
+                changes.extend(standing.firing.take().map(change));
                 return false;
             }
             firing += usize::from(standing.firing.is_some());
@@ -125,6 +135,7 @@ impl Decider {
         let Some(assessment) = &judged.assessment else { return };
         let standing = self.pools.entry(key.clone()).or_default();
         standing.seen_seconds = now;
+        standing.is_inherited = false;
         if assessment.verdict == Verdict::InsufficientEvidence {
             return;
         }
@@ -166,10 +177,11 @@ impl Decider {
         // Those beyond end by themselves.
         let room = MOST_FIRING.saturating_sub(self.firing);
         for alert in alerts.into_iter().take(room) {
-            let standing = self
-                .pools
-                .entry(alert.key.clone())
-                .or_insert_with(|| Standing { seen_seconds: now, ..Standing::default() });
+            let standing = self.pools.entry(alert.key.clone()).or_insert_with(|| Standing {
+                seen_seconds: now,
+                is_inherited: true,
+                ..Standing::default()
+            });
             match &standing.firing {
                 None if is_alert(alert.verdict) => {
                     standing.next = None;

@@ -40,6 +40,7 @@ fn told(decider: &mut Decider, from: u32, verdicts: &[(Verdict, u32)]) -> Vec<(u
                 told.push(match change {
                     Change::On(alert) => (now, '+', alert.verdict),
                     Change::Over(alert, _) => (now, '-', alert.verdict),
+                    Change::NotOurs(alert) => (now, '?', alert.verdict),
                 });
             }
         }
@@ -135,7 +136,11 @@ fn a_pool_whose_balancer_is_not_known_yet_keeps_what_was_left() {
     for now in 1..300 {
         over.extend(decider.take(now.into(), &[quiet.clone()]));
     }
-    assert_eq!(over, [Change::Over(left("gone", Skewed), 61.0)]);
+    assert_eq!(
+        over,
+        [Change::NotOurs(left("gone", Skewed))],
+        "it may be of another agent on a host of this name"
+    );
     assert_eq!(told(&mut decider, 300, &[(Balanced, 3)]), [(303, '-', Skewed)]);
 }
 
@@ -219,6 +224,7 @@ proptest! {
                             // Another certain verdict, or the pool has been away.
                             prop_assert!(standing.get(name).is_none_or(|(verdict, _)| *verdict != alert.verdict));
                         }
+                        Change::NotOurs(alert) => unreachable!("nobody left {alert:?}"),
                     }
                 }
                 let firing: BTreeMap<String, Verdict> =

@@ -80,6 +80,9 @@ impl Outbox {
                     on.due = now;
                 }
             }
+            Change::NotOurs(alert) => {
+                self.on.remove(&(alert.key, alert.verdict));
+            }
             Change::Over(alert, over) => {
                 let key = (alert.key.clone(), alert.verdict);
                 self.on.remove(&key);
@@ -190,6 +193,14 @@ mod tests {
             starts_seconds,
             annotations: Annotations::default(),
         }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_no_longer_sent_and_not_ended() {
+        let mut outbox = Outbox::default();
+        outbox.put(Change::On(alert(1, 5.0)), 10.0);
+        outbox.put(Change::NotOurs(alert(1, 5.0)), 11.0);
+        assert_eq!((outbox.due(1e9), outbox.next_due()), (vec![], None));
     }
 
     #[test]

@@ -74,12 +74,13 @@ pub(super) fn body<'a>(
     now_seconds: f64,
 ) -> serde_json::Result<String> {
     let posted = alerts.into_iter().map(|(alert, ended_seconds)| {
-        // Alertmanager refuses what ends before it starts.
-        let ended = ended_seconds.map(|seconds| seconds.max(alert.starts_seconds + 0.001));
+        // Of a clock that was set back meanwhile nothing lies ahead. Alertmanager refuses what ends before it starts.
+        let starts = alert.starts_seconds.min(now_seconds);
+        let ended = ended_seconds.map(|seconds| seconds.min(now_seconds).max(starts + 0.001));
         Posted {
             labels: labels(alert, sender),
             annotations: &alert.annotations,
-            starts_at: timestamp(alert.starts_seconds),
+            starts_at: timestamp(starts),
             ends_at: timestamp(ended.unwrap_or(now_seconds + HORIZON.as_secs_f64())),
         }
     });
@@ -254,6 +255,16 @@ mod tests {
             },
         ]);
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
+    }
+
+    #[test]
+    fn nothing_lies_ahead_of_a_clock_that_was_set_back() {
+        let (on, over) = (alert("app", Verdict::Skewed), alert("api", Verdict::Skewed));
+        let body = body([(&on, None), (&over, Some(1_767_229_300.0))], &sender(), 1_767_222_000.0).unwrap();
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body[0]["startsAt"], "2025-12-31T23:00:00.000Z");
+        assert_eq!(body[0]["endsAt"], "2025-12-31T23:05:00.000Z");
+        assert_eq!(body[1]["endsAt"], "2025-12-31T23:00:00.001Z", "it is over, and not in an hour");
     }
 
     #[test]

@@ -5,10 +5,14 @@ use crate::history::{History, ReadError};
 use crate::outputs::timestamp;
 use crate::recording::{RecordingError, Replay};
 use crate::report::{self, Episode, Moment, Range, Report, Wanted, episodes};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+/// Of a report.
+const MODE: u32 = 0o640;
 
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true)))]
@@ -143,16 +147,19 @@ fn replayed(file: &Path, wanted: &Wanted) -> Result<Report, Failure> {
     Report::of(material).map_err(|message| input(format!("{name}: {message}")))
 }
 
-/// Beside it first, so that nobody finds half a report.
+/// Beside it first, under a name that nobody knows beforehand, so that nobody finds half a report. As a history, it is for who
+/// runs the host.
 fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let written = File::create(&beside)
-        .and_then(|mut to| to.write_all(text.as_bytes()))
-        .and_then(|()| std::fs::rename(&beside, file));
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&beside);
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let permissions = Permissions::from_mode(MODE);
+    let written = tempfile::Builder::new()
+        .permissions(permissions)
+        .tempfile_in(directory.unwrap_or(Path::new(".")))
+        .and_then(|mut beside| {
+            beside.write_all(text.as_bytes())?;
+            beside.persist(file).map_err(|error| error.error)
+        });
+    written.map(drop).map_err(|error| {
         Failure::Input(vec![format!("--out {}: {error}; name a file that can be written", file.display())])
     })
 }
@@ -160,6 +167,20 @@ fn write(file: &Path, text: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_is_whole_and_takes_the_place_of_what_was_there_and_of_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("incident.md");
+        std::fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink("/nonexistent/elsewhere", directory.path().join("incident.md.new"))
+            .unwrap();
+        write(&file, "after").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "after");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, MODE);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is left beside it");
+        assert!(write(&directory.path().join("none/incident.md"), "").is_err());
+    }
 
     #[test]
     fn the_form_is_that_of_the_file() {
