@@ -18,7 +18,7 @@
 //! - While the file cannot be written, intervals wait in memory, ten seconds together, up to a bound; they are written when
 //!   it can be again. What is beyond the bound is lost, counted and said.
 //! - Size and age are limited: what is oldest goes, some at a time.
-//! - One tracer writes at a time (a lock, `flock`); anybody may read meanwhile.
+//! - One tracer writes at a time (a lock, `flock`); root and its group may read meanwhile.
 
 mod bins;
 mod book;
