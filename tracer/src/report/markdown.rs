@@ -124,7 +124,8 @@ fn escaped(text: &str) -> String {
 /// A name, letter by letter. A bar ends a cell of a table even there, and cannot be escaped behind a backslash.
 fn code(name: &str) -> String {
     if name.contains('|') {
-        return escaped(name);
+        // What begins a line here begins no list.
+        return format!("\u{2060}{}", escaped(name));
     }
     let name = for_terminal(name);
     // One more than stand together anywhere within.
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(escaped("76.9 % at nginx.conf:12"), "76.9 % at nginx.conf:12", "no more than needed");
         assert_eq!(
             (code("app"), code("a`b"), code("`"), code("a|b")),
-            ("`app`".into(), "``a`b``".into(), "`` ` ``".into(), "a\\|b".into())
+            ("`app`".into(), "``a`b``".into(), "`` ` ``".into(), "\u{2060}a\\|b".into())
         );
     }
 

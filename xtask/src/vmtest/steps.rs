@@ -42,7 +42,10 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
         "Alertmanager is tens of megabytes more to boot with, and is told the same on every kernel",
     ),
     ("scenarios::fleet::", "needs Prometheus and Alertmanager, likewise"),
-    ("scenarios::history::", "kills and begins agents by the dozen, and the file is the same on every kernel"),
+    (
+        "scenarios::history::",
+        "kills and begins agents by the dozen, and the file is the same on every kernel",
+    ),
     ("scenarios::report::", "tells of minutes that have to pass, and says the same on every kernel"),
     (
         "scenarios::listen_attacks::no_client_holds_up_the_tick_or_another_client",

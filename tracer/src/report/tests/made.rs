@@ -265,7 +265,7 @@ fn form(text: &str) -> Vec<(String, usize)> {
             .count()
     };
     text.lines()
-        .map(|line| (line.chars().take(2).filter(|c| "#|->".contains(*c)).collect(), cells(line)))
+        .map(|line| (line.chars().take(2).take_while(|c| "#|->".contains(*c)).collect(), cells(line)))
         .collect()
 }
 
