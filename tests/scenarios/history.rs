@@ -335,9 +335,44 @@ fn what_cannot_be_a_history_is_refused_before_anything_is_traced() {
     refused(&other, "a database of another program");
     refused(directory.path(), "no regular file");
     refused(Path::new("/nonexistent/history.db"), "name a file in a directory that exists");
-    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(directory.path()).status().unwrap();
-    assert!(status.success());
-    refused(&directory.path().join("new.db"), "it can only be read");
+}
+
+#[test]
+fn a_history_that_is_damaged_or_cannot_be_written_keeps_nobody_from_watching() {
+    let (_turn, block) = (turn::traffic(), Block::new());
+    let (backends, directory) = (backends(block), tempfile::tempdir().unwrap());
+    let _disk = Mounted::at(directory.path(), "size=8m");
+    let file = directory.path().join("history.db");
+    let remount = |how: &str| {
+        let status = Command::new("mount").args(["-o", how]).arg(directory.path()).status().unwrap();
+        assert!(status.success(), "{how}");
+    };
+    let (running, _) = watching(&backends, &file);
+    wait::until("something is in it", SOON, || some(&file));
+    running.stop(Signal::SIGTERM).exits(0);
+    let damaged = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    damaged.set_len(damaged.metadata().unwrap().len() / 2).unwrap();
+    drop(damaged);
+    remount("remount,ro");
+    let wrong = Nginx::at(block.balancer(1)).server(backends[0].address, "weight=10");
+    let _nginx = wrong.servers(addresses(&backends[1..])).start();
+    let (mut running, http) = watching(&backends, &file);
+    Load::on(block.balancer(1)).run_while(|| {
+        assert_eq!(metric(http, "tracer_history_failing"), Some(1.0));
+        running.event("skewed, without a history", SOON, |event| event["verdict"] == "skewed");
+        remount("remount,rw");
+        std::fs::rename(&file, directory.path().join("damaged.db")).unwrap();
+        wait_for_metric(http, "tracer_history_failing", |failing| failing == 0.0);
+    });
+    wait_until_closed(&backends);
+    let ended = running.stop(Signal::SIGTERM);
+    ended.exits(0);
+    said(&ended.stderr, &["everything else goes on", "written again, with"]);
+    let material = all(&file);
+    for backend in &backends {
+        assert_eq!(established(&material, backend.address), backend.report().accepted, "{}", backend.address);
+    }
+    assert_eq!(material.changes.len(), 1);
 }
 
 #[test]

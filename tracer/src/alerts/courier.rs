@@ -74,7 +74,10 @@ impl Courier {
     pub(super) fn put(&self, changes: &[Change]) {
         let now = self.shared.now();
         let mut state = self.shared.lock();
-        changes.iter().for_each(|change| state.outbox.put(change.clone(), now));
+        for change in changes {
+            state.forget(change);
+            state.outbox.put(change.clone(), now);
+        }
         drop(state);
         self.shared.news.notify_one();
     }
@@ -183,6 +186,13 @@ impl Shared {
 }
 
 impl State {
+    /// What ends while it is asked for is not taken up again.
+    fn forget(&mut self, change: &Change) {
+        if let Change::Over(over, _) | Change::NotOurs(over) = change {
+            self.inherited.retain(|alert| (&alert.key, alert.verdict) != (&over.key, over.verdict));
+        }
+    }
+
     fn asked(&mut self, name: &str, asked: Result<Vec<Alert>, Refusal>, now: f64) {
         match asked {
             Ok(alerts) => {
@@ -254,4 +264,28 @@ fn jitter() -> f64 {
 
 fn since_epoch() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decide::PoolKey;
+    use super::super::wording::Annotations;
+    use super::*;
+    use crate::detect::Verdict;
+
+    #[test]
+    fn what_ends_before_it_is_taken_up_is_not_begun_again() {
+        let alert = |pool: &str| Alert {
+            key: PoolKey { pool: pool.into(), balancer: "nginx".into() },
+            verdict: Verdict::Skewed,
+            starts_seconds: 5.0,
+            annotations: Annotations::default(),
+        };
+        let mut state = State::default();
+        state.asked("one", Ok(vec![alert("app"), alert("api"), alert("web")]), 1.0);
+        state.forget(&Change::Over(alert("app"), 9.0));
+        state.forget(&Change::NotOurs(alert("web")));
+        state.forget(&Change::On(alert("api")));
+        assert_eq!(state.inherited, [alert("api")]);
+    }
 }

@@ -126,7 +126,7 @@ fn description(assessment: &Assessment, source: &str) -> String {
     let mut parts = Vec::new();
     if let Some(since) = assessment.since_seconds {
         let before = if assessment.since_start { "before " } else { "" };
-        parts.push(format!("since {before}{}", second(since)));
+        parts.push(format!("since {before}{}", crate::outputs::timestamp(since)));
     }
     parts.extend(found.iter().take(MOST_MEMBERS).cloned());
     if found.len() > MOST_MEMBERS {
@@ -209,12 +209,6 @@ fn timestamp(seconds: f64) -> String {
     let milliseconds = (seconds * 1e3).round() as i64;
     let time = Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{time:.3}")
-}
-
-fn second(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates; jiff refuses what is out of range")]
-    let whole = seconds.floor() as i64;
-    Timestamp::from_second(whole).map_or_else(|_| whole.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]

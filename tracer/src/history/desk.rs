@@ -56,10 +56,10 @@ struct Waiting {
 }
 
 impl Desk {
-    /// Opens the book. What passes is said, and tried again later.
+    /// Opens the book. What is waited for is said, and tried again later.
     ///
     /// # Errors
-    /// What does not pass by itself.
+    /// What is not waited for.
     pub(super) fn open(
         path: &Path,
         limits: Limits,
@@ -85,7 +85,7 @@ impl Desk {
         };
         match opened {
             Ok(book) => desk.book = Some(book),
-            Err(error) if error.is_passing() => desk.failed(&error.to_string()),
+            Err(error) if error.is_waited_for() => desk.failed(&error.to_string()),
             Err(error) => return Err(error),
         }
         Ok(desk)

@@ -26,6 +26,7 @@ mod columns;
 mod desk;
 mod durations;
 mod limits;
+mod lookup;
 mod open;
 mod read;
 mod ring;

@@ -95,11 +95,12 @@ impl OpenError {
         }
     }
 
-    /// Whether it may be gone a moment later, without that anybody changes what was asked for.
+    /// Whether it is waited for, since it is over without that anybody changes what was asked for: the disk has room again or
+    /// can be written to, the damaged file is moved away. Nothing else is to wait for that: an agent begins and counts.
     #[must_use]
-    pub fn is_passing(&self) -> bool {
+    pub fn is_waited_for(&self) -> bool {
         match self {
-            Self::Passing(_) => true,
+            Self::Passing(_) | Self::Damaged(_) | Self::ReadOnly(_) => true,
             Self::File(error) => matches!(
                 error.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::Interrupted

@@ -5,6 +5,7 @@ use super::series::gather;
 use crate::chronicle::PoolName;
 use crate::collect::Uncounted;
 use crate::detect::Verdict;
+use crate::outputs::timestamp;
 use crate::report::{Change, Gone, Made, Material, MemberInForce, PoolInForce, Range, Run, Span};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
 use serde::de::DeserializeOwned;
@@ -379,7 +380,7 @@ fn runs(connection: &Connection, range: Range) -> rusqlite::Result<(Vec<Run>, Op
         if lost > 0 {
             remarks.push(format!(
                 "{lost} intervals of the run that began at {} could not be written, and are missing",
-                utc(row.get(0)?)
+                timestamp(row.get(0)?)
             ));
         }
         runs.push(Run {
@@ -394,13 +395,6 @@ fn runs(connection: &Connection, range: Range) -> rusqlite::Result<(Vec<Run>, Op
         host = connection.query_row(sql, [], |row| row.get(0)).optional()?;
     }
     Ok((runs, host, remarks))
-}
-
-/// A moment as it is written.
-fn utc(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates; jiff refuses what is out of range")]
-    let whole = seconds.floor() as i64;
-    jiff::Timestamp::from_second(whole).map_or_else(|_| whole.to_string(), |time| time.to_string())
 }
 
 fn uncounted(connection: &Connection, range: Range) -> rusqlite::Result<Uncounted> {

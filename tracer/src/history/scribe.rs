@@ -73,7 +73,8 @@ pub struct Scribe {
 }
 
 impl Scribe {
-    /// Opens a history, or makes it, and begins to write. What passes (a full disk) is told to `say`, and tried again.
+    /// Opens a history, or makes it, and begins to write. What is waited for (a full disk, a damaged file) is told to `say`,
+    /// and tried again.
     ///
     /// # Errors
     /// When the file is not what it should be.

@@ -107,7 +107,7 @@ fn difference(before: &PoolInForce, now: &PoolInForce, was_gone: bool) -> Option
         parts.push(format!("expected shares come from {} now", now.source));
     }
     if before.method != now.method {
-        parts.push(format!("method {}, was {}", word(now.method), word(before.method)));
+        parts.push(format!("method {}, was {}", now.method.as_str(), before.method.as_str()));
     }
     // Of a pool that is only listed the members are not noted.
     if !before.members.is_empty() && !now.members.is_empty() {
@@ -140,16 +140,6 @@ fn members(before: &PoolInForce, now: &PoolInForce) -> Vec<String> {
     let gone = old.keys().filter(|backend| !new.contains_key(backend));
     parts.extend(gone.map(|backend| format!("{backend} is no longer a member")));
     parts
-}
-
-/// A method as it is written in a pools file.
-pub(super) const fn word(method: Method) -> &'static str {
-    match method {
-        Method::RoundRobin => "round-robin",
-        Method::LeastConnections => "least-connections",
-        Method::Hash => "hash",
-        Method::Random => "random",
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn refused(path: &Path) -> OpenError {
     let before = std::fs::read(path).ok();
     let error = Scribe::start(path, LIMITS, run(START), |_| {}).unwrap_err();
     assert_eq!(std::fs::read(path).ok(), before, "left as it was: {error}");
-    assert!(!error.is_passing(), "{error}");
+    assert!(!error.is_waited_for(), "{error}");
     error
 }
 
@@ -88,19 +88,40 @@ fn written(path: &Path) {
 }
 
 #[test]
-fn a_file_that_was_cut_or_overwritten_is_refused_with_a_remedy() {
+fn a_file_that_was_cut_or_overwritten_is_waited_for_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("history.db");
     written(&path);
     let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    let error = refused(&path);
-    assert!(matches!(error, OpenError::Damaged(_)), "{error}");
-    assert!(error.to_string().contains(".recover"), "{error}");
-    let mut broken = whole;
+    let mut broken = whole.clone();
     broken[4_096..].fill(0x5a);
-    std::fs::write(&path, &broken).unwrap();
-    assert!(matches!(refused(&path), OpenError::Damaged(_)));
+    for damaged in [&whole[..whole.len() / 2], &broken] {
+        std::fs::write(&path, damaged).unwrap();
+        let mut alone = Alone::at(&path, LIMITS, START + 200.0);
+        let said = alone.said();
+        assert!(said.len() == 1 && said[0].contains("the history is damaged"), "{said:?}");
+        assert!(said[0].contains(".recover") && said[0].contains("everything else goes on"), "{said:?}");
+        assert!(alone.health().failing, "{:?}", alone.health());
+        alone.take(&interval(201, app(&[(1, 1)])), &[]);
+        assert_eq!(std::fs::read(&path).unwrap(), *damaged, "left as it was");
+        assert!(matches!(
+            History::open(&path).and_then(|history| history.span()),
+            Err(ReadError::Open(_) | ReadError::Reading(_))
+        ));
+        std::fs::remove_file(&path).unwrap();
+        let began = Instant::now();
+        let mut second = 201;
+        while alone.health().failing {
+            second += 1;
+            assert!(began.elapsed() < Duration::from_secs(60), "{:?}, {:?}", alone.health(), alone.said());
+            alone.take(&interval(second, app(&[(1, 1)])), &[]);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        alone.end(second);
+        let attempts: i64 = query(&path, "SELECT sum(attempts) FROM points");
+        assert_eq!(attempts, i64::from(second - 200), "nothing that waited is lost");
+        std::fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn causes(report: &Report, incident: &Incident) -> Vec<Block> {
     text.push(Piece::Name(expected.source.clone()));
     text.push(Piece::Plain(format!(
         " says ({}, {} shares), against what the backends got then:",
-        super::configuration::word(expected.method),
+        expected.method.as_str(),
         match expected.expected_source {
             crate::pools::ExpectedSource::Declared => "declared",
             crate::pools::ExpectedSource::Assumed => "assumed equal",
@@ -435,7 +435,7 @@ fn about(report: &Report) -> Vec<Block> {
             report.version
         )),
         plain(format!(
-            "{UNKNOWN} stands for what was not measured. The onset is estimated from the counts; a verdict is told when it has stood for three intervals."
+            "{UNKNOWN} stands for what was not measured; a figure that was measured for a part of the time is of that part. The onset is estimated from the counts; a verdict is told when it has stood for three intervals."
         )),
     ];
     lines.push(match report.uncounted.as_ref() {
