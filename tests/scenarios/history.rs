@@ -358,7 +358,7 @@ fn a_history_that_is_damaged_or_cannot_be_written_keeps_nobody_from_watching() {
     let _nginx = wrong.servers(addresses(&backends[1..])).start();
     let (mut running, http) = watching(&backends, &file);
     Load::on(block.balancer(1)).run_while(|| {
-        assert_eq!(metric(http, "tracer_history_failing"), Some(1.0));
+        wait_for_metric(http, "tracer_history_failing", |failing| failing > 0.0);
         running.event("skewed, without a history", SOON, |event| event["verdict"] == "skewed");
         remount("remount,rw");
         std::fs::rename(&file, directory.path().join("damaged.db")).unwrap();
