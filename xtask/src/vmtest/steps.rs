@@ -46,6 +46,15 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
         "scenarios::history::",
         "kills and begins agents by the dozen, and the file is the same on every kernel",
     ),
+    (
+        "scenarios::import_haproxy::",
+        "whether an importer expects what HAProxy does, which does the same on every kernel; other scenarios count its \
+         connections",
+    ),
+    ("scenarios::import_nginx::", "likewise of nginx"),
+    ("scenarios::audit::", "reads configurations and traces nothing"),
+    ("scenarios::replay::", "judges recordings and traces nothing"),
+    ("scenarios::uneven::", "what declared weights look like, which no kernel has a part in"),
     ("scenarios::report::", "tells of minutes that have to pass, and says the same on every kernel"),
     (
         "scenarios::listen_attacks::no_client_holds_up_the_tick_or_another_client",
