@@ -229,3 +229,17 @@ fn nothing_is_left_of_a_scenario_that_panics() {
         wait::until("nothing listens", 5 * SECOND, || std::net::TcpStream::connect(address).err());
     }
 }
+
+#[test]
+fn every_fault_in_the_table_is_tried_by_a_test_that_is_there() {
+    let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
+    let table = std::fs::read_to_string(tests.join("FAULTS.md")).unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 15, "harness: the table is read");
+    for row in rows {
+        let test = row.trim_end_matches(" |").rsplit("| ").next().unwrap().trim_matches('`');
+        let (file, name) = test.split_once("::").unwrap_or_else(|| panic!("no test: {row}"));
+        let source = std::fs::read_to_string(tests.join(format!("scenarios/{file}.rs"))).unwrap();
+        assert!(source.contains(&format!("#[test]\nfn {name}()")), "{test} is no test");
+    }
+}

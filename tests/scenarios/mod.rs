@@ -10,6 +10,7 @@ mod bounds;
 mod causes;
 mod commands;
 mod discovery;
+mod disturbances;
 mod ends;
 mod exchanges;
 mod faults;

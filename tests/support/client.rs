@@ -52,6 +52,10 @@ impl Client {
         client
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Has it do something, and gives its answer.
     #[track_caller]
     pub(crate) fn ask(&mut self, command: impl AsRef<str>) -> String {

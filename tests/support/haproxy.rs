@@ -19,6 +19,8 @@ pub(crate) struct Haproxy<'a> {
     mode: &'static str,
     tls: Option<&'static str>,
     namespace: Option<&'a Namespace>,
+    /// How it runs: in the foreground, or as a master with workers.
+    runs: &'static str,
 }
 
 impl<'a> Haproxy<'a> {
@@ -31,6 +33,7 @@ impl<'a> Haproxy<'a> {
             mode: HTTP,
             tls: None,
             namespace: None,
+            runs: "-db",
         }
     }
 
@@ -73,13 +76,19 @@ impl<'a> Haproxy<'a> {
         self
     }
 
+    /// A master that starts workers, and others in their place on SIGUSR2.
+    pub(crate) fn master(mut self) -> Self {
+        self.runs = "-W";
+        self
+    }
+
     pub(crate) fn start(&self) -> Server {
         Server::start(
             "haproxy",
             self.namespace,
             self.listens,
             |_| self.configuration(),
-            |file| vec!["-db".to_owned(), "-f".to_owned(), file.to_str().unwrap().to_owned()],
+            |file| vec![self.runs.to_owned(), "-f".to_owned(), file.to_str().unwrap().to_owned()],
         )
     }
 

@@ -67,6 +67,8 @@ pub mod audit;
 pub mod chronicle;
 pub mod cli;
 pub mod collect;
+#[cfg(test)]
+mod corpus_tests;
 pub mod detect;
 pub mod discovery;
 #[cfg(test)]

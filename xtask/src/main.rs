@@ -6,6 +6,7 @@ mod apt;
 mod bench;
 mod bpf_linker;
 mod command;
+mod fuzz;
 mod machine;
 mod pictures;
 mod run;
@@ -53,6 +54,8 @@ enum Task {
     Pictures(pictures::Arguments),
     /// Run `tracer watch` under changing load, and see that memory, descriptors and tick stay flat and nothing is missed
     Soak(soak::Arguments),
+    /// Make up input for everything that reads some, with libFuzzer, and see that nothing panics
+    Fuzz(fuzz::Arguments),
     /// Boot Debian's kernels in qemu and run tracer and its tests in them; prints what works, as Markdown
     Vmtest(vmtest::Arguments),
     /// The first process of such a machine
@@ -77,6 +80,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Run { arguments } => run::run(&Machine::here()?, arguments),
         Task::Test => test::test(&Machine::here()?),
         Task::Bench(what) => bench::bench(&Machine::here()?, &what),
+        Task::Fuzz(arguments) => fuzz::fuzz(&Machine::here()?, &arguments),
         Task::Pictures(arguments) => pictures::pictures(&Machine::here()?, &arguments),
         Task::Soak(arguments) => soak::soak(&Machine::here()?, &arguments),
         Task::Vmtest(arguments) => vmtest::vmtest(&Machine::here()?, &arguments),

@@ -23,6 +23,12 @@ const TEST_PROGRAMS: &[Program] = &[
     Program { package: "haproxy", binary: "haproxy", why: "balancer under test" },
     Program { package: "iproute2", binary: "ip", why: "network namespaces and addresses of the tests" },
     Program { package: "tmux", binary: "tmux", why: "a terminal for the tests of `tracer top`" },
+    Program { package: "strace", binary: "strace", why: "a kernel that refuses, call by call" },
+    Program {
+        package: "faketime",
+        binary: "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+        why: "clocks that jump",
+    },
     Program { package: "bpftool", binary: "bpftool", why: "a second opinion on what is loaded and pinned" },
     Program { package: "chromium", binary: "chromium", why: "a reader of the live page" },
     Program {

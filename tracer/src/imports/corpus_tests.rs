@@ -1,4 +1,4 @@
-//! What fuzzing found worth keeping, once more: `tests/fixtures/imports/corpus`, a folder for each target in `tracer/fuzz`.
+//! What fuzzing found worth keeping, once more: `tests/fixtures/corpus`, a folder for each target in `tracer/fuzz`.
 
 #[path = "../../fuzz/files.rs"]
 mod files;
@@ -8,7 +8,7 @@ use files::{Files, hold, main_file};
 use std::fs;
 use std::path::Path;
 
-const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/imports/corpus");
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/corpus");
 
 /// Gives every input that was kept for a target to `import`; panics when there is none.
 fn replay(target: &str, import: impl Fn(&mut Files) -> Result<Imported, Unreadable>) {

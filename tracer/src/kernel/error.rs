@@ -29,10 +29,7 @@ pub enum KernelError {
     #[error("this kernel has no {}, without which nothing can be counted; Linux 6.1 or newer has", .0.join(", "))]
     MissingFields(Vec<String>),
     /// The object's maps cannot be made.
-    #[error(
-        "cannot create the counters in the kernel: {0}; if memory is short, lower --max-backends (`tracer doctor` says what \
-         they take)"
-    )]
+    #[error("cannot create the counters in the kernel: {}{}", .0, counters_hint(.0))]
     Maps(String),
     /// The cgroup of this process allows too little memory.
     #[error(
@@ -59,9 +56,22 @@ pub enum KernelError {
     Object(&'static str),
 }
 
+/// What to do when the maps cannot be made.
+fn counters_hint(reason: &str) -> &'static str {
+    if is_forbidden(reason) {
+        hint(reason)
+    } else {
+        "; if memory is short, lower --max-backends (`tracer doctor` says what they take)"
+    }
+}
+
+fn is_forbidden(reason: &str) -> bool {
+    reason.contains("Operation not permitted") || reason.contains("Permission denied")
+}
+
 /// What to do about a refusal, where it is known.
 fn hint(reason: &str) -> &'static str {
-    if reason.contains("Operation not permitted") || reason.contains("Permission denied") {
+    if is_forbidden(reason) {
         "; a security module, a container or the kernel's lockdown may forbid it: `tracer doctor` tells more"
     } else {
         "; tracer is tested on Linux 6.1 and newer, `tracer doctor` tells what this kernel supports"

@@ -38,7 +38,10 @@ use crate::{machine::Machine, setup};
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// Programs of this machine that the tests start.
-const PROGRAMS: &[&str] = &["sh", "ip", "nginx", "haproxy", "bpftool", "setpriv", "env", "unshare", "mount"];
+const PROGRAMS: &[&str] = &[
+    "sh", "ip", "ss", "nginx", "haproxy", "bpftool", "setpriv", "env", "unshare", "mount", "umount", "head",
+    "mktemp", "rm", "seq", "sleep",
+];
 /// What nginx loads to balance TCP.
 const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 /// nginx's configuration as the distribution has it.

@@ -57,6 +57,14 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     ("scenarios::uneven::", "what declared weights look like, which no kernel has a part in"),
     ("scenarios::report::", "tells of minutes that have to pass, and says the same on every kernel"),
     (
+        "scenarios::disturbances::clocks_that_jump_change_no_count_and_no_verdict",
+        "needs libfaketime, and a clock is set the same way on every kernel",
+    ),
+    (
+        "scenarios::disturbances::where_the_kernel_refuses_it_says_what",
+        "needs strace, which stands in for the kernel",
+    ),
+    (
         "scenarios::listen_attacks::no_client_holds_up_the_tick_or_another_client",
         "measures how late the tick is while the processor is busy, and the emulated one is far slower than any",
     ),

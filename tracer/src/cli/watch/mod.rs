@@ -7,6 +7,7 @@
 //! cache.
 
 mod alarm;
+mod clock;
 mod declarations;
 mod kept;
 mod present;
@@ -30,6 +31,7 @@ use crate::outputs::{Latest, event_json, event_text};
 use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
 use alarm::{Alarm, AlarmOptions};
+use clock::Clock;
 use declarations::Declarations;
 use kept::Kept;
 use present::Present;
@@ -145,7 +147,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
             voice.tell(now.unwrap_or_default(), What::Tracing { host: host_name(), declared_pools })?;
         }
     }
-    let mut intervals = 0_u32;
+    let (mut clock, mut intervals) = (Clock::begin(), 0_u32);
     let reason = loop {
         let has_room = voice.writer.has_room();
         tokio::select! {
@@ -186,6 +188,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                     source.agent().unmatched().iter().for_each(|line| say(&format!("warning: {line}")));
                 }
                 if live {
+                    clock.tick();
                     reloader.tick();
                 }
             }
