@@ -7,6 +7,7 @@ mod bench;
 mod bpf_linker;
 mod command;
 mod machine;
+mod package;
 mod pictures;
 mod run;
 mod rust_src;
@@ -53,6 +54,8 @@ enum Task {
     Pictures(pictures::Arguments),
     /// Run `tracer watch` under changing load, and see that memory, descriptors and tick stay flat and nothing is missed
     Soak(soak::Arguments),
+    /// Make the Debian package, in target/debian
+    Package(package::Arguments),
     /// Boot Debian's kernels in qemu and run tracer and its tests in them; prints what works, as Markdown
     Vmtest(vmtest::Arguments),
     /// The first process of such a machine
@@ -79,6 +82,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Bench(what) => bench::bench(&Machine::here()?, &what),
         Task::Pictures(arguments) => pictures::pictures(&Machine::here()?, &arguments),
         Task::Soak(arguments) => soak::soak(&Machine::here()?, &arguments),
+        Task::Package(arguments) => package::package(&Machine::here()?, &arguments),
         Task::Vmtest(arguments) => vmtest::vmtest(&Machine::here()?, &arguments),
         // Where there is no compiler and no workspace.
         Task::Guest => vmtest::guest::run(),

@@ -49,16 +49,17 @@ impl Keep {
     /// For the thread that ticks, and those that it starts from then on.
     #[must_use]
     pub fn of_agent(needs: Needs, trials: Trials) -> Self {
+        let looks = needs.other_processes || trials.proc_is_hidden;
         let wanted = [
             // Files are read again when they change: nginx's of root, a pools file of whoever deploys.
             (Capability::CAP_DAC_READ_SEARCH, true),
             (Capability::CAP_DAC_OVERRIDE, needs.haproxy),
-            (Capability::CAP_SYS_PTRACE, needs.other_processes),
+            (Capability::CAP_SYS_PTRACE, looks),
             (Capability::CAP_BPF, trials.bpf_takes_capabilities),
             (Capability::CAP_PERFMON, trials.bpf_takes_capabilities),
         ];
         let capabilities = wanted.into_iter().filter_map(|(capability, wanted)| wanted.then_some(capability));
-        let files = if needs.other_processes { Files::Any } else { Files::Read };
+        let files = if looks { Files::Any } else { Files::Read };
         Self { capabilities: capabilities.collect(), files, connects: true }
     }
 
@@ -91,7 +92,7 @@ impl Keep {
 mod tests {
     use super::*;
 
-    const KERNEL: Trials = Trials { bpf_takes_capabilities: false, landlock: true };
+    const KERNEL: Trials = Trials { bpf_takes_capabilities: false, proc_is_hidden: false, landlock: true };
 
     #[test]
     fn the_agent_keeps_what_it_is_asked_to_do() {
@@ -101,6 +102,8 @@ mod tests {
         };
         let declared_only = Needs { other_processes: false, haproxy: false };
         assert_eq!(keeps(declared_only, KERNEL), ("CAP_DAC_READ_SEARCH".into(), Files::Read));
+        let hidden = Trials { proc_is_hidden: true, ..KERNEL };
+        assert_eq!(keeps(declared_only, hidden), ("CAP_DAC_READ_SEARCH CAP_SYS_PTRACE".into(), Files::Any));
         let seen = Needs { other_processes: true, ..declared_only };
         assert_eq!(keeps(seen, KERNEL), ("CAP_DAC_READ_SEARCH CAP_SYS_PTRACE".into(), Files::Any));
         let auto = Needs { haproxy: true, ..seen };

@@ -13,6 +13,8 @@ pub struct Trials {
     /// Whether bpf(2) refuses every command to who has no capability, also on what it holds. Linux 5.19 and newer refuse it
     /// only what makes something new.
     pub bpf_takes_capabilities: bool,
+    /// Whether `/proc` hides other users' processes from who has no capability (`hidepid`).
+    pub proc_is_hidden: bool,
     /// Whether landlock restricts anything.
     pub landlock: bool,
 }
@@ -20,12 +22,14 @@ pub struct Trials {
 /// Finds out.
 #[must_use]
 pub fn try_out() -> Trials {
-    let trial = with_nothing(Files::None, |landlock| Trials {
+    let trial = with_nothing(Files::Read, |landlock| Trials {
         bpf_takes_capabilities: bpf_refuses_everything(),
+        // Of a process that has more than nothing.
+        proc_is_hidden: std::fs::read("/proc/1/comm").is_err(),
         landlock,
     });
     // Where no thread could be begun: as if everything were needed.
-    trial.unwrap_or(Trials { bpf_takes_capabilities: true, landlock: false })
+    trial.unwrap_or(Trials { bpf_takes_capabilities: true, proc_is_hidden: true, landlock: false })
 }
 
 /// Whether a file, or a new one in its directory, can be written to by a capability only: they are another user's.

@@ -27,7 +27,7 @@ impl Arguments {
 }
 
 fn told(held: &Held, needs: Needs, trials: Trials) -> String {
-    let files = match (trials.landlock, needs.other_processes) {
+    let files = match (trials.landlock, needs.other_processes || trials.proc_is_hidden) {
         (false, _) => "; this kernel has no landlock: files and ports are not restricted",
         (true, false) => "; no file is written but the history's",
         (true, true) => "; threads that need not look at other processes are under landlock",
@@ -59,12 +59,15 @@ mod tests {
     #[test]
     fn a_kernel_without_landlock_is_named() {
         let needs = Needs { other_processes: false, haproxy: false };
-        let line =
-            |landlock| told(&Held::default(), needs, Trials { bpf_takes_capabilities: false, landlock });
-        assert!(line(false).contains("this kernel has no landlock"), "{}", line(false));
+        let here = Trials { bpf_takes_capabilities: false, proc_is_hidden: false, landlock: true };
+        let line = |trials| told(&Held::default(), needs, trials);
+        let without = line(Trials { landlock: false, ..here });
+        assert!(without.contains("this kernel has no landlock"), "{without}");
         assert_eq!(
-            line(true),
+            line(here),
             "privileges: keeps no capability, and nothing else of root's; no file is written but the history's"
         );
+        let hidden = line(Trials { proc_is_hidden: true, ..here });
+        assert!(hidden.contains("threads that need not look at other processes"), "{hidden}");
     }
 }
