@@ -1,5 +1,7 @@
 //! What is in the package and made for it: manual pages, completions, the configuration, the changelog.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 
 use super::program;
@@ -16,9 +18,10 @@ pub(super) fn make(machine: &Machine, version: &str) -> Result<()> {
     let man = machine.below_target("release/package/man")?;
     let tracer = |arguments: &[&str]| capture(machine.command(&program(machine)).args(arguments));
     let first = tracer(&["man"])?;
-    super::write(&man.join("tracer.1"), &first)?;
+    let page = |name: String, text: &str| compressed(machine, &man.join(name), text);
+    page("tracer.1".into(), &first)?;
     for command in commands(&first)? {
-        super::write(&man.join(format!("tracer-{command}.1")), &tracer(&["man", &command])?)?;
+        page(format!("tracer-{command}.1"), &tracer(&["man", &command])?)?;
     }
     for shell in ["bash", "zsh", "fish"] {
         super::write(&folder.join(format!("tracer.{shell}")), &tracer(&["completions", shell])?)?;
@@ -28,7 +31,16 @@ pub(super) fn make(machine: &Machine, version: &str) -> Result<()> {
         std::fs::read_to_string(&defaults).with_context(|| format!("cannot read {}", defaults.display()))?;
     super::write(&folder.join("tracer.toml"), &configuration(&defaults)?)?;
     let date = capture(machine.command("git").args(["log", "-1", "--format=%cD"]))?;
-    super::write(&folder.join("changelog"), &changelog(version, date.trim()))
+    compressed(machine, &folder.join("changelog"), &changelog(version, date.trim()))
+}
+
+/// Writes `FILE.gz`, as Debian wants manual pages: the same bytes for the same text.
+fn compressed(machine: &Machine, file: &Path, text: &str) -> Result<()> {
+    super::write(file, text)?;
+    let gzip = machine.command("gzip").args(["--best", "--no-name", "--force"]).arg(file).status();
+    let status = gzip.context("cannot start gzip")?;
+    ensure!(status.success(), "gzip cannot compress {} ({status})", file.display());
+    Ok(())
 }
 
 /// The commands that the page of tracer itself refers to: `tracer\-check(1)`.

@@ -41,20 +41,21 @@ pub(crate) fn package(machine: &Machine, arguments: &Arguments) -> Result<()> {
         "the errors above name place and reason",
     )?;
     let version = version(machine)?;
-    let package = build(machine, &version)?;
-    if arguments.check {
-        // As the next release would be.
-        let next = build(machine, &format!("{version}+next"))?;
+    // As the next release would be. First: cargo-deb empties its own folder of other versions, whatever it makes.
+    let upgrade = format!("{version}+next");
+    let next = arguments.check.then(|| build(machine, &upgrade, "xtask/package/next")).transpose()?;
+    let package = build(machine, &version, "debian")?;
+    if let Some(next) = next {
         check::check(machine, &package, &next)?;
     }
     println!("{}", package.display());
     Ok(())
 }
 
-/// One package of this version: everything but the version is the same.
-fn build(machine: &Machine, version: &str) -> Result<PathBuf> {
+/// One package of this version, in a folder below the target folder: everything but the version is the same.
+fn build(machine: &Machine, version: &str, folder: &str) -> Result<PathBuf> {
     contents::make(machine, version)?;
-    let folder = machine.below_target("debian")?;
+    let folder = machine.below_target(folder)?;
     let file = folder.join(format!("tracer_{version}_{}.deb", architecture(machine)?));
     let mut cargo = machine.command("cargo");
     cargo.args([
