@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn who_keeps_a_history_writes_beside_it_and_nowhere_else() {
         // Not below a directory that SQLite may use.
-        let root = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let root =
+            ["/dev/shm", "/run", "/dev"].iter().find_map(|place| tempfile::tempdir_in(place).ok()).unwrap();
         let (inside, outside) = (root.path().join("inside"), root.path().join("outside"));
         fs::create_dir(&inside).unwrap();
         fs::create_dir(&outside).unwrap();
