@@ -243,3 +243,39 @@ fn a_haproxy_is_asked_whose_socket_belongs_to_another_user() {
     assert_eq!(event["changed"][0]["pool"], "app", "{event}");
     running.stop(Signal::SIGTERM).exits(0);
 }
+
+/// Started without what it would keep, it misses just what that is documented to be for.
+#[test]
+fn what_is_kept_is_kept_for_a_reason() {
+    require_root();
+    let (_turn, block) = (turn::alone(), Block::new());
+    let backends: Vec<Backend> = (1..=3).map(|n| Backend::start(block.backend(n), Answer(300))).collect();
+    let without = |capabilities: &str| format!("--bounding-set={capabilities}");
+    // A pools file of another user: CAP_DAC_READ_SEARCH.
+    let pools = Pools::of_backends(&backends);
+    let file = pools.file();
+    std::os::unix::fs::chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let setpriv = without("-dac_read_search,-dac_override");
+    let ended = tracer(["watch", "--pools"])
+        .argument(&file)
+        .under(&["setpriv", &setpriv, "--inh-caps=-all"])
+        .spawn()
+        .finish();
+    ended.exits(2).ensure(ended.stderr.contains("pools.toml: may not be read"), "the file is closed to it");
+    // HAProxy's socket of another user: CAP_DAC_OVERRIDE. Balancers that run: CAP_SYS_PTRACE.
+    let haproxy = haproxy(block, &backends);
+    let socket = haproxy.file(Some("stats")).display().to_string();
+    let port = block.port().to_string();
+    for (capability, found) in [("-dac_override", 1), ("-sys_ptrace", 0)] {
+        let mut running = tracer(["watch", "--json", "--auto", "--port", &port])
+            .under(&["setpriv", &without(capability), "--inh-caps=-all"])
+            .start();
+        let began = running.event("it counts", SOON, |event| event["event"] == "tracing");
+        assert_eq!(began["declared_pools"], found, "{capability}");
+        let ended = running.stop(Signal::SIGTERM);
+        let refused =
+            ended.stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(&socket));
+        ended.exits(0).ensure(refused == (found == 1), format!("{capability}: what is closed is said"));
+    }
+}

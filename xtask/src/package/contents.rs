@@ -68,8 +68,7 @@ fn configuration(defaults: &str) -> Result<String> {
 
 fn changelog(version: &str, date: &str) -> String {
     format!(
-        "tracer ({version}) unstable; urgency=medium\n\n  * What changed is in README.md and in the project's \
-         CHANGELOG.md.\n\n -- tracer maintainers <maintainers@tracer.example.org>  {date}\n"
+        "tracer ({version}) unstable; urgency=medium\n\n  * What changed: CHANGELOG.md, beside this file.\n\n -- tracer maintainers <maintainers@tracer.example.org>  {date}\n"
     )
 }
 
