@@ -267,15 +267,15 @@ fn what_is_kept_is_kept_for_a_reason() {
     let haproxy = haproxy(block, &backends);
     let socket = haproxy.file(Some("stats")).display().to_string();
     let port = block.port().to_string();
-    for (capability, found) in [("-dac_override", 1), ("-sys_ptrace", 0)] {
+    for (capability, found) in [("-dac_override", true), ("-sys_ptrace", false)] {
         let mut running = tracer(["watch", "--json", "--auto", "--port", &port])
             .under(&["setpriv", &without(capability), "--inh-caps=-all"])
             .start();
         let began = running.event("it counts", SOON, |event| event["event"] == "tracing");
-        assert_eq!(began["declared_pools"], found, "{capability}");
+        assert_eq!(began["declared_pools"].as_u64().unwrap() > 0, found, "{capability}: {began}");
         let ended = running.stop(Signal::SIGTERM);
         let refused =
             ended.stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(&socket));
-        ended.exits(0).ensure(refused == (found == 1), format!("{capability}: what is closed is said"));
+        ended.exits(0).ensure(refused == found, format!("{capability}: what is closed is said"));
     }
 }
