@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{
     command::{capture, end_with_us, run_aside},
@@ -26,7 +29,8 @@ pub(super) struct Clean<'a> {
 pub(super) struct Running<'a> {
     clean: &'a Clean<'a>,
     container: Child,
-    first: String,
+    /// Known once it runs.
+    first: Option<Pid>,
 }
 
 const BOOTS_WITHIN: Duration = Duration::from_secs(60);
@@ -77,15 +81,15 @@ impl<'a> Clean<'a> {
         nspawn.arg("--directory").arg(&self.root);
         nspawn.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let container =
-            end_with_us(&mut nspawn, Signal::SIGKILL).spawn().context("cannot start systemd-nspawn")?;
-        let mut running = Running { clean: self, container, first: String::new() };
+            end_with_us(&mut nspawn, Signal::SIGTERM).spawn().context("cannot start systemd-nspawn")?;
+        let mut running = Running { clean: self, container, first: None };
         let begun = Instant::now();
         loop {
             if let Some(status) = running.container.try_wait()? {
                 bail!("the clean Debian did not start ({status}); what systemd-nspawn says is above");
             }
             if let Some(first) = child_of(running.container.id()) {
-                running.first = first;
+                running.first = Some(first);
                 let mut state = running.command("systemctl");
                 let said = state.arg("is-system-running").stderr(Stdio::null()).output()?.stdout;
                 if said == b"running\n" {
@@ -102,7 +106,8 @@ impl Running<'_> {
     /// A command in it.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = self.clean.machine.command("nsenter");
-        command.args(["--all", "--target", &self.first, "--", program]);
+        let first = self.first.map_or_else(String::new, |first| first.to_string());
+        command.args(["--all", "--target", &first, "--", program]);
         command.stdin(Stdio::null());
         command
     }
@@ -115,7 +120,10 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // With it everything in it ends.
+        // With its first process everything in it ends; systemd-nspawn that is killed leaves it running.
+        if let Some(first) = self.first {
+            let _ = kill(first, Signal::SIGKILL);
+        }
         let _ = self.container.kill();
         let _ = self.container.wait();
     }
@@ -129,9 +137,9 @@ impl Drop for Clean<'_> {
     }
 }
 
-fn child_of(process: u32) -> Option<String> {
+fn child_of(process: u32) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
-    children.split_whitespace().next().map(str::to_owned)
+    children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
 }
 
 fn remove(root: &Path) -> Result<()> {
