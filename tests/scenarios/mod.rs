@@ -26,6 +26,7 @@ mod listen_attacks;
 mod million;
 mod nginx;
 mod page;
+mod privileges;
 mod prometheus;
 mod quiet;
 mod replay;

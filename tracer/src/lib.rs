@@ -34,6 +34,7 @@
 //! | [`audit`] | pools as they are written → problems: what in them is likely not as somebody meant it | pure |
 //! | [`input`] | files that the user wrote → bytes; where in them something is wrong | files |
 //! | [`discovery`] | host → [`discovery::Found`]: running balancers that can be believed, and their files as they see them | `/proc`, files of root's; executes nothing |
+//! | [`privilege`] | what a thread has to do → what it keeps: capabilities, files, ports | prctl(2), capset(2), landlock; gives up for good |
 //! | [`runtime`] | HAProxy's socket → [`runtime::ServerState`]: what was changed since it read its configuration | a UNIX socket; changes nothing |
 //! | [`cli`] | arguments → exit code | terminal, signals; owns the runtime |
 //!
@@ -80,6 +81,7 @@ pub mod kernel;
 pub mod listener;
 pub mod outputs;
 pub mod pools;
+pub mod privilege;
 pub mod recording;
 pub mod report;
 pub mod runtime;

@@ -8,6 +8,7 @@ mod bpf_linker;
 mod command;
 mod fuzz;
 mod machine;
+mod package;
 mod pictures;
 mod run;
 mod rust_src;
@@ -56,6 +57,8 @@ enum Task {
     Soak(soak::Arguments),
     /// Make up input for everything that reads some, with libFuzzer, and see that nothing panics
     Fuzz(fuzz::Arguments),
+    /// Make the Debian package, in target/debian
+    Package(package::Arguments),
     /// Boot Debian's kernels in qemu and run tracer and its tests in them; prints what works, as Markdown
     Vmtest(vmtest::Arguments),
     /// The first process of such a machine
@@ -83,6 +86,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Fuzz(arguments) => fuzz::fuzz(&Machine::here()?, &arguments),
         Task::Pictures(arguments) => pictures::pictures(&Machine::here()?, &arguments),
         Task::Soak(arguments) => soak::soak(&Machine::here()?, &arguments),
+        Task::Package(arguments) => package::package(&Machine::here()?, &arguments),
         Task::Vmtest(arguments) => vmtest::vmtest(&Machine::here()?, &arguments),
         // Where there is no compiler and no workspace.
         Task::Guest => vmtest::guest::run(),

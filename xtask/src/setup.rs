@@ -64,6 +64,17 @@ const OVERHEAD_PROGRAMS: &[Program] = &[
     Program { package: "libbpf-tools", binary: "tcplife", why: "tools to compare with" },
 ];
 
+/// What `package --check` needs, and nothing else does.
+const PACKAGE_PROGRAMS: &[Program] = &[
+    Program { package: "lintian", binary: "lintian", why: "Debian's judgement on the package" },
+    Program { package: "mmdebstrap", binary: "mmdebstrap", why: "a clean Debian to install it on" },
+    Program {
+        package: "systemd-container",
+        binary: "systemd-nspawn",
+        why: "systemd of that Debian, to run the service",
+    },
+];
+
 /// A prerequisite that is not there.
 struct Missing {
     what: &'static str,
@@ -89,6 +100,11 @@ pub(crate) fn set_up_overhead(machine: &Machine) -> Result<()> {
 /// Installs what is missing to build tracer, and to take pictures of it.
 pub(crate) fn set_up_pictures(machine: &Machine) -> Result<()> {
     set_up_with(machine, PICTURE_PROGRAMS)
+}
+
+/// Installs what is missing to build tracer, and to try its package out.
+pub(crate) fn set_up_package(machine: &Machine) -> Result<()> {
+    set_up_with(machine, PACKAGE_PROGRAMS)
 }
 
 fn set_up_with(machine: &Machine, programs: &[Program]) -> Result<()> {

@@ -4,6 +4,7 @@ use super::client::{Client, Refusal};
 use super::decide::{Alert, Change};
 use super::outbox::{Outbox, Outgoing};
 use super::wording::{Sender, body, listed, query};
+use crate::privilege::Keep;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -65,7 +66,10 @@ impl Courier {
             Arc::new(Shared { state: Mutex::default(), news: Condvar::new(), began: Instant::now() });
         let name = client.url.to_string();
         let of_thread = Arc::clone(&shared);
-        let run = move || of_thread.run(&client, &sender);
+        let run = move || {
+            Keep::of_client().hold();
+            of_thread.run(&client, &sender);
+        };
         std::thread::Builder::new().name("alerts".into()).spawn(run)?;
         Ok(Self { shared, name })
     }

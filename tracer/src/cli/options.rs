@@ -107,6 +107,11 @@ impl PoolOptions {
         Ok(())
     }
 
+    /// Whether nothing is judged or listed that no file declares.
+    pub(super) fn is_declared_only(&self) -> bool {
+        self.declared_only
+    }
+
     /// Whether the same is looked at, whatever is expected of it.
     pub(super) fn selects_the_same(&self, other: &Self) -> bool {
         Self { files: other.files.clone(), ..self.clone() } == *other

@@ -4,6 +4,7 @@ use super::desk::Desk;
 use super::limits::Limits;
 use super::open::OpenError;
 use super::tick::Tick;
+use crate::privilege::Keep;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
@@ -89,7 +90,9 @@ impl Scribe {
         let (queue, ticks) = sync_channel(MOST_TICKS);
         let (ending, ended) = channel();
         let with_scribe = Arc::clone(&shared);
+        let keep = Keep::of_history(path);
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || {
+            keep.hold();
             write_all(desk, &ticks, &with_scribe);
             drop(ending);
         })?;

@@ -12,6 +12,7 @@ mod server;
 mod tests;
 
 use crate::outputs::{Latest, Past};
+use crate::privilege::Keep;
 use answer::Reach;
 use std::fmt;
 use std::io;
@@ -70,7 +71,10 @@ impl Listener {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let past = Arc::new(Mutex::new(Past::default()));
         let remembered = Arc::clone(&past);
-        let serve = move || runtime.block_on(server::serve(socket, reach, published, remembered));
+        let serve = move || {
+            Keep::of_listener().hold();
+            runtime.block_on(server::serve(socket, reach, published, remembered));
+        };
         std::thread::Builder::new().name("listener".into()).spawn(serve)?;
         Ok(Self { address, latest, past })
     }

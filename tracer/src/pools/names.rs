@@ -1,5 +1,6 @@
 //! Host names and their addresses, over time.
 
+use crate::privilege::Keep;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -103,6 +104,7 @@ fn resolve_all(
         let (queue, sender, resolver) = (Arc::clone(&queue), sender.clone(), resolver.clone());
         // Not joined: a resolver that hangs keeps its thread until it gives up, and nobody else.
         let asking = move || {
+            Keep::of_client().hold();
             loop {
                 let next = queue.lock().ok().and_then(|mut names| names.next());
                 let Some(name) = next.filter(|_| Instant::now() < until) else { return };

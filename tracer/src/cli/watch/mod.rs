@@ -11,6 +11,7 @@ mod clock;
 mod declarations;
 mod kept;
 mod present;
+mod privileges;
 mod reload;
 mod samples;
 mod watched;
@@ -98,6 +99,8 @@ impl Arguments {
             ("json", self.json != started.json),
             ("listen", self.listen != started.listen),
             ("samples", self.samples != started.samples),
+            // To look at other processes was given up.
+            ("declared-only", self.needs().other_processes && !started.needs().other_processes),
             ("replay", self.replay != started.replay),
         ];
         flags.extend(others.into_iter().filter(|(_, unlike)| *unlike).map(|(flag, _)| flag));
@@ -131,6 +134,10 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
         (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
         _ => None,
     };
+    // Everything is open, and no thread is begun yet that does not give up its own.
+    if live {
+        privileges::give_up(&arguments);
+    }
     let writer = if live { Writer::start(io::stdout()) } else { Writer::patient(io::stdout()) };
     let mut voice = Voice { json: arguments.json, writer };
     let pools = declarations.sorted();
