@@ -24,7 +24,7 @@ use super::stop::Stop;
 use crate::agent::{Agent, Judged};
 use crate::chronicle::{Chronicle, Event, What};
 use crate::detect::Settings;
-use crate::kernel::{self, Tracer};
+use crate::kernel::{self, Pins, Tracer};
 use crate::listener::ListenAddress;
 use crate::outputs::{Latest, event_json, event_text};
 use crate::pools::{Names, Pools};
@@ -72,6 +72,15 @@ pub(super) struct Arguments {
     /// Answer over HTTP: a live page, /metrics, /healthz, /api/v1/pools. A port of this host, or an address that others can reach
     #[arg(long, value_name = "[IP:]PORT", conflicts_with = "replay")]
     listen: Option<ListenAddress>,
+    /// Go on counting when watch ends: programs and counters stay in the kernel, and the next one takes over without a gap
+    #[arg(long, conflicts_with = "replay")]
+    pin: bool,
+    /// Where --pin keeps them: a directory on a BPF file system, for this agent alone
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/tracer")]
+    pin_dir: PathBuf,
+    /// Remove everything that --pin has left in the kernel, and end
+    #[arg(long)]
+    unpin: bool,
     /// Measure requests and their response times
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Exchanges::Auto)]
     exchanges: Exchanges,
@@ -95,6 +104,8 @@ impl Arguments {
             ("history-age", self.history_age != started.history_age),
             ("json", self.json != started.json),
             ("listen", self.listen != started.listen),
+            ("pin", self.pin != started.pin),
+            ("pin-dir", self.pin_dir != started.pin_dir),
             ("samples", self.samples != started.samples),
             ("replay", self.replay != started.replay),
         ];
@@ -107,6 +118,12 @@ impl Arguments {
 pub(super) type CommandLine = Typed<Arguments>;
 
 pub(super) fn run(typed: CommandLine) -> Result<Exit, Failure> {
+    let arguments = Declarations::arguments(&typed).map_err(Failure::Input)?;
+    if arguments.unpin {
+        // Whatever else the configuration says: who takes tracer off a host needs no pools.
+        Pins::remove(&arguments.pin_dir)?.iter().for_each(|line| say(line));
+        return Ok(Exit::Fine);
+    }
     let read = Declarations::read(&typed, Names::default(), &[]);
     let declarations = read.map_err(|unread| Failure::Input(unread.errors))?;
     declarations.problems.iter().for_each(|line| say(&format!("warning: {line}")));
@@ -120,11 +137,16 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let on_terminal = io::stdout().is_terminal();
     let arguments = declarations.arguments.clone();
     let live = arguments.replay.is_none();
+    // First, so that a second agent touches nothing else of the first.
+    let pins = arguments.pin.then(|| Pins::take(&arguments.pin_dir)).transpose()?;
     // Before anything is traced: an address that cannot be had is the user's business.
     let mut present = Present::begin(arguments.listen, arguments.bounds)?;
     let mut kept = Kept::begin(&arguments)?;
     let mut alarm = Alarm::begin(&arguments.alarm, arguments.pools.netns())?;
-    let mut source = source(&declarations)?;
+    let mut source = source(&declarations, pins)?;
+    if let Some(before) = source.before(declarations.sorted()) {
+        present.inherit(&before);
+    }
     let mut samples = match (&arguments.samples, source.time_seconds()) {
         (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
         _ => None,
@@ -225,14 +247,18 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
 }
 
 /// The kernel or the recording, as asked for.
-fn source(declarations: &Declarations) -> Result<Source, Failure> {
+fn source(declarations: &Declarations, pins: Option<Pins>) -> Result<Source, Failure> {
     let arguments = &declarations.arguments;
     if let Some(file) = &arguments.replay {
         let agent = Agent::new(Pools::default(), Settings::default());
         return Source::recording(file, agent, Selection::new(arguments.pools.filter()), None);
     }
     let exchanges = arguments.exchanges.with_auto(kernel::Exchanges::Prepared);
-    let tracer = Tracer::start(arguments.bounds.settings(exchanges))?;
+    let settings = arguments.bounds.settings(exchanges);
+    let tracer = match pins {
+        Some(pins) => Tracer::start_pinned(settings, pins)?,
+        None => Tracer::start(settings)?,
+    };
     tracer.notices().iter().for_each(|notice| say(notice));
     Ok(Source::kernel(tracer, Agent::new(declarations.sorted(), Settings::default()), None))
 }
@@ -331,7 +357,7 @@ mod tests {
         let text = uncommented();
         let keys = text.lines().filter_map(|line| Some(line.split_once(" = ")?.0.to_owned()));
         let mut keys: BTreeSet<String> = keys.collect();
-        keys.insert("config".into());
+        keys.extend(config::NO_KEYS.map(ToOwned::to_owned));
         assert_eq!(keys, flags);
         let lines: Vec<&str> = DEFAULTS.lines().collect();
         for pair in lines.windows(2).filter(|pair| pair[1].starts_with('#') && !pair[1].starts_with("# ")) {
