@@ -25,6 +25,7 @@ mod listen_attacks;
 mod million;
 mod nginx;
 mod page;
+mod pins;
 mod prometheus;
 mod quiet;
 mod replay;

@@ -64,9 +64,8 @@ pub mod maps {
     pub const RETIRED: &str = "RETIRED";
 
     /// Every map that an agent leaves to the next one.
-    pub const KEPT: [&str; 11] = [
-        CONNECTIONS, SLOTS, FREE, CELLS, UNCOUNTED, SWEEP_END, TRACKED, UNTRACKED, HANDOVER, TOLD, RETIRED,
-    ];
+    pub const KEPT: [&str; 11] =
+        [CONNECTIONS, SLOTS, FREE, CELLS, UNCOUNTED, SWEEP_END, TRACKED, UNTRACKED, HANDOVER, TOLD, RETIRED];
 }
 
 /// Names of the programs in the object.

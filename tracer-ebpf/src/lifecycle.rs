@@ -116,7 +116,11 @@ fn begin(socket: Kernel, watch: Watch) -> Option<()> {
     if matches!(connect, Connect::FailThenBegin | Connect::CloseThenBegin) && is_handed_over() {
         connect = on_connect(Watch::Relief, before.phase());
     }
-    if entry.is_none() && matches!(watch, Watch::First) && is_handed_over() && was_counted_without_entry(socket) {
+    if entry.is_none()
+        && matches!(watch, Watch::First)
+        && is_handed_over()
+        && was_counted_without_entry(socket)
+    {
         return None;
     }
     if matches!(connect, Connect::AlreadyCounted) {

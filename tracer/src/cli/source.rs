@@ -71,10 +71,7 @@ impl Source {
         let ticker = Box::new(Ticker::new(tracer, length));
         let started_seconds = started.as_secs_f64();
         let began_seconds = started_seconds - ticker.counts_since().as_secs_f64();
-        Self {
-            agent,
-            feed: Feed::Kernel { ticker, started_seconds, began_seconds, reuse: Reuse::default() },
-        }
+        Self { agent, feed: Feed::Kernel { ticker, started_seconds, began_seconds, reuse: Reuse::default() } }
     }
 
     /// The recording in a file (`-`: standard input), the part that `selection` lets through; the first `length` of its

@@ -340,7 +340,8 @@ mod tests {
     fn what_an_agent_before_has_told_is_in_totals_and_not_told_again() {
         let start = Instant::now();
         let (nginx, gone) = (balancer("/nginx.service"), balancer("/gone"));
-        let mut told = snapshot(start, vec![reading(&nginx, 5, 2, 1), at(2, 0, reading(&gone, 4, 0, 1))], None);
+        let mut told =
+            snapshot(start, vec![reading(&nginx, 5, 2, 1), at(2, 0, reading(&gone, 4, 0, 1))], None);
         told.overflow.attempts = 7;
         told.uncounted.no_cell = 7;
         let retired = Cell { attempts: 11, ..Cell::EMPTY };

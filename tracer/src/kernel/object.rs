@@ -14,8 +14,8 @@ use super::refusal::{chain, refusal};
 use super::report::{Intent, Outcome, PROGRAMS, ProgramReport};
 use super::retirement::{Act, Retirement, Sight};
 use super::snapshot::{Reading, Snapshot, backend};
-use super::vanished::{Balance, Bounds, Vanished};
 use super::tables::{self, map_error, mapped};
+use super::vanished::{Balance, Bounds, Vanished};
 use super::{bpf, capabilities, places, repair};
 use aya::Ebpf;
 use aya::maps::Map;
@@ -136,7 +136,9 @@ impl Tracer {
         pins.settle(false)?;
         let others = pins.remove_others()?;
         self.pin_notices.extend(others.iter().map(|name| {
-            format!("notice: removed the pins {name} of another version: what it had counted is not in the totals")
+            format!(
+                "notice: removed the pins {name} of another version: what it had counted is not in the totals"
+            )
         }));
         Ok(())
     }
@@ -166,11 +168,7 @@ impl Tracer {
             _ => None,
         });
         let exchanges = self.settings.exchanges.notice(&self.reports);
-        refused
-            .chain(exchanges)
-            .chain(self.memory.notice())
-            .chain(self.pin_notices.iter().cloned())
-            .collect()
+        refused.chain(exchanges).chain(self.memory.notice()).chain(self.pin_notices.iter().cloned()).collect()
     }
 
     /// Whether exchanges are not measured, and [`measure_exchanges`](Self::measure_exchanges) would begin to.

@@ -38,11 +38,7 @@ pub(super) fn finish(
 ) -> Result<(), MapError> {
     let Some(slot) = handing.unfinished() else { return Ok(()) };
     let now = cells.get(slot.index as usize).generation;
-    let emptied = if now == slot.generation {
-        empty(cells, slot)
-    } else {
-        Slot { generation: now, ..slot }
-    };
+    let emptied = if now == slot.generation { empty(cells, slot) } else { Slot { generation: now, ..slot } };
     // Looking through the queue may change its order, so that more places than were given out may be in use.
     tracked.set_word(0, offset_of!(Tracked, places), max_backends.into());
     let mut is_somewhere = false;
@@ -64,10 +60,7 @@ pub(super) fn finish(
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn unlisted(
-    ebpf: &mut Ebpf,
-    used: Vec<u32>,
-) -> Result<Vec<u32>, MapError> {
+pub(super) fn unlisted(ebpf: &mut Ebpf, used: Vec<u32>) -> Result<Vec<u32>, MapError> {
     // Looked for after what is in use: a place that came into use before then is some key's by now, or on its way out.
     let listed = places::listed(ebpf)?;
     Ok(used.into_iter().filter(|index| !listed.contains(index)).collect())

@@ -76,7 +76,11 @@ fn create(offsets: &Offsets, settings: Settings, pinned_in: Option<&Path>) -> Re
 }
 
 /// Maps an array of the object into memory.
-pub(super) fn mapped<T: SharedLayout>(ebpf: &Ebpf, name: &'static str, elements: u32) -> Result<Mapped<T>, KernelError> {
+pub(super) fn mapped<T: SharedLayout>(
+    ebpf: &Ebpf,
+    name: &'static str,
+    elements: u32,
+) -> Result<Mapped<T>, KernelError> {
     let Some(Map::Array(array)) = ebpf.map(name) else { return Err(KernelError::Object(name)) };
     Mapped::new(array.fd().as_fd(), elements)
         .map_err(|error| KernelError::Maps(format!("mapping {name}: {error}")))

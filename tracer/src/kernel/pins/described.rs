@@ -47,7 +47,9 @@ impl Described {
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
         let number = |name| {
             let value = field(name)?.trim();
-            value.strip_prefix("0x").map_or_else(|| value.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+            value
+                .strip_prefix("0x")
+                .map_or_else(|| value.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
         };
         let map = || {
             let shape = Shape {
@@ -92,11 +94,11 @@ mod tests {
         let shape = Shape { kind: 1, key: 48, value: 8, max_entries: 64, flags: 0x400 };
         assert_eq!(Described::read(map), Described::Map { shape, id: 7 });
         let link = "link_type:\traw_tracepoint\nlink_id:\t4\nprog_tag:\ta\nprog_id:\t9\ntp_name:\tinet_sock_set_state\n";
+        assert_eq!(Described::read(link), Described::Link { tracepoint: Some("inet_sock_set_state".into()) });
         assert_eq!(
-            Described::read(link),
-            Described::Link { tracepoint: Some("inet_sock_set_state".into()) }
+            Described::read("link_type:\ttracing\nprog_id:\t9\n"),
+            Described::Link { tracepoint: None }
         );
-        assert_eq!(Described::read("link_type:\ttracing\nprog_id:\t9\n"), Described::Link { tracepoint: None });
         assert_eq!(Described::read("prog_type:\t26\nprog_id:\t9\n"), Described::Program);
         assert_eq!(Described::read("pos:\t0\nmap_type:\t1\n"), Described::Other, "cut off");
     }

@@ -68,7 +68,8 @@ impl Directory {
     pub(super) fn names(&self, below: &Path) -> Result<Vec<String>, PinError> {
         let path = self.path.join(below);
         let read = || -> io::Result<Vec<String>> {
-            let names = fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+            let names =
+                fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
             names.collect()
         };
         let mut names = read().map_err(|error| refused(&path, "read it", error))?;

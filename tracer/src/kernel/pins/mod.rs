@@ -128,7 +128,9 @@ impl Pins {
         let names = self.directory.names(&self.relative())?;
         let max_backends = match self.described(maps::SLOTS)? {
             Described::Map { shape, .. } => shape.max_entries,
-            other => return Err(self.otherwise(maps::SLOTS, format!("it is {}, and not a map", other.name()))),
+            other => {
+                return Err(self.otherwise(maps::SLOTS, format!("it is {}, and not a map", other.name())));
+            }
         };
         let mut kept = Kept { max_backends, maps: Vec::new(), links: BTreeSet::new() };
         for name in maps::KEPT {
@@ -285,7 +287,9 @@ impl Pins {
         let expected = shapes::of(name, max_backends);
         match self.described(name)? {
             Described::Map { shape, id } if Some(shape) == expected => Ok(id),
-            Described::Map { .. } => Err(self.otherwise(name, "this map is not as this version makes it".into())),
+            Described::Map { .. } => {
+                Err(self.otherwise(name, "this map is not as this version makes it".into()))
+            }
             other => Err(self.otherwise(name, format!("it is {}, and not a map", other.name()))),
         }
     }
@@ -307,13 +311,17 @@ impl Pins {
 /// Opens a pin and looks what it is.
 fn open(path: &Path) -> Result<(OwnedFd, Described), PinError> {
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(unusable(path, "it is missing")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(unusable(path, "it is missing"));
+        }
         Err(error) => return Err(refused(path, "look at it", error)),
         Ok(found) if !found.is_file() => return Err(unusable(path, "it is no pin")),
         Ok(_) => {}
     }
-    let pin = bpf::open_pin(path).map_err(|error| unusable(path, &format!("it cannot be opened: {error}")))?;
-    let described = Described::of(pin.as_fd()).map_err(|error| refused(path, "ask /proc what it is", error))?;
+    let pin =
+        bpf::open_pin(path).map_err(|error| unusable(path, &format!("it cannot be opened: {error}")))?;
+    let described =
+        Described::of(pin.as_fd()).map_err(|error| refused(path, "ask /proc what it is", error))?;
     Ok((pin, described))
 }
 
