@@ -2,12 +2,12 @@
 //! them does not know which.
 
 use super::exit::{Failure, host_name, say};
-use crate::agent::{Agent, Judged};
+use crate::agent::{Agent, AgentState, Judged};
 use crate::collect::{Sample, Ticker};
 use crate::detect::Settings;
 use crate::kernel::Tracer;
 use crate::outputs::Own;
-use crate::pools::{DeclaredPool, Pools, Reuse};
+use crate::pools::{DeclaredPool, Pools, Remembered, Reuse};
 use crate::recording::{Event, Interval, RecordingError, Replay, Selection};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -144,6 +144,20 @@ impl Source {
             other: Some(sample.other),
             uncounted: Some(sample.uncounted),
         })
+    }
+
+    /// What tells the kernel's counters from others since the host was booted; `None` of a recording.
+    pub(super) fn began(&self) -> Option<Duration> {
+        match &self.feed {
+            Feed::Kernel { ticker, .. } => Some(ticker.began()),
+            Feed::Recording(_) => None,
+        }
+    }
+
+    /// Goes on judging from what an agent before remembered.
+    pub(super) fn restore(&mut self, state: AgentState, remembered: Remembered) {
+        self.agent.restore(state);
+        self.agent.recall(remembered);
     }
 
     /// What the tracer knows of itself; `None` of a recording.

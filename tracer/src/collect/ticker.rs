@@ -77,6 +77,12 @@ impl Ticker {
         self.before.take()
     }
 
+    /// What tells these counters from others: see [`Tracer::began`].
+    #[must_use]
+    pub fn began(&self) -> Duration {
+        self.tracer.began()
+    }
+
     /// How long connections have been counted, by whatever agent.
     #[must_use]
     pub fn counts_since(&self) -> Duration {

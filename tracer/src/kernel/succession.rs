@@ -62,6 +62,12 @@ impl Tracer {
         Some(Inheritance { began: instant(self.handing.began()), told, retired })
     }
 
+    /// What tells these counters from others since the host was booted: when counting began (`ktime`).
+    #[must_use]
+    pub fn began(&self) -> Duration {
+        self.handing.began()
+    }
+
     /// How long connections have been counted.
     #[must_use]
     pub fn counts_since(&self) -> Duration {

@@ -7,6 +7,7 @@
 //! cache.
 
 mod alarm;
+mod checkpoint;
 mod declarations;
 mod kept;
 mod present;
@@ -30,6 +31,7 @@ use crate::outputs::{Latest, event_json, event_text};
 use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
 use alarm::{Alarm, AlarmOptions};
+use checkpoint::Checkpoint;
 use declarations::Declarations;
 use kept::Kept;
 use present::Present;
@@ -78,6 +80,9 @@ pub(super) struct Arguments {
     /// Where --pin keeps them: a directory on a BPF file system, for this agent alone
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/tracer")]
     pin_dir: PathBuf,
+    /// What an agent with --pin remembers, for the next one: a file, written each minute and at the end
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/tracer/state.json")]
+    state: PathBuf,
     /// Remove everything that --pin has left in the kernel, and end
     #[arg(long)]
     unpin: bool,
@@ -106,6 +111,7 @@ impl Arguments {
             ("listen", self.listen != started.listen),
             ("pin", self.pin != started.pin),
             ("pin-dir", self.pin_dir != started.pin_dir),
+            ("state", self.state != started.state),
             ("samples", self.samples != started.samples),
             ("replay", self.replay != started.replay),
         ];
@@ -147,6 +153,13 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     if let Some(before) = source.before(declarations.sorted()) {
         present.inherit(&before);
     }
+    let mut chronicle = Chronicle::default();
+    let mut checkpoint =
+        source.began().filter(|_| arguments.pin).map(|began| Checkpoint::new(&arguments.state, began));
+    if let Some(state) = checkpoint.as_ref().and_then(Checkpoint::read) {
+        source.restore(state.agent, state.remembered);
+        chronicle = state.chronicle.into();
+    }
     let mut samples = match (&arguments.samples, source.time_seconds()) {
         (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
         _ => None,
@@ -156,7 +169,6 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let pools = declarations.sorted();
     let (declared_pools, filtered) = (pools.declared_count(), pools.is_filtered());
     let mut reloader = Reloader::new(typed, declarations);
-    let mut chronicle = Chronicle::default();
     match (&arguments.replay, source.time_seconds()) {
         (Some(file), _) => say(&format!("replaying: {}", file.display())),
         (None, now) => {
@@ -197,6 +209,9 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                 };
                 let events = take(&mut chronicle, &interval);
                 kept.take(&interval, &events)?;
+                if let Some(checkpoint) = &mut checkpoint {
+                    checkpoint.tick(!events.is_empty(), source.agent(), &chronicle);
+                }
                 voice.tell_all(events)?;
                 if let Some(samples) = &mut samples {
                     samples.record(&interval, source.agent());
@@ -217,6 +232,9 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     if let Some(interval) = source.now() {
         let events = take(&mut chronicle, &interval);
         kept.take(&interval, &events)?;
+        if let Some(checkpoint) = checkpoint {
+            checkpoint.finish(source.agent(), &chronicle);
+        }
         voice.tell_all(events)?;
         if let Some(samples) = &mut samples {
             samples.record(&interval, source.agent());
