@@ -8,6 +8,7 @@ mod auto;
 mod bad_input;
 mod bounds;
 mod causes;
+mod churn;
 mod commands;
 mod discovery;
 mod ends;

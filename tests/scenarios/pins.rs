@@ -5,6 +5,7 @@ use crate::support::backend::{Backend, Behaviour::*, wait_until_closed};
 use crate::support::bpf::{exists, held_by};
 use crate::support::bpffs::{Bpffs, names};
 use crate::support::client::Client;
+use crate::support::exchanges::equal_requests;
 use crate::support::http::Http;
 use crate::support::load::Load;
 use crate::support::nginx::Nginx;
@@ -33,7 +34,9 @@ fn addresses(backends: &[Backend]) -> impl Iterator<Item = SocketAddr> {
 }
 
 fn pinned(bpffs: &Bpffs, backends: &[Backend]) -> Tracer {
-    watch(Pools::of_backends(backends)).argument("--pin").argument("--pin-dir").argument(bpffs.pins())
+    let pinned =
+        watch(Pools::of_backends(backends)).argument("--pin").argument("--pin-dir").argument(bpffs.pins());
+    pinned.argument("--state").argument(bpffs.state())
 }
 
 fn unpin(bpffs: &Bpffs) -> Ended {
@@ -168,6 +171,27 @@ fn connections_that_outlive_an_agent_are_followed_by_the_next() {
     ended.member("app", backend.address).adds_up().is("adopted", 3).is("established", 27).is("closed", 30);
 }
 
+#[test]
+fn exchanges_go_on_over_kills_and_count_once() {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let backends: Vec<_> = (1..=2).map(|n| Backend::start(block.backend(n), KeepAlive(300))).collect();
+    let nginx = Nginx::at(block.balancer(1)).servers(addresses(&backends)).keepalive(16).start();
+    let start = || pinned(&bpffs, &backends).argument("--exchanges").argument("on").start();
+    let mut running = start();
+    Load::on(block.balancer(1)).threads(4).keep_alive().run_while(|| {
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(fastrand::u64(0..700)));
+            running.signal(Signal::SIGKILL);
+            std::mem::replace(&mut running, start()).wait_for_kill();
+        }
+    });
+    drop(nginx);
+    wait_until_closed(&backends);
+    let ended = stop(running);
+    equal_requests(&ended, &backends);
+    equals_and_nothing_is_adopted(&ended, &backends);
+}
+
 /// The value of a member's metric.
 #[track_caller]
 fn metric(http: Http, name: &str, backend: SocketAddr) -> u64 {
@@ -203,6 +227,82 @@ fn metrics_go_on_where_the_agent_before_ended() {
         assert_eq!(closed, backend.report().closed, "{}", backend.address);
     }
     stop(second);
+}
+
+/// That a restart, by whatever signal, neither tells a verdict again nor forgets it.
+#[track_caller]
+fn a_finding_stands_over(signal: Signal) {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let backends = backends(block);
+    let wrong = Nginx::at(block.balancer(1)).server(backends[0].address, "weight=10");
+    let _nginx = wrong.servers(addresses(&backends[1..])).start();
+    let start = || pinned(&bpffs, &backends).start();
+    let mut first = start();
+    let mut ended = Load::on(block.balancer(1)).run_while(|| {
+        first.event("skewed", 3 * SOON, |event| event["verdict"] == "skewed");
+        // It is written within the interval.
+        std::thread::sleep(Duration::from_millis(500));
+        first.signal(signal);
+        first.wait_for_kill();
+        std::thread::sleep(Duration::from_secs(1));
+        let second = start();
+        std::thread::sleep(Duration::from_secs(5));
+        stop(second)
+    });
+    let told: Vec<_> = ended.events().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(told, ["tracing", "stopping"], "{:#?}", ended.events());
+    ended.json = ended.events().pop().unwrap();
+    ended.ensure(ended.pool("app")["verdict"] == "skewed", "it stands");
+    let since = ended.pool("app")["since"].as_str().unwrap().to_owned();
+    let began = ended.events()[0]["time"].as_str().unwrap().to_owned();
+    ended.ensure(since < began, format!("it stands since {since}, before {began}"));
+}
+
+#[test]
+fn a_finding_stands_over_a_restart_and_is_not_told_again() {
+    a_finding_stands_over(Signal::SIGTERM);
+}
+
+#[test]
+fn a_finding_stands_over_a_kill_and_is_not_told_again() {
+    a_finding_stands_over(Signal::SIGKILL);
+}
+
+#[test]
+fn a_state_that_is_damaged_or_of_other_pins_is_said_and_left_alone() {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let backends = backends(block);
+    let start = || pinned(&bpffs, &backends).start();
+    stop(start());
+    let ended = stop(start());
+    ended.ensure(!ended.stderr.contains("--state"), "it is its own");
+    std::fs::write(bpffs.state(), "{\"of\":").unwrap();
+    let ended = stop(start());
+    ended.ensure(ended.stderr.contains("judging begins anew"), "it is damaged");
+    unpin(&bpffs).exits(0);
+    let ended = stop(start());
+    ended.ensure(ended.stderr.contains("goes with other counters"), "other pins");
+}
+
+#[test]
+fn the_history_has_what_happened_while_no_agent_ran() {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let (backends, directory) = (backends(block), tempfile::tempdir().unwrap());
+    let file = directory.path().join("history.db");
+    let _nginx = Nginx::at(block.balancer(1)).servers(addresses(&backends)).start();
+    let load = Load::on(block.balancer(1));
+    for _ in 0..2 {
+        let running = pinned(&bpffs, &backends).argument("--history").argument(&file).start();
+        load.run_for(Duration::from_millis(1_500));
+        stop(running);
+        load.run_for(Duration::from_millis(1_500));
+    }
+    wait_until_closed(&backends);
+    stop(pinned(&bpffs, &backends).argument("--history").argument(&file).start());
+    let history = rusqlite::Connection::open(&file).unwrap();
+    let sum = "SELECT sum(established) FROM by_member WHERE pool = 'app'";
+    let sum: u64 = history.query_row(sum, [], |row| row.get(0)).unwrap();
+    assert_eq!(sum, accepted(&backends));
 }
 
 #[test]

@@ -1,30 +1,39 @@
-//! A BPF file system of a test's own.
+//! A BPF file system of a test's own, and a directory for what goes with the pins.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
 /// Mounted while this is there; what is pinned in it goes with it.
-pub(crate) struct Bpffs(TempDir);
+pub(crate) struct Bpffs {
+    mounted: TempDir,
+    beside: TempDir,
+}
 
 impl Bpffs {
     #[track_caller]
     pub(crate) fn mount() -> Self {
-        let directory = tempfile::Builder::new().prefix("tracer-e2e-bpf-").tempdir().unwrap();
+        let directory = || tempfile::Builder::new().prefix("tracer-e2e-bpf-").tempdir().unwrap();
+        let (mounted, beside) = (directory(), directory());
         let status =
-            Command::new("mount").args(["-t", "bpf", "tracer-e2e"]).arg(directory.path()).status().unwrap();
+            Command::new("mount").args(["-t", "bpf", "tracer-e2e"]).arg(mounted.path()).status().unwrap();
         assert!(status.success(), "mount -t bpf: {status}");
-        Self(directory)
+        Self { mounted, beside }
     }
 
     /// Where it is mounted.
     pub(crate) fn root(&self) -> &Path {
-        self.0.path()
+        self.mounted.path()
     }
 
     /// Where agents pin.
     pub(crate) fn pins(&self) -> PathBuf {
         self.root().join("pins")
+    }
+
+    /// What agents remember besides.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.beside.path().join("state.json")
     }
 
     /// Where agents of this version do.

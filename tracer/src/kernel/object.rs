@@ -247,7 +247,7 @@ impl Tracer {
                 )
             }));
         }
-        let plan = Plan::new(wanted, &btf)?;
+        let plan = Plan::new(wanted, pins.is_some(), &btf)?;
         let settings = plan.settings;
         let (ebpf, handing) = tables::made_or_kept(&offsets, settings, pins.as_ref(), kept.as_ref())?;
         #[cfg(debug_assertions)]

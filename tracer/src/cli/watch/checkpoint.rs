@@ -79,7 +79,12 @@ impl Checkpoint {
         };
         match self.parse(&bytes) {
             Ok(Some(state)) => Some(state),
-            Ok(None) => None,
+            Ok(None) => {
+                say(&format!(
+                    "notice: --state {name} goes with other counters, such as those before a boot; judging begins anew"
+                ));
+                None
+            }
             Err(error) => {
                 say(&format!("warning: --state {name}: {error}; judging begins anew"));
                 None

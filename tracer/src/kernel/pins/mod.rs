@@ -26,7 +26,8 @@ mod directory;
 mod error;
 mod shapes;
 
-use super::bpf;
+use super::error::KernelError;
+use super::{bpf, capabilities};
 use aya::programs::links::FdLink;
 use described::Described;
 use directory::{Directory, refused};
@@ -80,9 +81,14 @@ impl Pins {
     /// Takes a directory for this process; makes it where there is none.
     ///
     /// # Errors
-    /// When it cannot be had, is not safe, or another agent has it.
-    pub fn take(directory: &Path) -> Result<Self, PinError> {
-        Directory::take(directory).map(|directory| Self { directory })
+    /// When it cannot be had, is not safe, or another agent has it; and where nothing could be pinned in it.
+    pub fn take(directory: &Path) -> Result<Self, KernelError> {
+        // Anybody may make a directory in a BPF file system, and what it is called is then taken.
+        let missing = capabilities::missing();
+        if !missing.is_empty() {
+            return Err(KernelError::Capabilities(missing));
+        }
+        Ok(Self { directory: Directory::take(directory)? })
     }
 
     /// Removes every pin of every version below a directory, and the directory, if nothing else is left. Gives a line for
