@@ -410,12 +410,15 @@ fn bpftool(arguments: &[&str], pin: &Path) {
     assert!(output.status.success(), "bpftool {words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A pin, what is said of it, and what makes it so.
+type Spoil<'a> = (&'a str, &'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn foreign_missing_and_misplaced_pins_are_named_and_not_used() {
     let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
     let backends = backends(block);
     let set = bpffs.set();
-    let spoil: [(&str, &str, &dyn Fn(&Path)); 8] = [
+    let spoil: [Spoil<'_>; 8] = [
         ("CELLS", "is missing", &|pin| std::fs::remove_file(pin).unwrap()),
         ("SLOTS", "it is no pin", &|pin| {
             std::fs::remove_file(pin).unwrap();
