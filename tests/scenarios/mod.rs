@@ -27,6 +27,7 @@ mod million;
 mod nginx;
 mod page;
 mod pins;
+mod pins_repair;
 mod prometheus;
 mod quiet;
 mod replay;

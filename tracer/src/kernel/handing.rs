@@ -68,13 +68,19 @@ impl Handing {
         Duration::from_nanos(self.handover.get(0).began_ns)
     }
 
-    /// From now on two programs may see one event.
+    /// From now on two programs may see one event, if there is an agent before or after this one.
     pub(super) fn overlap_begins(&mut self) {
+        if self.kept.is_none() {
+            return;
+        }
         self.write(offset_of!(Handover, overlap_until_ns), u64::MAX);
     }
 
     /// The links of all but one are closed.
     pub(super) fn overlap_ends(&mut self) {
+        if self.kept.is_none() {
+            return;
+        }
         self.write(offset_of!(Handover, overlap_until_ns), ns(bpf::ktime() + LINGER));
     }
 

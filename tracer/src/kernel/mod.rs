@@ -1,6 +1,7 @@
 //! The host: the eBPF object loaded and attached, its maps read, balancers named. Decides nothing.
 //!
-//! The only room that touches aya, bpf(2), BTF, `/proc` and the cgroup file system. One thread owns a [`Tracer`] and
+//! The only room that touches aya, bpf(2), BTF, the BPF file system, `/proc` and the cgroup file system. With pins (`pins/`)
+//! maps and programs outlive the process, and the next one goes on from them (`succession`, `handing`, `repair`). One thread owns a [`Tracer`] and
 //! calls [`Tracer::read`] each tick.
 
 mod adoption;
