@@ -4,7 +4,6 @@ use crate::support::acceptor::Acceptor;
 use crate::support::address::Block;
 use crate::support::backend::refuse;
 use crate::support::bpffs::Bpffs;
-use crate::support::client::Client;
 use crate::support::pools::Pools;
 use crate::support::tracer::{Running, Tracer, watch};
 use crate::support::turn;
@@ -74,11 +73,11 @@ fn maps_bytes(running: &Running) -> u64 {
 fn churn(start: impl Fn() -> Tracer, before_round: impl Fn(u16, Running) -> Running, of: &Addresses) {
     let addresses = &of.all();
     let anchor = Acceptor::start(of.anchor());
-    let mut anchored = Client::start("e2e-anchor");
-    let mut client = Client::start("e2e-client");
     let mut running = start().start();
-    assert_eq!(anchored.ask(format!("keep 1 {}", anchor.address)), "ok");
-    let (mut memory, mut maps, mut late) = (0, 0, Vec::<Acceptor>::new());
+    // All connections are this process's: a pool is of one balancer.
+    let _anchored = TcpStream::connect(anchor.address).unwrap();
+    let (mut memory, mut maps) = (0, 0);
+    let (mut late, mut open) = (Vec::<Acceptor>::new(), Vec::<TcpStream>::new());
     for (round, of_round) in (1..).zip(addresses.chunks(MAX_BACKENDS.into())) {
         running = before_round(round, running);
         let mut seen_kib = Vec::new();
@@ -86,11 +85,11 @@ fn churn(start: impl Fn() -> Tracer, before_round: impl Fn(u16, Running) -> Runn
         let acceptors: Vec<Acceptor> = kept.iter().map(|&address| Acceptor::start(address)).collect();
         let _refusing: Vec<_> = refusing.iter().map(|&address| refuse(address)).collect();
         // Those of the round before end now.
-        assert_eq!(client.ask(format!("close {}", u16::try_from(late.len()).unwrap() * 2)), "ok");
+        open.clear();
         late.iter().for_each(|acceptor| acceptor.wait_until_closed(2));
-        for address in kept {
-            assert_eq!(client.ask(format!("keep 2 {address}")), "ok");
-        }
+        open.extend(
+            kept.iter().flat_map(|&address| [address; 2]).map(|address| TcpStream::connect(address).unwrap()),
+        );
         late = acceptors;
         let pause = (ROUND - Duration::from_secs(1)) / u32::try_from(refusing.len()).unwrap();
         for (number, address) in (0..).zip(refusing) {
@@ -110,7 +109,7 @@ fn churn(start: impl Fn() -> Tracer, before_round: impl Fn(u16, Running) -> Runn
             assert!(now <= maps + maps / 20, "{now} bytes of maps after round {round}, {maps} after round 2");
         }
     }
-    assert_eq!(client.ask(format!("close {}", late.len() * 2)), "ok");
+    drop(open);
     late.iter().for_each(|acceptor| acceptor.wait_until_closed(2));
     std::thread::sleep(Duration::from_millis(1_500));
     let mut ended = running.stop(Signal::SIGTERM);
