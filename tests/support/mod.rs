@@ -4,6 +4,7 @@ pub(crate) mod acceptor;
 pub(crate) mod address;
 pub(crate) mod backend;
 pub(crate) mod bpf;
+pub(crate) mod bpffs;
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod crowd;

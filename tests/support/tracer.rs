@@ -430,6 +430,14 @@ impl Ended {
         pools.unwrap().iter().filter(|pool| pool["name"] == name).collect()
     }
 
+    /// The member with this address of a pool, if it is listed.
+    #[track_caller]
+    pub(crate) fn find(&self, pool: &str, address: SocketAddr) -> Option<Member<'_>> {
+        let members = self.pool(pool)["members"].as_array().unwrap();
+        let json = members.iter().find(|member| member["backend"] == address.to_string())?;
+        Some(Member { of: self, json, address })
+    }
+
     /// The only member with this address of a pool.
     #[track_caller]
     pub(crate) fn member(&self, pool: &str, address: SocketAddr) -> Member<'_> {

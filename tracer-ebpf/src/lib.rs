@@ -11,6 +11,7 @@
 //! * `FREE` is a queue of places not in use. When it is empty the attempt counts in the [overflow cell](OVERFLOW_SLOT).
 //! * A **connection** ([`Connection`]) is the state kept in the socket's own storage. It dies with the socket. How many
 //!   there are is kept in [`Tracked`], so that no more than [`MAX_CONNECTIONS`] take memory.
+//! * Where maps and programs outlive the agent, [`Handover`] is what the next one finds.
 //! * A place that is given to another backend gets a new **generation**; a connection whose generation is not the
 //!   cell's counts into the overflow cell, never on another backend.
 //!
@@ -31,7 +32,7 @@ use histogram::BUCKETS;
 
 /// Version of the layout of everything in this file. The test `abi_version_is_tied_to_the_layout` fails when the
 /// layout changes and this number does not.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Place of the cell for what could not get one of its own.
 pub const OVERFLOW_SLOT: u32 = 0;
@@ -52,6 +53,19 @@ pub mod maps {
     pub const SWEEP_END: &str = "SWEEP_END";
     /// Array with one [`Tracked`](crate::Tracked).
     pub const TRACKED: &str = "TRACKED";
+    /// For each CPU the cookie of the socket whose attempt was last counted without a [`Connection`](crate::Connection).
+    pub const UNTRACKED: &str = "UNTRACKED";
+    /// Array with one [`Handover`](crate::Handover).
+    pub const HANDOVER: &str = "HANDOVER";
+    /// Array of [`Cell`](crate::Cell), by place: what the agent has told of each, for the next agent. Of one element where
+    /// there will be none.
+    pub const TOLD: &str = "TOLD";
+    /// Array of two [`Cell`](crate::Cell)s: see [`Retiring`](crate::Retiring).
+    pub const RETIRED: &str = "RETIRED";
+
+    /// Every map that an agent leaves to the next one.
+    pub const KEPT: [&str; 11] =
+        [CONNECTIONS, SLOTS, FREE, CELLS, UNCOUNTED, SWEEP_END, TRACKED, UNTRACKED, HANDOVER, TOLD, RETIRED];
 }
 
 /// Names of the programs in the object.
@@ -263,6 +277,23 @@ impl Cell {
         lifetime: [0; BUCKETS],
         stock: Stock::EMPTY,
     };
+
+    /// Adds what another one has counted.
+    pub fn add_counters(&mut self, more: &Self) {
+        macro_rules! add {
+            ($($counter:ident)*; $($array:ident)*) => {
+                $(self.$counter = self.$counter.wrapping_add(more.$counter);)*
+                $(for (sum, more) in self.$array.iter_mut().zip(&more.$array) {
+                    *sum = sum.wrapping_add(*more);
+                })*
+            };
+        }
+        add!(
+            attempts untracked established adopted closed resets resets_without_data probes sent_bytes received_bytes
+            segments_sent segments_received retransmits syn_retransmits repaired exchanges;
+            failed connect_time cancelled_age response_time lifetime
+        );
+    }
 }
 
 /// What could not be counted where it belongs, cumulative over all cells.
@@ -303,6 +334,60 @@ pub struct Tracked {
     /// How often a place was taken. They are given out in the order of their indices, and what comes back goes to the end:
     /// no place beyond this number has ever been in use, and nobody need look there.
     pub places: u64,
+}
+
+/// What one agent leaves to the next one, where maps and programs outlive it. Programs read no more than
+/// `overlap_until_ns`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handover {
+    /// Until then (`ktime`, nanoseconds) the programs of two agents may be attached, and one event may be seen by both.
+    pub overlap_until_ns: u64,
+    /// Whether connections from before were adopted, 1: what has no [`Connection`] since then is not to be adopted.
+    pub adopted: u64,
+    /// [`Retiring`].
+    pub retiring: u64,
+    /// When counting began (`ktime`, nanoseconds).
+    pub began_ns: u64,
+    /// When [`TOLD`](maps::TOLD) was written (`ktime`, nanoseconds); 0: never.
+    pub told_ns: u64,
+    /// [`Uncounted`] as it was then.
+    pub told: Uncounted,
+    /// Which maps belong together: the kernel's ids of [`maps::KEPT`], in that order. The last is 0.
+    pub maps: [u32; maps::KEPT.len() + 1],
+}
+
+/// A place that is being emptied, in one word: how far that came is known after an end at any moment.
+///
+/// What a cell has counted is added to that element of [`RETIRED`](maps::RETIRED) which holds the lesser sum, then this word
+/// is written, which makes that element the one that holds; then the cell is emptied, its generation last, and its place
+/// put into the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retiring {
+    /// Which element of [`RETIRED`](maps::RETIRED) holds: 0 or 1.
+    pub holds: u32,
+    /// The place that was emptied last, and the generation that it had; index 0: none.
+    pub place: (u32, u32),
+}
+
+impl Retiring {
+    const HOLDS: u64 = 1 << 63;
+
+    /// As it is in [`Handover::retiring`].
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        let (index, generation) = self.place;
+        let holds = if self.holds == 0 { 0 } else { Self::HOLDS };
+        holds | ((index as u64) << 32) | generation as u64
+    }
+
+    /// From [`Handover::retiring`].
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
+    pub const fn of(word: u64) -> Self {
+        let place = (((word & !Self::HOLDS) >> 32) as u32, word as u32);
+        Self { holds: (word >> 63) as u32, place }
+    }
 }
 
 /// A port that somebody listens on without a queue; see [`adoption`].
@@ -368,6 +453,7 @@ const _: () = {
     no_padding!(Uncounted, 8, 8, 8, 8, 8);
     no_padding!(SweepEnd, 8, 8, 8);
     no_padding!(Tracked, 8, 8);
+    no_padding!(Handover, 8, 8, 8, 8, 8, 40, 4 * (maps::KEPT.len() + 1));
     no_padding!(Listener, 4, 2, 2);
     no_padding!(TaskFileContext, 8, 8, 8, 8);
     no_padding!(SweepContext, 8, 8, 8, 8);
@@ -384,11 +470,36 @@ const _: () = {
 mod tests {
     use super::*;
 
+    #[test]
+    fn every_counter_is_added() {
+        let (first, last) = (offset_of!(Cell, attempts) / 8, offset_of!(Cell, stock) / 8);
+        let mut words = [0_u64; size_of::<Cell>() / 8];
+        words[first..last].fill(3);
+        // SAFETY: a cell is made of integers without padding, as many bytes.
+        let cell: Cell = unsafe { core::mem::transmute(words) };
+        let mut sum = cell;
+        sum.add_counters(&cell);
+        // SAFETY: as above.
+        let sum: [u64; size_of::<Cell>() / 8] = unsafe { core::mem::transmute(sum) };
+        assert!(sum[first..last].iter().all(|&count| count == 6), "{sum:?}");
+    }
+
+    #[test]
+    fn a_place_that_is_being_emptied_is_one_word() {
+        for holds in [0, 1] {
+            for place in [(0, 0), (1, u32::MAX), (i32::MAX as u32, 7)] {
+                let retiring = Retiring { holds, place };
+                assert_eq!(Retiring::of(retiring.word()), retiring);
+            }
+        }
+        assert_eq!(Retiring::of(0), Retiring::default(), "a new map");
+    }
+
     /// A fingerprint of the layout. When this fails, the layout changed: raise [`ABI_VERSION`], then take the new value.
     #[test]
     fn abi_version_is_tied_to_the_layout() {
         let layout = format!(
-            "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
+            "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
             size_of::<CellKey>(),
             size_of::<Slot>(),
             size_of::<Connection>(),
@@ -403,13 +514,15 @@ mod tests {
             size_of::<Uncounted>(),
             size_of::<SweepEnd>(),
             size_of::<Tracked>(),
+            size_of::<Handover>(),
+            offset_of!(Handover, told),
             size_of::<Listener>(),
             BUCKETS,
             transition::CAUSES,
         );
         assert_eq!(
             (ABI_VERSION, layout.as_str()),
-            (5, "48 8 80 32 64 72 3016 216 920 1608 2296 40 24 16 8 86 6")
+            (6, "48 8 80 32 64 72 3016 216 920 1608 2296 40 24 16 128 40 8 86 6")
         );
     }
 }

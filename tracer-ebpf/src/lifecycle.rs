@@ -14,6 +14,9 @@
 //! the other is not running, and what both see counts once, since only a change of the connection's own phase counts. TCP
 //! runs in processes and softirqs only, so there is no third level.
 //!
+//! While one agent takes over from another, two of each are attached (`Handover`). Of a connection's events but the first
+//! one program counts whatever their number; at the first one `lifecycle`, too, then takes what has begun for counted.
+//!
 //! What remains: on some kernels a few events in 100,000 reach no program, though the tracepoint fires and no miss is
 //! counted. What can be known of them is made up for, and counted as `repaired`: by the connection's next event, by its
 //! destruction ([`destroy`]), or by a sweep, which no longer finds the connection (`kernel/vanished.rs` of the agent).
@@ -24,9 +27,10 @@ use crate::cells::{
 use crate::connections::{begin_at_present, entry, is_full, make_entry, released, taken};
 use crate::fields::Kernel;
 use crate::log;
-use crate::maps::UNTRACKED;
+use crate::maps::{HANDOVER, UNTRACKED};
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns,
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_get_socket_cookie,
+    bpf_ktime_get_ns,
 };
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -108,7 +112,17 @@ fn begin(socket: Kernel, watch: Watch) -> Option<()> {
         },
     };
     let before = entry.map_or(State(0), |connection| State(get!(connection, state)));
-    let connect = on_connect(watch, before.phase());
+    let mut connect = on_connect(watch, before.phase());
+    if matches!(connect, Connect::FailThenBegin | Connect::CloseThenBegin) && is_handed_over() {
+        connect = on_connect(Watch::Relief, before.phase());
+    }
+    if entry.is_none()
+        && matches!(watch, Watch::First)
+        && is_handed_over()
+        && was_counted_without_entry(socket)
+    {
+        return None;
+    }
     if matches!(connect, Connect::AlreadyCounted) {
         return None;
     }
@@ -145,21 +159,39 @@ fn begin_without_entry(socket: Kernel, key: &CellKey, watch: Watch) -> Option<()
         && let Some(untracked) = UNTRACKED.get_ptr_mut(0)
     {
         // SAFETY: this CPU's value of the map.
-        unsafe { write_volatile(untracked, socket.as_ptr() as u64) };
+        unsafe { write_volatile(untracked, cookie(socket)) };
     }
     Some(())
 }
 
-/// Whether the first program has just counted this attempt without an entry. Connecting is done by processes, so that
-/// nothing on this CPU comes between the two programs that could connect.
+/// Whether another program has just counted this attempt without an entry. Connecting is done by processes, so that
+/// nothing on this CPU comes between the programs that could connect. The last of them takes the note away; which is the
+/// last is not known while there may be more than two, and then it stays.
 #[inline(always)]
 fn was_counted_without_entry(socket: Kernel) -> bool {
     let Some(untracked) = UNTRACKED.get_ptr_mut(0) else { return false };
     // SAFETY: this CPU's value of the map.
-    let counted = unsafe { read_volatile(untracked) } == socket.as_ptr() as u64;
-    // SAFETY: as above.
-    unsafe { write_volatile(untracked, 0) };
+    let counted = unsafe { read_volatile(untracked) } == cookie(socket);
+    if !is_handed_over() {
+        // SAFETY: as above.
+        unsafe { write_volatile(untracked, 0) };
+    }
     counted
+}
+
+/// What no other socket has, now or later. An address is another socket's as soon as this one is gone.
+#[inline(always)]
+fn cookie(socket: Kernel) -> u64 {
+    // SAFETY: the argument of the tracepoint, which the verifier knows for a socket.
+    unsafe { bpf_get_socket_cookie(socket.as_ptr()) }
+}
+
+/// Whether the programs of two agents may be attached. Asked only of what is rare, so that nobody else pays for it.
+#[inline(always)]
+fn is_handed_over() -> bool {
+    let Some(handover) = HANDOVER.get_ptr_mut(0) else { return false };
+    // SAFETY: a helper without arguments.
+    get!(handover, overlap_until_ns) > unsafe { bpf_ktime_get_ns() }
 }
 
 /// The place of a pair's counters; the overflow cell when every place is taken.

@@ -9,7 +9,9 @@ use aya_ebpf::{
     macros::{btf_map, map},
     maps::{Array, HashMap, PerCpuArray, Queue},
 };
-use tracer_ebpf::{Cell, CellKey, Connection, Listener, MAX_LISTENERS, Slot, SweepEnd, Tracked, Uncounted};
+use tracer_ebpf::{
+    Cell, CellKey, Connection, Handover, Listener, MAX_LISTENERS, Slot, SweepEnd, Tracked, Uncounted,
+};
 
 #[btf_map]
 pub(crate) static CONNECTIONS: SkStorage<Connection> = SkStorage::new();
@@ -32,7 +34,18 @@ pub(crate) static SWEEP_END: Array<SweepEnd> = Array::with_max_entries(1, BPF_F_
 #[map]
 pub(crate) static TRACKED: Array<Tracked> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// The socket whose attempt was last counted without an entry on this CPU.
+#[map]
+pub(crate) static HANDOVER: Array<Handover> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Written and read by userspace alone. Its size is set before loading.
+#[map]
+pub(crate) static TOLD: Array<Cell> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Written and read by userspace alone.
+#[map]
+pub(crate) static RETIRED: Array<Cell> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+
+/// The cookie of the socket whose attempt was last counted without an entry on this CPU.
 #[map]
 pub(crate) static UNTRACKED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 

@@ -73,7 +73,8 @@ impl State {
 pub enum Watch {
     /// Runs first.
     First,
-    /// Runs second, and finds counted what the first one saw.
+    /// Runs second, and finds counted what the first one saw. So does the first one, too, while the programs of two
+    /// agents are attached: another one may run before it.
     Relief,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::collect::Sample;
 use crate::detect::{Assessment, PoolJudge, Settings};
-use crate::pools::{DeclaredPool, PoolSample, Pools};
+use crate::pools::{DeclaredPool, PoolSample, Pools, Remembered};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -91,6 +91,18 @@ impl Agent {
             .collect();
         judges.sort_by(|a, b| (&a.pool, &a.balancer).cmp(&(&b.pool, &b.balancer)));
         AgentState { detector: DETECTOR_VERSION, judges }
+    }
+
+    /// What it knows of pools that nobody declared; an agent that is given this and [`state`](Self::state) goes on as if
+    /// it were this one.
+    #[must_use]
+    pub fn remembered(&self) -> Remembered {
+        self.pools.remembered()
+    }
+
+    /// Goes on from what another agent knew of such pools.
+    pub fn recall(&mut self, remembered: Remembered) {
+        self.pools.recall(remembered);
     }
 
     /// Goes on from what another agent remembered, and forgets what it remembered itself.

@@ -159,7 +159,7 @@ pub enum Cause {
 }
 
 /// What a pool is called.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct PoolName {
     /// Its name.
     pub pool: String,
@@ -187,8 +187,26 @@ pub struct Chronicle {
     uncounted_seconds: Option<f64>,
 }
 
+/// What was told, to be written down for an agent that goes on from here: it does not tell it again.
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+pub struct ChronicleState {
+    pools: Vec<(PoolName, Told)>,
+    uncounted: Uncounted,
+    uncounted_seconds: Option<f64>,
+}
+
+impl From<ChronicleState> for Chronicle {
+    fn from(state: ChronicleState) -> Self {
+        Self {
+            pools: state.pools.into_iter().collect(),
+            uncounted: state.uncounted,
+            uncounted_seconds: state.uncounted_seconds,
+        }
+    }
+}
+
 /// What was told of a pool, and what may be next.
-#[derive(Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Told {
     /// Nobody declared it.
     discovered: bool,
@@ -215,6 +233,14 @@ impl Told {
 }
 
 impl Chronicle {
+    /// What was told so far.
+    #[must_use]
+    pub fn state(&self) -> ChronicleState {
+        let mut pools: Vec<_> = self.pools.iter().map(|(name, told)| (name.clone(), told.clone())).collect();
+        pools.sort_by(|a, b| a.0.cmp(&b.0));
+        ChronicleState { pools, uncounted: self.uncounted, uncounted_seconds: self.uncounted_seconds }
+    }
+
     /// Everything is judged anew from the next interval on: what was told of verdicts says nothing of the next ones.
     pub fn begin_again(&mut self) {
         for told in self.pools.values_mut() {

@@ -18,7 +18,7 @@
 //!
 //! | room | takes → gives | may touch |
 //! |---|---|---|
-//! | [`kernel`] | host → [`kernel::Snapshot`]: cumulative counters as read, and what was not counted | aya, bpf(2), BTF, `/proc`, cgroups; decides nothing |
+//! | [`kernel`] | host → [`kernel::Snapshot`]: cumulative counters as read, and what was not counted | aya, bpf(2), BTF, the BPF file system, `/proc`, cgroups; decides nothing |
 //! | [`collect`] | snapshots → [`collect::Sample`]: what happened in an interval; unknown is kept apart from zero | pure, but for the tick |
 //! | [`pools`] | sample and declarations → [`pools::PoolSample`]: which backends belong together, what each should get | pure, but for resolving names |
 //! | [`detect`] | pool sample and time → [`detect::Assessment`]: the verdict | pure: no clock, no I/O |

@@ -10,8 +10,8 @@ use std::error::Error as _;
 use std::ffi::OsString;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-/// The flag that names the file; it is no key.
-const CONFIG: &str = "config";
+/// Flags that are no keys: the one that names the file, and one that is an act and no setting.
+pub(super) const NO_KEYS: [&str; 2] = ["config", "unpin"];
 
 /// What was typed. It is kept, since the file is read again while the program runs.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ fn is_switch(argument: &clap::Arg) -> bool {
 /// The keys that a command's configuration may have: its long flags.
 fn keys(command: &Command) -> impl Iterator<Item = (&str, &clap::Arg)> {
     let named = command.get_arguments().filter_map(|argument| Some((argument.get_long()?, argument)));
-    named.filter(|(name, _)| *name != CONFIG)
+    named.filter(|(name, _)| !NO_KEYS.contains(name))
 }
 
 /// Reads a configuration file of the command with arguments `A`; `file` is how problems name it.

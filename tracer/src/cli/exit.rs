@@ -1,6 +1,6 @@
 //! Exit codes with a meaning, and the failures that lead to them.
 
-use crate::kernel::KernelError;
+use crate::kernel::{KernelError, PinError};
 use crate::outputs::escape::for_terminal;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -54,7 +54,20 @@ impl Failure {
 
 impl From<KernelError> for Failure {
     fn from(error: KernelError) -> Self {
-        Self::Host(error)
+        match error {
+            KernelError::Pins(error) => error.into(),
+            error => Self::Host(error),
+        }
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(error: PinError) -> Self {
+        if error.is_of_host() {
+            Self::Host(KernelError::Pins(error))
+        } else {
+            Self::Input(vec![error.to_string()])
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 //! them does not know which.
 
 use super::exit::{Failure, host_name, say};
-use crate::agent::{Agent, Judged};
+use crate::agent::{Agent, AgentState, Judged};
 use crate::collect::{Sample, Ticker};
 use crate::detect::Settings;
 use crate::kernel::Tracer;
 use crate::outputs::Own;
-use crate::pools::{DeclaredPool, Pools, Reuse};
+use crate::pools::{DeclaredPool, Pools, Remembered, Reuse};
 use crate::recording::{Event, Interval, RecordingError, Replay, Selection};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -22,7 +22,13 @@ pub(super) struct Source {
 }
 
 enum Feed {
-    Kernel { ticker: Box<Ticker>, started_seconds: f64, reuse: Reuse },
+    Kernel {
+        ticker: Box<Ticker>,
+        /// When this process began, and when counting did, perhaps for another one.
+        started_seconds: f64,
+        began_seconds: f64,
+        reuse: Reuse,
+    },
     Recording(Box<Recording>),
 }
 
@@ -63,10 +69,9 @@ impl Source {
     pub(super) fn kernel(tracer: Tracer, agent: Agent, length: Option<Duration>) -> Self {
         let started = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let ticker = Box::new(Ticker::new(tracer, length));
-        Self {
-            agent,
-            feed: Feed::Kernel { ticker, started_seconds: started.as_secs_f64(), reuse: Reuse::default() },
-        }
+        let started_seconds = started.as_secs_f64();
+        let began_seconds = started_seconds - ticker.counts_since().as_secs_f64();
+        Self { agent, feed: Feed::Kernel { ticker, started_seconds, began_seconds, reuse: Reuse::default() } }
     }
 
     /// The recording in a file (`-`: standard input), the part that `selection` lets through; the first `length` of its
@@ -127,6 +132,34 @@ impl Source {
         }
     }
 
+    /// All that an agent before has told, sorted into these pools and not judged; `None`: there was none.
+    pub(super) fn before(&mut self, mut pools: Pools) -> Option<Interval<Judged>> {
+        let Feed::Kernel { ticker, .. } = &mut self.feed else { return None };
+        let sample = ticker.take_before()?;
+        let told = pools.group(&sample).into_iter().map(|sample| Judged { sample, assessment: None });
+        Some(Interval {
+            time_seconds: sample.time_seconds,
+            interval_seconds: sample.interval_seconds,
+            pools: told.collect(),
+            other: Some(sample.other),
+            uncounted: Some(sample.uncounted),
+        })
+    }
+
+    /// What tells the kernel's counters from others since the host was booted; `None` of a recording.
+    pub(super) fn began(&self) -> Option<Duration> {
+        match &self.feed {
+            Feed::Kernel { ticker, .. } => Some(ticker.began()),
+            Feed::Recording(_) => None,
+        }
+    }
+
+    /// Goes on judging from what an agent before remembered.
+    pub(super) fn restore(&mut self, state: AgentState, remembered: Remembered) {
+        self.agent.restore(state);
+        self.agent.recall(remembered);
+    }
+
     /// What the tracer knows of itself; `None` of a recording.
     pub(super) fn own(&self) -> Option<Own> {
         match &self.feed {
@@ -152,7 +185,7 @@ impl Source {
     /// When counting began, seconds since the epoch.
     pub(super) fn started_seconds(&self) -> Option<f64> {
         match &self.feed {
-            Feed::Kernel { started_seconds, .. } => Some(*started_seconds),
+            Feed::Kernel { began_seconds, .. } => Some(*began_seconds),
             Feed::Recording(recording) => recording.started_seconds,
         }
     }
@@ -186,9 +219,9 @@ impl Source {
     /// Lets go of the kernel, or of the file.
     pub(super) fn end(self) -> End {
         match self.feed {
-            Feed::Kernel { ticker, started_seconds, .. } => End {
+            Feed::Kernel { ticker, began_seconds, .. } => End {
                 host: Some(host_name()),
-                started_seconds: Some(started_seconds),
+                started_seconds: Some(began_seconds),
                 duration_seconds: ticker.elapsed().as_secs_f64(),
                 unmatched: self.agent.unmatched(),
             },

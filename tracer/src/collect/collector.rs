@@ -1,7 +1,7 @@
 //! From cumulative snapshots to samples.
 
 use super::{BackendSample, Counters, Other, Sample, Stock, Uncounted};
-use crate::kernel::{Balancer, Snapshot};
+use crate::kernel::{Balancer, Inheritance, Snapshot};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -76,6 +76,18 @@ impl Collector {
             overflow: Counters::default(),
             crowded_out: 0,
         }
+    }
+
+    /// Goes on from an agent before: the next sample is what happened since it told of its counters last, at
+    /// `epoch_seconds` after the epoch. Also gives all that it has told, as if that were one interval.
+    #[must_use]
+    pub fn resume(epoch_seconds: f64, before: &Inheritance) -> (Self, Sample) {
+        let mut collector = Self::new(before.told.taken, epoch_seconds);
+        collector.retired = Counters::from(&before.retired);
+        let mut sample = collector.sample(&before.told);
+        // In an interval that is told, what made room had happened before.
+        sample.other.delta = sample.other.total.clone();
+        (collector, sample)
     }
 
     /// What happened since the snapshot before this one.
@@ -322,6 +334,29 @@ mod tests {
         let crowded = collector.sample(&full);
         assert_eq!((crowded.other.total.attempts, crowded.crowded, crowded.uncounted.backends), (7, true, 7));
         assert!(!collector.sample(&full).crowded, "nothing more since");
+    }
+
+    #[test]
+    fn what_an_agent_before_has_told_is_in_totals_and_not_told_again() {
+        let start = Instant::now();
+        let (nginx, gone) = (balancer("/nginx.service"), balancer("/gone"));
+        let mut told =
+            snapshot(start, vec![reading(&nginx, 5, 2, 1), at(2, 0, reading(&gone, 4, 0, 1))], None);
+        told.overflow.attempts = 7;
+        told.uncounted.no_cell = 7;
+        let retired = Cell { attempts: 11, ..Cell::EMPTY };
+        let before = Inheritance { began: start, told: told.clone(), retired };
+        let (mut collector, all) = Collector::resume(1000.0, &before);
+        let attempts: Vec<u64> = all.backends.iter().map(|backend| backend.delta.attempts).collect();
+        assert_eq!((attempts, all.other.delta.attempts, all.crowded), (vec![4, 5], 18, true));
+        // It was dead for a minute, and one backend made room by then.
+        let mut now = snapshot(start + Duration::from_secs(60), vec![reading(&nginx, 8, 2, 2)], Some(2));
+        (now.overflow, now.uncounted) = (told.overflow, told.uncounted);
+        let sample = collector.sample(&now);
+        assert_eq!((sample.time_seconds, sample.interval_seconds), (1060.0, 60.0));
+        assert_eq!((sample.backends[0].delta.attempts, sample.backends[0].total.attempts), (3, 8));
+        assert_eq!((sample.other.delta.attempts, sample.other.total.attempts), (0, 22));
+        assert!(!sample.crowded, "that was told");
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(crate) use each_uncounted;
 macro_rules! uncounted {
     ($($(#[$doc:meta])* $figure:ident,)*) => {
         /// What could not be counted where it belongs, since the start.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
         pub struct Uncounted {
             $($(#[$doc])* pub $figure: u64,)*
         }

@@ -16,22 +16,34 @@ pub struct Ticker {
     started: Instant,
     deadline: Option<Instant>,
     lag: Duration,
+    before: Option<Sample>,
 }
 
 impl Ticker {
-    /// Begins counting from here on. With `length`, the last sample is taken exactly then.
+    /// Begins counting from here on, or goes on from an agent before: then the first sample is of what happened since that
+    /// told of it last. With `length`, the last sample is taken exactly then.
     ///
     /// Must be called within a tokio runtime.
     #[must_use]
-    pub fn new(tracer: Tracer, length: Option<Duration>) -> Self {
+    pub fn new(mut tracer: Tracer, length: Option<Duration>) -> Self {
         let started = Instant::now();
         let epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let mut interval = interval_at((started + TICK).into(), TICK);
         // A tick that came late is not made up for: the next sample covers its time.
         interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let epoch_seconds = epoch.as_secs_f64();
+        let (collector, before) = match tracer.inheritance() {
+            Some(left) => {
+                let ago = started.saturating_duration_since(left.told.taken);
+                let (collector, before) = Collector::resume(epoch_seconds - ago.as_secs_f64(), &left);
+                (collector, Some(before))
+            }
+            None => (Collector::new(started, epoch_seconds), None),
+        };
         Self {
             tracer,
-            collector: Collector::new(started, epoch.as_secs_f64()),
+            collector,
+            before,
             interval,
             started,
             deadline: length.map(|length| started + length),
@@ -58,6 +70,23 @@ impl Ticker {
             _ = self.interval.tick() => {}
         }
         Some(self.read())
+    }
+
+    /// All that an agent before has told; `None` when there was none, or this was asked before.
+    pub fn take_before(&mut self) -> Option<Sample> {
+        self.before.take()
+    }
+
+    /// What tells these counters from others: see [`Tracer::began`].
+    #[must_use]
+    pub fn began(&self) -> Duration {
+        self.tracer.began()
+    }
+
+    /// How long connections have been counted, by whatever agent.
+    #[must_use]
+    pub fn counts_since(&self) -> Duration {
+        self.tracer.counts_since()
     }
 
     /// Reads now, whatever the tick.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 /// The judgement on a pool, most severe supported first (`Ord`: more severe is less).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// All members fail at once.

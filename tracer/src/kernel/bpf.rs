@@ -1,10 +1,15 @@
-//! The calls of bpf(2) that aya cannot make: an iterator over a given map, a run of it, and how long a program has run.
+//! The calls of bpf(2) that aya cannot make: an iterator over a given map, a run of it, how long a program has run, and
+//! opening a pin that may be anything.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 
+const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_ITER_CREATE: libc::c_long = 33;
@@ -121,6 +126,31 @@ pub(super) fn run_time(program: BorrowedFd<'_>) -> io::Result<Option<Duration>> 
         return Err(io::Error::last_os_error());
     }
     Ok((info.run_count > 0).then(|| Duration::from_nanos(info.run_time_ns)))
+}
+
+/// The time of `bpf_ktime_get_ns`.
+pub(super) fn ktime() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+/// `union bpf_attr` of `BPF_OBJ_GET`.
+#[repr(C)]
+struct ObjectGet {
+    /// Address of a path that ends at NUL.
+    path: u64,
+    descriptor: u32,
+    flags: u32,
+}
+
+/// Opens what is pinned at a path, whatever it is.
+///
+/// # Errors
+/// What bpf(2) answers.
+pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let attributes = ObjectGet { path: path.as_ptr().expose_provenance() as u64, descriptor: 0, flags: 0 };
+    // SAFETY: the attributes are of the command's layout; the path outlives the call.
+    unsafe { call(BPF_OBJ_GET, &attributes) }
 }
 
 /// bpf(2) for a command that answers a file descriptor.

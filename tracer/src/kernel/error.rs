@@ -1,5 +1,6 @@
-//! Why this host cannot be traced. Every variant ends in exit code 4.
+//! Why this host cannot be traced. Every variant ends in exit code 4, but for pins that the user can do something about.
 
+use super::pins::PinError;
 use std::io;
 
 /// Why this host cannot be traced.
@@ -51,6 +52,9 @@ pub enum KernelError {
         /// What the kernel says.
         reason: String,
     },
+    /// Nothing can be pinned, or what is cannot be used.
+    #[error(transparent)]
+    Pins(#[from] PinError),
     /// The object and this code do not belong together.
     #[error("the eBPF object has no {0}: this build is broken")]
     Object(&'static str),

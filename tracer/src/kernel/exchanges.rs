@@ -1,9 +1,11 @@
 //! The programs that measure exchanges: loaded first, attached when they are wanted.
 
 use super::object::program;
+use super::pins::Pins;
 use super::refusal::refusal;
 use super::report::{Outcome, ProgramReport};
 use aya::Ebpf;
+use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, FEntry};
 use tracer_ebpf::programs;
 
@@ -66,6 +68,7 @@ pub(super) fn prepare(
     btf: &aya::Btf,
     wanted: Exchanges,
     reports: &mut [ProgramReport],
+    pins: Option<&Pins>,
 ) -> Measuring {
     if wanted == Exchanges::Off {
         return Measuring::No;
@@ -93,7 +96,7 @@ pub(super) fn prepare(
         Exchanges::MeasuredAtRisk if both_edges => {}
         _ => return Measuring::No,
     }
-    match attach(ebpf, &usable) {
+    match attach(ebpf, &usable, pins) {
         Ok(()) => Measuring::Yes,
         Err(reason) => {
             for report in reports.iter_mut().filter(|report| usable.contains(&report.name)) {
@@ -113,17 +116,29 @@ fn load(ebpf: &mut Ebpf, name: &str, hook: &Hook, btf: &aya::Btf) -> Result<(), 
     loaded.map_err(|error| refusal(&error))
 }
 
-/// Attaches programs that are loaded. Where one fails, those before it stay until the end: alone they count nothing.
+/// Attaches programs that are loaded, so that they outlive this process if there are pins. Where one fails, those before
+/// it stay until the end: alone they count nothing.
 ///
 /// # Errors
 /// What the kernel says, in one line.
-pub(super) fn attach(ebpf: &mut Ebpf, names: &[&str]) -> Result<(), String> {
+pub(super) fn attach(ebpf: &mut Ebpf, names: &[&str], pins: Option<&Pins>) -> Result<(), String> {
     for (name, hook) in HOOKS.iter().filter(|(name, _)| names.contains(name)) {
-        let attached = match hook {
-            Hook::Tracepoint(_) => program::<BtfTracePoint>(ebpf, name)?.attach().map(|_| ()),
-            Hook::Function(_) => program::<FEntry>(ebpf, name)?.attach().map(|_| ()),
+        let failed = |error| format!("attaching `{name}`: {}", refusal(&error));
+        let link: Option<FdLink> = match hook {
+            Hook::Tracepoint(_) => {
+                let program = program::<BtfTracePoint>(ebpf, name)?;
+                let link = program.attach().map_err(failed)?;
+                pins.map(|_| program.take_link(link)).transpose().map_err(failed)?.map(Into::into)
+            }
+            Hook::Function(_) => {
+                let program = program::<FEntry>(ebpf, name)?;
+                let link = program.attach().map_err(failed)?;
+                pins.map(|_| program.take_link(link)).transpose().map_err(failed)?.map(Into::into)
+            }
         };
-        attached.map_err(|error| format!("attaching `{name}`: {}", refusal(&error)))?;
+        if let (Some(pins), Some(link)) = (pins, link) {
+            pins.attached(name, link).map_err(|error| error.to_string())?;
+        }
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tracer_ebpf::{Cell, SweepEnd, Tracked, Uncounted};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use tracer_ebpf::{Cell, Handover, SweepEnd, Tracked, Uncounted};
 
 const WORD: usize = size_of::<u64>();
 
@@ -29,6 +29,8 @@ unsafe impl SharedLayout for SweepEnd {}
 unsafe impl SharedLayout for Uncounted {}
 // SAFETY: as above.
 unsafe impl SharedLayout for Tracked {}
+// SAFETY: as above.
+unsafe impl SharedLayout for Handover {}
 
 /// An array map in memory, or the first of its elements.
 pub(super) struct Mapped<T> {
@@ -91,17 +93,43 @@ impl<T: SharedLayout> Mapped<T> {
         self.at(index, offset).load(Ordering::Relaxed)
     }
 
-    /// Writes an element, word by word. No program may be using it.
+    /// Writes an element, word by word. No program may be writing to it.
     ///
     /// # Panics
     /// When there is no such element.
     pub(super) fn set(&mut self, index: usize, value: &T) {
-        let words = (&raw const *value).cast::<u64>();
-        for word in 0..size_of::<T>() / WORD {
-            // SAFETY: `word` is within the value, whose words may be unaligned to nothing less than a word.
-            let new = unsafe { words.add(word).read_unaligned() };
-            self.at(index, word * WORD).store(new, Ordering::Relaxed);
+        self.set_but(index, value, None);
+    }
+
+    /// The same, the word at a byte offset last: as long as that is as it was, the rest may be.
+    ///
+    /// # Panics
+    /// When there is no such element or word.
+    pub(super) fn set_with_last(&mut self, index: usize, value: &T, last: usize) {
+        self.set_but(index, value, Some(last));
+        self.set_word(index, last, Self::word_of(value, last / WORD));
+    }
+
+    /// Writes a word after everything that was written before, and before everything that is written after.
+    ///
+    /// # Panics
+    /// When there is no such element or word.
+    pub(super) fn set_word(&mut self, index: usize, offset: usize, word: u64) {
+        fence(Ordering::SeqCst);
+        self.at(index, offset).store(word, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    fn set_but(&mut self, index: usize, value: &T, left_out: Option<usize>) {
+        for word in (0..size_of::<T>() / WORD).filter(|word| Some(word * WORD) != left_out) {
+            self.at(index, word * WORD).store(Self::word_of(value, word), Ordering::Relaxed);
         }
+    }
+
+    fn word_of(value: &T, word: usize) -> u64 {
+        assert!(word < size_of::<T>() / WORD);
+        // SAFETY: `word` is within the value, whose words may be unaligned to nothing less than a word.
+        unsafe { (&raw const *value).cast::<u64>().add(word).read_unaligned() }
     }
 
     fn at(&self, index: usize, offset: usize) -> &AtomicU64 {

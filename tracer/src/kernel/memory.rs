@@ -7,7 +7,7 @@ use super::object::Settings;
 use aya::Ebpf;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use tracer_ebpf::{Connection, maps};
+use tracer_ebpf::{Cell, Connection, maps};
 
 /// What the tables take, and how much fits into them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Memory {
     }
 
     pub(super) fn of(ebpf: &Ebpf, plan: &Plan) -> Self {
-        let tables = [maps::CELLS, maps::SLOTS, maps::FREE];
+        let tables = [maps::CELLS, maps::SLOTS, maps::FREE, maps::TOLD];
         Self {
             max_backends: plan.settings.max_backends,
             backends_bytes: tables.iter().map(|name| map_bytes(ebpf, name)).sum(),
@@ -62,19 +62,21 @@ impl Plan {
     ///
     /// # Errors
     /// When it allows too few connections to be of use: the limit, and the one that would do, bytes.
-    pub(super) fn new(settings: Settings, btf: &Btf<'_>) -> Result<Self, KernelError> {
-        Self::within(settings, memory_limit::own(), connection_bytes(btf))
+    pub(super) fn new(settings: Settings, is_pinned: bool, btf: &Btf<'_>) -> Result<Self, KernelError> {
+        Self::within(settings, is_pinned, memory_limit::own(), connection_bytes(btf))
     }
 
     fn within(
         settings: Settings,
+        is_pinned: bool,
         limit: Option<u64>,
         connection_bytes: Option<u64>,
     ) -> Result<Self, KernelError> {
         let plan = Self { settings, connection_bytes, lowered_by_limit: None };
         let (Some(limit), Some(bytes)) = (limit, connection_bytes) else { return Ok(plan) };
         let charged = bytes * CHARGE_FACTOR;
-        let before = OWN_BYTES + OWN_BYTES_PER_BACKEND * u64::from(settings.max_backends);
+        let told = if is_pinned { size_of::<Cell>() as u64 } else { 0 };
+        let before = OWN_BYTES + (OWN_BYTES_PER_BACKEND + told) * u64::from(settings.max_backends);
         let fits = limit.saturating_sub(before) / charged;
         if fits >= u64::from(settings.max_connections) {
             return Ok(plan);
@@ -148,12 +150,18 @@ mod tests {
     #[test]
     fn a_low_limit_lowers_the_connections_and_a_lower_one_is_refused() {
         let settings = Settings { max_backends: 1_024, max_connections: 100_000, ..Settings::default() };
-        let within = |limit| Plan::within(settings, limit, Some(256));
+        let within = |limit| Plan::within(settings, false, limit, Some(256));
         assert_eq!(within(None).unwrap().settings.max_connections, 100_000);
         assert_eq!(within(Some(1 << 30)).unwrap().lowered_by_limit, None);
         let lowered = within(Some(48 << 20)).unwrap();
         assert_eq!(lowered.settings.max_connections, (8 << 20) / 1024);
         assert_eq!(lowered.lowered_by_limit, Some(48 << 20));
+        let pinned = Plan::within(settings, true, Some(48 << 20), Some(256)).unwrap();
+        assert_eq!(
+            pinned.settings.max_connections,
+            ((8 << 20) - 1_024 * 3_016) / 1024,
+            "what was told is kept"
+        );
         let refused = within(Some(28 << 20)).unwrap_err().to_string();
         assert!(refused.contains("28 MiB") && refused.contains("41 MiB"), "{refused}");
     }

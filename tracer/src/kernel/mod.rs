@@ -1,6 +1,7 @@
 //! The host: the eBPF object loaded and attached, its maps read, balancers named. Decides nothing.
 //!
-//! The only room that touches aya, bpf(2), BTF, `/proc` and the cgroup file system. One thread owns a [`Tracer`] and
+//! The only room that touches aya, bpf(2), BTF, the BPF file system, `/proc` and the cgroup file system. With pins (`pins/`)
+//! maps and programs outlive the process, and the next one goes on from them (`succession`, `handing`, `repair`). One thread owns a [`Tracer`] and
 //! calls [`Tracer::read`] each tick.
 
 mod adoption;
@@ -10,6 +11,7 @@ mod btf;
 mod capabilities;
 mod error;
 mod exchanges;
+mod handing;
 #[cfg(debug_assertions)]
 mod log;
 mod mapped;
@@ -17,11 +19,16 @@ mod memory;
 mod memory_limit;
 mod object;
 mod offsets;
+mod pins;
+mod places;
 mod refusal;
+mod repair;
 mod report;
 mod retirement;
 mod snapshot;
+mod succession;
 mod support;
+mod tables;
 mod vanished;
 
 pub use balancer::Balancer;
@@ -30,6 +37,8 @@ pub use error::KernelError;
 pub use exchanges::Exchanges;
 pub use memory::Memory;
 pub use object::{Settings, Tracer};
+pub use pins::{PinError, Pins};
 pub use report::{Intent, Outcome, ProgramReport};
 pub use snapshot::{Reading, Snapshot};
+pub use succession::Inheritance;
 pub use support::{Support, survey};

@@ -5,46 +5,37 @@ use super::balancer::Balancers;
 use super::btf::Btf;
 use super::error::KernelError;
 use super::exchanges::{self, Exchanges, Measuring};
-use super::mapped::{Mapped, SharedLayout};
+use super::handing::Handing;
+use super::mapped::Mapped;
 use super::memory::{Memory, Plan};
 use super::offsets::{self, Need};
+use super::pins::{Kept, Pins};
 use super::refusal::{chain, refusal};
 use super::report::{Intent, Outcome, PROGRAMS, ProgramReport};
 use super::retirement::{Act, Retirement, Sight};
 use super::snapshot::{Reading, Snapshot, backend};
+use super::tables::{self, map_error, mapped};
 use super::vanished::{Balance, Bounds, Vanished};
-use super::{bpf, capabilities};
-use aya::maps::{HashMap, Map, MapError, Queue};
+use super::{bpf, capabilities, places, repair};
+use aya::Ebpf;
+use aya::maps::Map;
+use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
-use aya::{Ebpf, EbpfLoader};
 use std::fs;
 use std::mem::offset_of;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
 use tracer_ebpf::transition::CAUSES;
-use tracer_ebpf::{
-    Cell, CellKey, OVERFLOW_SLOT, Offsets, Slot, SweepEnd, Tracked, Uncounted, maps, programs,
-};
+use tracer_ebpf::{Cell, OVERFLOW_SLOT, Slot, SweepEnd, Tracked, Uncounted, maps, programs};
 
-const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-object"));
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// Place of the first cell that belongs to one backend.
-const FIRST_SLOT: u32 = OVERFLOW_SLOT + 1;
 /// Cells that are mapped from the start.
 const FEW_CELLS: u32 = 64;
 const OTHER_CONTEXT: &str = "its context is not as this build expects";
 const NO_FIELDS: &str = "fields it needs are missing";
-
-/// Value that is written into a map, of the layout shared with the object.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Wire<T>(T);
-
-// SAFETY: Slot is repr(C) and made of integers without padding, which the shared library asserts.
-unsafe impl aya::Pod for Wire<Slot> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Wire<CellKey> {}
+/// As long as both are attached, no attempt is missed.
+const COUNTING: [&str; 2] = [programs::LIFECYCLE, programs::RELIEF];
 
 /// How much is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,20 +62,25 @@ struct Look {
 }
 
 /// The programs, attached and counting. Dropped, it leaves nothing in the kernel: programs, links and maps are held by
-/// this process's descriptors only, and so go with it however it ends.
+/// this process's descriptors only, and so go with it however it ends. With [`Pins`] they go on counting.
 pub struct Tracer {
     /// Holds programs and links.
-    ebpf: Ebpf,
-    settings: Settings,
+    pub(super) ebpf: Ebpf,
+    pub(super) settings: Settings,
     sweep_link: Option<OwnedFd>,
     adoption: Adoption,
-    measuring: Measuring,
-    cells: Mapped<Cell>,
+    pub(super) measuring: Measuring,
+    pub(super) cells: Mapped<Cell>,
     uncounted: Mapped<Uncounted>,
-    tracked: Mapped<Tracked>,
+    pub(super) tracked: Mapped<Tracked>,
     sweep_end: Mapped<SweepEnd>,
+    pub(super) handing: Handing,
+    pins: Option<Pins>,
+    /// What was there before; `None`: nothing, or it is not to outlive this agent.
+    pub(super) kept: Option<Kept>,
+    pin_notices: Vec<String>,
     balancers: Balancers,
-    retirement: Retirement,
+    pub(super) retirement: Retirement,
     vanished: Vanished,
     memory: Memory,
     reports: Vec<ProgramReport>,
@@ -98,15 +94,53 @@ impl Tracer {
     /// # Errors
     /// When this host cannot be traced, and why.
     pub fn start(settings: Settings) -> Result<Self, KernelError> {
-        let mut tracer = Self::load(settings)?;
+        Self::begin(settings, None)
+    }
+
+    /// The same, so that counting goes on when this process ends. Where it goes on from an agent before, it takes over
+    /// without a gap.
+    ///
+    /// # Errors
+    /// When this host cannot be traced, or what is pinned cannot be used; what counted before goes on then.
+    pub fn start_pinned(settings: Settings, pins: Pins) -> Result<Self, KernelError> {
+        Self::begin(settings, Some(pins))
+    }
+
+    fn begin(settings: Settings, pins: Option<Pins>) -> Result<Self, KernelError> {
+        let mut tracer = Self::load(settings, pins)?;
+        tracer.handing.overlap_begins();
         tracer.attach();
+        let taken_over = tracer.take_over();
+        tracer.handing.overlap_ends();
+        if let (Err(_), Some(pins)) = (&taken_over, &tracer.pins) {
+            pins.withdraw(tracer.kept.is_some());
+        }
+        taken_over?;
+        // What connected while something counted and has no entry by now is not from before.
+        let counted = tracer.kept.as_ref().is_some_and(|kept| kept.are_attached(&COUNTING));
+        if !(counted && tracer.handing.has_adopted()) {
+            tracer.adopt();
+            tracer.handing.adopted();
+        }
+        Ok(tracer)
+    }
+
+    /// Whether this agent's programs count from now on, and no others.
+    fn take_over(&mut self) -> Result<(), KernelError> {
         let refused =
-            tracer.reports.iter().find(|report| report.intent == Intent::Required && !report.outcome.works());
+            self.reports.iter().find(|report| report.intent == Intent::Required && !report.outcome.works());
         if let Some(report) = refused {
             return Err(KernelError::Program { program: report.name, reason: report.outcome.to_string() });
         }
-        tracer.adopt();
-        Ok(tracer)
+        let Some(pins) = &self.pins else { return Ok(()) };
+        pins.settle(false)?;
+        let others = pins.remove_others()?;
+        self.pin_notices.extend(others.iter().map(|name| {
+            format!(
+                "notice: removed the pins {name} of another version: what it had counted is not in the totals"
+            )
+        }));
+        Ok(())
     }
 
     /// After everything else is attached: what connects from then on is counted by itself, so that none is missed and
@@ -134,7 +168,7 @@ impl Tracer {
             _ => None,
         });
         let exchanges = self.settings.exchanges.notice(&self.reports);
-        refused.chain(exchanges).chain(self.memory.notice()).collect()
+        refused.chain(exchanges).chain(self.memory.notice()).chain(self.pin_notices.iter().cloned()).collect()
     }
 
     /// Whether exchanges are not measured, and [`measure_exchanges`](Self::measure_exchanges) would begin to.
@@ -152,7 +186,10 @@ impl Tracer {
             return Ok(());
         }
         self.measuring = Measuring::No;
-        exchanges::attach(&mut self.ebpf, &exchanges::BY_TRACEPOINTS)?;
+        exchanges::attach(&mut self.ebpf, &exchanges::BY_TRACEPOINTS, self.pins.as_ref())?;
+        if let Some(pins) = &self.pins {
+            pins.settle(true).map_err(|error| error.to_string())?;
+        }
         self.measuring = Measuring::Yes;
         Ok(())
     }
@@ -181,7 +218,7 @@ impl Tracer {
     }
 
     /// Creates the maps, with what this kernel's structures look like.
-    pub(super) fn load(settings: Settings) -> Result<Self, KernelError> {
+    pub(super) fn load(settings: Settings, pins: Option<Pins>) -> Result<Self, KernelError> {
         let missing = capabilities::missing();
         if !missing.is_empty() {
             return Err(KernelError::Capabilities(missing));
@@ -197,14 +234,24 @@ impl Tracer {
         if !required.is_empty() {
             return Err(KernelError::MissingFields(required));
         }
-        let plan = Plan::new(settings, &btf)?;
-        let settings = plan.settings;
-        let mut ebpf = create(&offsets, settings)?;
-        let free = ebpf.map_mut(maps::FREE).ok_or(KernelError::Object(maps::FREE))?;
-        let mut free = Queue::try_from(free).map_err(map_error)?;
-        for index in FIRST_SLOT..=settings.max_backends {
-            free.push(Wire(Slot { index, generation: 0 }), 0).map_err(map_error)?;
+        let kept = pins.as_ref().map(Pins::kept).transpose()?.flatten();
+        let mut pin_notices = Vec::new();
+        let mut wanted = settings;
+        if let Some(kept) = &kept {
+            wanted.max_backends = kept.max_backends;
+            pin_notices.extend((wanted != settings).then(|| {
+                format!(
+                    "notice: --max-backends stays {} as it was when the pins were made: `tracer watch --unpin` removes them, \
+                     and with them what was counted",
+                    kept.max_backends
+                )
+            }));
         }
+        let plan = Plan::new(wanted, pins.is_some(), &btf)?;
+        let settings = plan.settings;
+        let (ebpf, handing) = tables::made_or_kept(&offsets, settings, pins.as_ref(), kept.as_ref())?;
+        #[cfg(debug_assertions)]
+        let mut ebpf = ebpf;
         let reports = PROGRAMS
             .iter()
             .map(|&(name, intent)| {
@@ -222,7 +269,7 @@ impl Tracer {
                 ProgramReport { name, intent, outcome, notes: lost, verified_instructions: None }
             })
             .collect();
-        Ok(Self {
+        let mut tracer = Self {
             #[cfg(debug_assertions)]
             log: super::log::open(&mut ebpf),
             cells: mapped(&ebpf, maps::CELLS, FEW_CELLS.min(settings.max_backends + 1))?,
@@ -230,6 +277,10 @@ impl Tracer {
             tracked: mapped(&ebpf, maps::TRACKED, 1)?,
             sweep_end: mapped(&ebpf, maps::SWEEP_END, 1)?,
             memory: Memory::of(&ebpf, &plan),
+            handing,
+            pins,
+            kept,
+            pin_notices,
             ebpf,
             settings,
             sweep_link: None,
@@ -239,7 +290,11 @@ impl Tracer {
             retirement: Retirement::new(settings.max_backends),
             vanished: Vanished::default(),
             reports,
-        })
+        };
+        if tracer.kept.is_some() {
+            tracer.repair().map_err(map_error)?;
+        }
+        Ok(tracer)
     }
 
     /// Loads and attaches every program, and notes what the kernel says of each.
@@ -254,7 +309,13 @@ impl Tracer {
             }
         };
         // First, so that of every connection that is counted the exchanges are, too.
-        self.measuring = exchanges::prepare(&mut self.ebpf, &btf, self.settings.exchanges, &mut self.reports);
+        let goes_on = self.kept.as_ref().is_some_and(|kept| kept.are_attached(&exchanges::BY_TRACEPOINTS));
+        let wanted = match self.settings.exchanges {
+            Exchanges::Prepared if goes_on => Exchanges::Measured,
+            wanted => wanted,
+        };
+        let pins = self.pins.as_ref();
+        self.measuring = exchanges::prepare(&mut self.ebpf, &btf, wanted, &mut self.reports, pins);
         for report in &mut self.reports {
             if report.outcome != Outcome::NotTried || exchanges::are_seen_by(report.name) {
                 continue;
@@ -264,12 +325,12 @@ impl Tracer {
                     attach_sweep(&mut self.ebpf, &btf).map(|link| self.sweep_link = Some(link))
                 }
                 programs::DESTROY => {
-                    attach_tracepoint(&mut self.ebpf, programs::DESTROY, "tcp_destroy_sock", &btf)
+                    attach_tracepoint(&mut self.ebpf, programs::DESTROY, "tcp_destroy_sock", &btf, pins)
                 }
                 name @ (programs::LISTENERS | programs::ADOPT) => {
                     self.adoption.attach(&mut self.ebpf, name, &btf)
                 }
-                name => attach_tracepoint(&mut self.ebpf, name, "inet_sock_set_state", &btf),
+                name => attach_tracepoint(&mut self.ebpf, name, "inet_sock_set_state", &btf, pins),
             };
             match attached {
                 Ok(()) => report.works_in(&self.ebpf),
@@ -300,28 +361,33 @@ impl Tracer {
                 overflow = *cell;
                 continue;
             }
-            let balancer = self.balancers.resolve(&cell.key, cell.last_pid);
-            readings.push(Reading {
-                balancer,
-                backend: backend(cell.key.address, cell.key.port),
-                slot,
-                cell,
-            });
+            readings.push(self.reading(slot, cell));
         }
+        let uncounted = self.uncounted.get(0);
+        // Before anything makes room: what is emptied was told.
+        let told = readings.iter().map(|reading| (reading.slot, &*reading.cell));
+        self.handing.tell(told, &overflow, uncounted);
         if let Some(end) = look.sweep {
             self.retire(&readings, end);
         }
-        let adopts =
-            self.reports.iter().any(|report| report.name == programs::ADOPT && report.outcome.works());
         Snapshot {
             taken,
             readings,
             overflow,
-            uncounted: self.uncounted.get(0),
+            uncounted,
             sweep: look.sweep,
-            adopts,
+            adopts: self.adopts(),
             exchanges: self.measuring == Measuring::Yes,
         }
+    }
+
+    pub(super) fn reading(&mut self, slot: Slot, cell: Box<Cell>) -> Reading {
+        let balancer = self.balancers.resolve(&cell.key, cell.last_pid);
+        Reading { balancer, backend: backend(cell.key.address, cell.key.port), slot, cell }
+    }
+
+    pub(super) fn adopts(&self) -> bool {
+        self.reports.iter().any(|report| report.name == programs::ADOPT && report.outcome.works())
     }
 
     /// One sweep, and every cell in use after it.
@@ -352,7 +418,7 @@ impl Tracer {
     /// How many places are to be looked at: those beyond were never in use. What is mapped counts as this process's memory,
     /// so more is mapped only when there is need. Where the kernel refuses that, counters stay with it, and are read as soon
     /// as it does not.
-    fn places(&mut self) -> u32 {
+    pub(super) fn places(&mut self) -> u32 {
         let all = self.settings.max_backends + 1;
         let used = u32::try_from(self.tracked.get(0).places).map_or(all, |places| all.min(1 + places));
         if used as usize > self.cells.len() {
@@ -361,7 +427,7 @@ impl Tracer {
         used.min(u32::try_from(self.cells.len()).unwrap_or(all))
     }
 
-    fn is_used(&self, index: u32) -> bool {
+    pub(super) fn is_used(&self, index: u32) -> bool {
         let word = |offset| self.cells.word(index as usize, offset);
         word(offset_of!(Cell, attempts)) != 0 || word(offset_of!(Cell, adopted)) != 0
     }
@@ -398,32 +464,25 @@ impl Tracer {
             match *act {
                 Act::Unlist(index) => {
                     let key = self.cells.get(index as usize).key;
-                    if !self.unlist(key) {
+                    if !places::unlist(&mut self.ebpf, key) {
                         self.retirement.stays(index);
                     }
                 }
                 Act::Free(index) => {
-                    let generation = self.cells.get(index as usize).generation.wrapping_add(1);
-                    self.cells.set(index as usize, &Cell { generation, ..Cell::EMPTY });
-                    if let Some(map) = self.ebpf.map_mut(maps::FREE)
-                        && let Ok(mut free) = Queue::try_from(map)
-                    {
-                        // The queue holds as many as there are places.
-                        let _ = free.push(Wire(Slot { index, generation }), 0);
-                    }
+                    let Some(reading) = readings.iter().find(|reading| reading.slot.index == index) else {
+                        continue;
+                    };
+                    self.handing.retire(reading.slot, &reading.cell);
+                    let slot = repair::empty(&mut self.cells, reading.slot);
+                    // The queue holds as many as there are places.
+                    let _ = places::free(&mut self.ebpf, slot);
+                    self.handing.retired();
                 }
             }
         }
         if acts.iter().any(|act| matches!(act, Act::Free(_))) {
             self.balancers.keep(readings.iter().map(|reading| &reading.cell.key));
         }
-    }
-
-    /// Takes a key out of the hash. Whether it is gone.
-    fn unlist(&mut self, key: CellKey) -> bool {
-        let Some(map) = self.ebpf.map_mut(maps::SLOTS) else { return false };
-        let Ok(mut slots) = HashMap::<_, Wire<CellKey>, Wire<Slot>>::try_from(map) else { return false };
-        matches!(slots.remove(&Wire(key)), Ok(()) | Err(MapError::KeyNotFound))
     }
 
     /// Runs the sweep to its end; `None` when there is none or it does not get there.
@@ -442,34 +501,20 @@ fn activity(cell: &Cell) -> u64 {
     cell.attempts + cell.adopted + cell.established + failed + cell.closed
 }
 
-/// Creates the maps.
-fn create(offsets: &Offsets, settings: Settings) -> Result<Ebpf, KernelError> {
-    let words = offsets.as_words();
-    let most = u64::from(settings.max_connections);
-    let ebpf = EbpfLoader::new()
-        .override_global(tracer_ebpf::MAX_CONNECTIONS, &most, true)
-        .override_global(tracer_ebpf::OFFSETS, words, true)
-        .map_max_entries(maps::SLOTS, settings.max_backends)
-        .map_max_entries(maps::FREE, settings.max_backends)
-        .map_max_entries(maps::CELLS, settings.max_backends + 1)
-        .load(OBJECT)
-        .map_err(|error| KernelError::Maps(chain(&error)))?;
-    Ok(ebpf)
-}
-
-/// Maps an array of the object into memory.
-fn mapped<T: SharedLayout>(ebpf: &Ebpf, name: &'static str, elements: u32) -> Result<Mapped<T>, KernelError> {
-    let Some(Map::Array(array)) = ebpf.map(name) else { return Err(KernelError::Object(name)) };
-    Mapped::new(array.fd().as_fd(), elements)
-        .map_err(|error| KernelError::Maps(format!("mapping {name}: {error}")))
-}
-
 /// Loads a program and attaches it to a tracepoint.
-fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str, btf: &aya::Btf) -> Result<(), String> {
+fn attach_tracepoint(
+    ebpf: &mut Ebpf,
+    name: &str,
+    tracepoint: &str,
+    btf: &aya::Btf,
+    pins: Option<&Pins>,
+) -> Result<(), String> {
     let program: &mut BtfTracePoint = program(ebpf, name)?;
     program.load(tracepoint, btf).map_err(|error| refusal(&error))?;
-    program.attach().map_err(|error| refusal(&error))?;
-    Ok(())
+    let link = program.attach().map_err(|error| refusal(&error))?;
+    let Some(pins) = pins else { return Ok(()) };
+    let link: FdLink = program.take_link(link).map_err(|error| refusal(&error))?.into();
+    pins.attached(name, link).map_err(|error| error.to_string())
 }
 
 /// aya links an iterator to no map, so the link is made here.
@@ -492,8 +537,4 @@ where
 {
     let program = ebpf.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
     program.try_into().map_err(|error: ProgramError| error.to_string())
-}
-
-fn map_error(error: MapError) -> KernelError {
-    KernelError::Maps(chain(&error))
 }

@@ -4,7 +4,8 @@
 //! * A cell is **idle** while finished sweeps find no socket of it and its counters do not move. Idle for two sweeps, the
 //!   longest idle first, its key is taken out of the hash: new connections to that backend get another place.
 //! * Idle for two sweeps after that, nothing refers to it any more: it is emptied, under a new generation, and its place
-//!   is free. What it had counted was read before; `collect` keeps it.
+//!   is free. What it had counted was read before; `collect` keeps it, and [`Handing`](super::handing::Handing) for the
+//!   next agent.
 
 /// Sweeps without a sign of life.
 const IDLE_SWEEPS: u64 = 2;
@@ -80,6 +81,13 @@ impl Retirement {
         acts
     }
 
+    /// An agent before has taken its key out.
+    pub(super) fn is_unlisted(&mut self, index: u32) {
+        if let Some(place) = self.places.get_mut(index as usize) {
+            *place = Place { unlisted: true, ..Place::default() };
+        }
+    }
+
     /// Its key could not be taken out: it stays what it was.
     pub(super) fn stays(&mut self, index: u32) {
         if let Some(place) = self.places.get_mut(index as usize) {
@@ -143,6 +151,15 @@ mod tests {
         assert_eq!(acts, [Act::Unlist(1), Act::Free(1)]);
         assert_eq!(retirement.swept(&[busy(1, 1)]), []);
         assert_eq!(retirement.swept(&[Sight { has_sockets: false, ..busy(1, 1) }]), []);
+    }
+
+    #[test]
+    fn what_the_agent_before_has_unlisted_goes_when_it_is_idle() {
+        let mut retirement = Retirement::new(8);
+        retirement.is_unlisted(3);
+        assert_eq!(retirement.swept(&[busy(3, 9)]), []);
+        assert_eq!(retirement.swept(&[Sight { has_sockets: false, ..busy(3, 9) }]), []);
+        assert_eq!(retirement.swept(&[Sight { has_sockets: false, ..busy(3, 9) }]), [Act::Free(3)]);
     }
 
     proptest! {

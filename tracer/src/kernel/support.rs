@@ -33,7 +33,7 @@ impl Support {
 pub fn survey(settings: Settings) -> Support {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
     let notices = notices();
-    match Tracer::load(settings) {
+    match Tracer::load(settings, None) {
         Err(refusal) => {
             Support { kernel, programs: Vec::new(), memory: None, notices, refusal: Some(refusal) }
         }

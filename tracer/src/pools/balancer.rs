@@ -65,7 +65,7 @@ const KNOWN_PROXIES: &[&str] = &[
 ];
 
 /// What makes two balancers the same one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub(super) struct BalancerKey {
     command: String,
     cgroup: Option<String>,

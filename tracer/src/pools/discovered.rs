@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 const GONE_AFTER_SECONDS: f64 = 600.0;
 
 /// When something was so last, seconds since the epoch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Last {
     /// It had a connection, or was seen first.
     active: f64,
@@ -24,7 +24,27 @@ pub(super) struct Discovered {
     now: f64,
 }
 
+/// What is known of pools that nobody declared, to be written down for an agent that goes on from here.
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+pub struct Remembered(Vec<(BalancerKey, SocketAddr, Last)>);
+
 impl Discovered {
+    /// Everybody, for [`recall`](Self::recall).
+    pub(super) fn remembered(&self) -> Remembered {
+        let members = self.members.iter().flat_map(|((balancer, _), members)| {
+            members.iter().map(|(&backend, &last)| (balancer.clone(), backend, last))
+        });
+        Remembered(members.collect())
+    }
+
+    /// Goes on from there: who has long had nothing is no member because it is seen for the first time here.
+    pub(super) fn recall(&mut self, remembered: Remembered) {
+        for (balancer, backend, last) in remembered.0 {
+            self.members.entry((balancer, backend.port())).or_default().insert(backend, last);
+            self.now = self.now.max(last.present);
+        }
+    }
+
     /// An interval is over. Forgets who was not in the one before and has long been gone, and pools without a member.
     pub(super) fn advance(&mut self, time_seconds: f64) {
         let before = self.now;

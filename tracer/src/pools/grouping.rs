@@ -3,7 +3,7 @@
 use super::assumed::{Tally, assume};
 use super::balancer::{BalancerKey, Labels};
 use super::declared::DeclaredPool;
-use super::discovered::Discovered;
+use super::discovered::{Discovered, Remembered};
 use super::filter::Filter;
 use super::health_checks::{Arrivals, HealthChecks, Role};
 use super::limits::{Limit, reached};
@@ -116,6 +116,17 @@ impl Pools {
     #[must_use]
     pub fn declared_count(&self) -> usize {
         self.declared.len()
+    }
+
+    /// What is known of pools that nobody declared, for an agent that goes on from here.
+    #[must_use]
+    pub fn remembered(&self) -> Remembered {
+        self.discovered.remembered()
+    }
+
+    /// Goes on from what another agent knew.
+    pub fn recall(&mut self, remembered: Remembered) {
+        self.discovered.recall(remembered);
     }
 
     /// The declared pools, in their order.

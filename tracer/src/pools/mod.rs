@@ -33,6 +33,7 @@ pub use address::{MemberAddress, parse_address, parse_backend};
 pub use balancer::{answers_to, label_answers_to};
 pub use combined::combine;
 pub use declared::{DeclaredMember, DeclaredPool, Former};
+pub use discovered::Remembered;
 pub use filter::{BackendRange, BackendRangeError, Filter};
 pub use grouping::Pools;
 pub use names::{Answers, Names, system_resolver};

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 pub enum Files {
     /// As its user and its capabilities let it: without landlock.
     Any,
-    /// To read, any; to write, none.
-    Read,
+    /// To read, any; to write, those below these directories.
+    Read(Vec<PathBuf>),
     /// To read and write, those below this directory, and temporary ones of SQLite.
     Below(PathBuf),
     /// None.
@@ -41,11 +41,16 @@ pub(super) fn restrict(files: &Files, connects: bool) -> Result<bool, RulesetErr
     }
     let mut ruleset = ruleset.create()?;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let all = AccessFs::from_all(KNOWN) & !AccessFs::Execute;
     match files {
         Files::Any | Files::None => {}
-        Files::Read => ruleset = allow(ruleset, Path::new("/"), read)?,
+        Files::Read(writes) => {
+            ruleset = allow(ruleset, Path::new("/"), read)?;
+            for directory in writes {
+                ruleset = allow(ruleset, directory, all)?;
+            }
+        }
         Files::Below(directory) => {
-            let all = AccessFs::from_all(KNOWN) & !AccessFs::Execute;
             ruleset = allow(ruleset, directory, all)?;
             for place in OF_SQLITE {
                 let access = if Path::new(place).is_dir() { all } else { read & AccessFs::from_file(KNOWN) };

@@ -3,7 +3,7 @@
 //!
 //! | thread | capabilities | files | ports |
 //! |---|---|---|---|
-//! | the tick, and whoever reads files for it | `CAP_DAC_READ_SEARCH`; where it looks at other processes `CAP_SYS_PTRACE`; where it may ask HAProxy `CAP_DAC_OVERRIDE`; where the kernel wants them for every bpf(2) `CAP_BPF` and `CAP_PERFMON` | read any, write none; where it looks at other processes without landlock | opens no listener |
+//! | the tick, and whoever reads files for it | `CAP_DAC_READ_SEARCH`; where it looks at other processes `CAP_SYS_PTRACE`; where it may ask HAProxy `CAP_DAC_OVERRIDE`; where the kernel wants them for every bpf(2) `CAP_BPF` and `CAP_PERFMON` | read any, write what `--pin` keeps; where it looks at other processes without landlock | opens no listener |
 //! | `listener` | none | none | neither listens anew nor connects |
 //! | `history` | none; where the directory is another user's `CAP_DAC_OVERRIDE` | its directory, and SQLite's temporary files | as above |
 //! | `alerts`, and those that resolve host names | none | read any (resolver, certificates), write none | opens no listener |
@@ -25,7 +25,7 @@ pub use hold::Held;
 pub use trial::{Trials, try_out};
 
 use caps::Capability;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a thread keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +46,9 @@ pub struct Needs {
 }
 
 impl Keep {
-    /// For the thread that ticks, and those that it starts from then on.
+    /// For the thread that ticks, and those that it starts from then on, which write below `writes`.
     #[must_use]
-    pub fn of_agent(needs: Needs, trials: Trials) -> Self {
+    pub fn of_agent(needs: Needs, trials: Trials, writes: Vec<PathBuf>) -> Self {
         let looks = needs.other_processes || trials.proc_is_hidden;
         let wanted = [
             // Files are read again when they change: nginx's of root, a pools file of whoever deploys.
@@ -59,7 +59,7 @@ impl Keep {
             (Capability::CAP_PERFMON, trials.bpf_takes_capabilities),
         ];
         let capabilities = wanted.into_iter().filter_map(|(capability, wanted)| wanted.then_some(capability));
-        let files = if looks { Files::Any } else { Files::Read };
+        let files = if looks { Files::Any } else { Files::Read(writes) };
         Self { capabilities: capabilities.collect(), files, connects: true }
     }
 
@@ -84,7 +84,7 @@ impl Keep {
     /// For a thread that asks other hosts.
     #[must_use]
     pub fn of_client() -> Self {
-        Self { capabilities: Vec::new(), files: Files::Read, connects: true }
+        Self { capabilities: Vec::new(), files: Files::Read(Vec::new()), connects: true }
     }
 }
 
@@ -97,11 +97,11 @@ mod tests {
     #[test]
     fn the_agent_keeps_what_it_is_asked_to_do() {
         let keeps = |needs, trials| {
-            let keep = Keep::of_agent(needs, trials);
+            let keep = Keep::of_agent(needs, trials, Vec::new());
             (keep.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), keep.files)
         };
         let declared_only = Needs { other_processes: false, haproxy: false };
-        assert_eq!(keeps(declared_only, KERNEL), ("CAP_DAC_READ_SEARCH".into(), Files::Read));
+        assert_eq!(keeps(declared_only, KERNEL), ("CAP_DAC_READ_SEARCH".into(), Files::Read(Vec::new())));
         let hidden = Trials { proc_is_hidden: true, ..KERNEL };
         assert_eq!(keeps(declared_only, hidden), ("CAP_DAC_READ_SEARCH CAP_SYS_PTRACE".into(), Files::Any));
         let seen = Needs { other_processes: true, ..declared_only };

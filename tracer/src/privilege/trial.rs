@@ -22,7 +22,7 @@ pub struct Trials {
 /// Finds out.
 #[must_use]
 pub fn try_out() -> Trials {
-    let trial = with_nothing(Files::Read, |landlock| Trials {
+    let trial = with_nothing(Files::Read(Vec::new()), |landlock| Trials {
         bpf_takes_capabilities: bpf_refuses_everything(),
         // Of a process that has more than nothing.
         proc_is_hidden: std::fs::read("/proc/1/comm").is_err(),

@@ -53,6 +53,14 @@ impl Declarations {
     /// # Errors
     /// A line for each problem.
     pub(super) fn read(typed: &Typed<Arguments>, names: Names, before: &[Origin]) -> Result<Self, Unread> {
+        Self::of(Self::arguments(typed)?, names, true, before)
+    }
+
+    /// What was typed, and for what was not, what the configuration file says.
+    ///
+    /// # Errors
+    /// A line for each problem.
+    pub(super) fn arguments(typed: &Typed<Arguments>) -> Result<Arguments, Vec<String>> {
         // clap's own first line, without its prefix; the rest is usage.
         let said = |error: clap::Error| {
             let text = error.to_string();
@@ -70,7 +78,7 @@ impl Declarations {
                 .map_err(said)
                 .map_err(|problems| problems.iter().map(beside).collect::<Vec<_>>())?;
         }
-        Self::of(arguments, names, true, before)
+        Ok(arguments)
     }
 
     /// Reads the files again. Names that are known keep their addresses, so that a drain is not kept waiting by a

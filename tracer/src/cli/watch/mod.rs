@@ -7,6 +7,7 @@
 //! cache.
 
 mod alarm;
+mod checkpoint;
 mod clock;
 mod declarations;
 mod kept;
@@ -26,12 +27,13 @@ use super::stop::Stop;
 use crate::agent::{Agent, Judged};
 use crate::chronicle::{Chronicle, Event, What};
 use crate::detect::Settings;
-use crate::kernel::{self, Tracer};
+use crate::kernel::{self, Pins, Tracer};
 use crate::listener::ListenAddress;
 use crate::outputs::{Latest, event_json, event_text};
 use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
 use alarm::{Alarm, AlarmOptions};
+use checkpoint::Checkpoint;
 use clock::Clock;
 use declarations::Declarations;
 use kept::Kept;
@@ -75,6 +77,18 @@ pub(super) struct Arguments {
     /// Answer over HTTP: a live page, /metrics, /healthz, /api/v1/pools. A port of this host, or an address that others can reach
     #[arg(long, value_name = "[IP:]PORT", conflicts_with = "replay")]
     listen: Option<ListenAddress>,
+    /// Go on counting when watch ends: programs and counters stay in the kernel, and the next one takes over without a gap
+    #[arg(long, conflicts_with = "replay")]
+    pin: bool,
+    /// Where --pin keeps them: a directory on a BPF file system, for this agent alone
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/tracer")]
+    pin_dir: PathBuf,
+    /// What an agent with --pin remembers, for the next one: a file, written each minute and at the end
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/tracer/state.json")]
+    state: PathBuf,
+    /// Remove everything that --pin has left in the kernel, and end
+    #[arg(long)]
+    unpin: bool,
     /// Measure requests and their response times
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Exchanges::Auto)]
     exchanges: Exchanges,
@@ -98,6 +112,9 @@ impl Arguments {
             ("history-age", self.history_age != started.history_age),
             ("json", self.json != started.json),
             ("listen", self.listen != started.listen),
+            ("pin", self.pin != started.pin),
+            ("pin-dir", self.pin_dir != started.pin_dir),
+            ("state", self.state != started.state),
             ("samples", self.samples != started.samples),
             // To look at other processes was given up.
             ("declared-only", self.needs().other_processes && !started.needs().other_processes),
@@ -112,6 +129,12 @@ impl Arguments {
 pub(super) type CommandLine = Typed<Arguments>;
 
 pub(super) fn run(typed: CommandLine) -> Result<Exit, Failure> {
+    let arguments = Declarations::arguments(&typed).map_err(Failure::Input)?;
+    if arguments.unpin {
+        // Whatever else the configuration says: who takes tracer off a host needs no pools.
+        Pins::remove(&arguments.pin_dir)?.iter().for_each(|line| say(line));
+        return Ok(Exit::Fine);
+    }
     let read = Declarations::read(&typed, Names::default(), &[]);
     let declarations = read.map_err(|unread| Failure::Input(unread.errors))?;
     declarations.problems.iter().for_each(|line| say(&format!("warning: {line}")));
@@ -125,11 +148,23 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let on_terminal = io::stdout().is_terminal();
     let arguments = declarations.arguments.clone();
     let live = arguments.replay.is_none();
+    // First, so that a second agent touches nothing else of the first.
+    let pins = arguments.pin.then(|| Pins::take(&arguments.pin_dir)).transpose()?;
     // Before anything is traced: an address that cannot be had is the user's business.
     let mut present = Present::begin(arguments.listen, arguments.bounds)?;
     let mut kept = Kept::begin(&arguments)?;
     let mut alarm = Alarm::begin(&arguments.alarm, arguments.pools.netns())?;
-    let mut source = source(&declarations)?;
+    let mut source = source(&declarations, pins)?;
+    if let Some(before) = source.before(declarations.sorted()) {
+        present.inherit(&before);
+    }
+    let mut chronicle = Chronicle::default();
+    let mut checkpoint =
+        source.began().filter(|_| arguments.pin).map(|began| Checkpoint::new(&arguments.state, began));
+    if let Some(state) = checkpoint.as_ref().and_then(Checkpoint::read) {
+        source.restore(state.agent, state.remembered);
+        chronicle = state.chronicle.into();
+    }
     let mut samples = match (&arguments.samples, source.time_seconds()) {
         (Some(file), Some(now)) => Some(Samples::begin(file, now, source.agent())?),
         _ => None,
@@ -143,7 +178,6 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let pools = declarations.sorted();
     let (declared_pools, filtered) = (pools.declared_count(), pools.is_filtered());
     let mut reloader = Reloader::new(typed, declarations);
-    let mut chronicle = Chronicle::default();
     match (&arguments.replay, source.time_seconds()) {
         (Some(file), _) => say(&format!("replaying: {}", file.display())),
         (None, now) => {
@@ -184,6 +218,9 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
                 };
                 let events = take(&mut chronicle, &interval);
                 kept.take(&interval, &events)?;
+                if let Some(checkpoint) = &mut checkpoint {
+                    checkpoint.tick(!events.is_empty(), source.agent(), &chronicle);
+                }
                 voice.tell_all(events)?;
                 if let Some(samples) = &mut samples {
                     samples.record(&interval, source.agent());
@@ -205,6 +242,9 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     if let Some(interval) = source.now() {
         let events = take(&mut chronicle, &interval);
         kept.take(&interval, &events)?;
+        if let Some(checkpoint) = checkpoint {
+            checkpoint.finish(source.agent(), &chronicle);
+        }
         voice.tell_all(events)?;
         if let Some(samples) = &mut samples {
             samples.record(&interval, source.agent());
@@ -235,14 +275,18 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
 }
 
 /// The kernel or the recording, as asked for.
-fn source(declarations: &Declarations) -> Result<Source, Failure> {
+fn source(declarations: &Declarations, pins: Option<Pins>) -> Result<Source, Failure> {
     let arguments = &declarations.arguments;
     if let Some(file) = &arguments.replay {
         let agent = Agent::new(Pools::default(), Settings::default());
         return Source::recording(file, agent, Selection::new(arguments.pools.filter()), None);
     }
     let exchanges = arguments.exchanges.with_auto(kernel::Exchanges::Prepared);
-    let tracer = Tracer::start(arguments.bounds.settings(exchanges))?;
+    let settings = arguments.bounds.settings(exchanges);
+    let tracer = match pins {
+        Some(pins) => Tracer::start_pinned(settings, pins)?,
+        None => Tracer::start(settings)?,
+    };
     tracer.notices().iter().for_each(|notice| say(notice));
     Ok(Source::kernel(tracer, Agent::new(declarations.sorted(), Settings::default()), None))
 }
@@ -341,7 +385,7 @@ mod tests {
         let text = uncommented();
         let keys = text.lines().filter_map(|line| Some(line.split_once(" = ")?.0.to_owned()));
         let mut keys: BTreeSet<String> = keys.collect();
-        keys.insert("config".into());
+        keys.extend(config::NO_KEYS.map(ToOwned::to_owned));
         assert_eq!(keys, flags);
         let lines: Vec<&str> = DEFAULTS.lines().collect();
         for pair in lines.windows(2).filter(|pair| pair[1].starts_with('#') && !pair[1].starts_with("# ")) {

@@ -45,6 +45,13 @@ impl Present {
         }
     }
 
+    /// Takes what an agent before has told: metrics go on from there.
+    pub(super) fn inherit(&mut self, before: &Interval<Judged>) {
+        if self.listener.is_some() {
+            self.ledger.take(&before.pools, before.other.as_ref());
+        }
+    }
+
     /// Takes an interval that is over, and how the history and the alerts are doing.
     pub(super) fn take(&mut self, interval: Interval<Judged>, source: &Source, kept: &Kept, alarm: &Alarm) {
         let own = self.listener.as_ref().and_then(|_| source.own());

@@ -3,11 +3,12 @@
 use super::super::exit::say;
 use super::Arguments;
 use crate::privilege::{Held, Keep, Needs, Trials, try_out};
+use std::path::{Path, PathBuf};
 
 /// Keeps what is still needed, on this thread and on those that it starts from now on, and says what that is.
 pub(super) fn give_up(arguments: &Arguments) {
     let (needs, trials) = (arguments.needs(), try_out());
-    let held = Keep::of_agent(needs, trials).hold();
+    let held = Keep::of_agent(needs, trials, arguments.written_below()).hold();
     say(&told(&held, needs, trials));
     held.problems().iter().for_each(|problem| {
         say(&format!("warning: a privilege stays that is not needed: {problem}; counting goes on"));
@@ -24,12 +25,21 @@ impl Arguments {
             haproxy: discovers || !files.haproxy.is_empty(),
         }
     }
+
+    /// Where the thread that ticks writes after the start: links of programs that are attached later, and its state.
+    fn written_below(&self) -> Vec<PathBuf> {
+        if !self.pin {
+            return Vec::new();
+        }
+        let beside = self.state.parent().filter(|directory| !directory.as_os_str().is_empty());
+        vec![self.pin_dir.clone(), beside.unwrap_or(Path::new(".")).to_owned()]
+    }
 }
 
 fn told(held: &Held, needs: Needs, trials: Trials) -> String {
     let files = match (trials.landlock, needs.other_processes || trials.proc_is_hidden) {
         (false, _) => "; this kernel has no landlock: files and ports are not restricted",
-        (true, false) => "; no file is written but the history's",
+        (true, false) => "; no file is written but the history's and what is pinned",
         (true, true) => "; threads that need not look at other processes are under landlock",
     };
     format!("privileges: keeps {held}, and nothing else of root's{files}")
@@ -65,7 +75,7 @@ mod tests {
         assert!(without.contains("this kernel has no landlock"), "{without}");
         assert_eq!(
             line(here),
-            "privileges: keeps no capability, and nothing else of root's; no file is written but the history's"
+            "privileges: keeps no capability, and nothing else of root's; no file is written but the history's and what is pinned"
         );
         let hidden = line(Trials { proc_is_hidden: true, ..here });
         assert!(hidden.contains("threads that need not look at other processes"), "{hidden}");
