@@ -142,8 +142,13 @@ fn wait_for(child: &Child) -> Result<Ending> {
 }
 
 fn load_modules() -> Result<()> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(MODULES).with_context(|| format!("cannot read {MODULES}"))? {
-        let file = entry?.path();
+        files.push(entry?.path());
+    }
+    // What one needs of another comes before it in the alphabet: `inet_diag`, `tcp_diag`.
+    files.sort();
+    for file in files {
         load_module(&file).with_context(|| format!("cannot load {}", file.display()))?;
     }
     Ok(())

@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result};
 use super::series::{Series, packages_of, release_of};
 use crate::{apt::Archive, machine::Machine};
 
-/// The modules that the tests need: a link between two network namespaces, and one through a process. The rest is built in.
-const MODULES: [&str; 2] = ["veth.ko", "tun.ko"];
+/// The modules that the tests need: a link between two network namespaces, one through a process, and what lets `ss` end
+/// connections, of which the second needs the first. The rest is built in.
+const MODULES: [&str; 4] = ["veth.ko", "tun.ko", "inet_diag.ko", "tcp_diag.ko"];
 
 /// A kernel that can be booted.
 #[derive(Debug)]
@@ -159,15 +160,18 @@ mod tests {
             let home = kept.path().join(release);
             fs::create_dir(&home).unwrap();
             fs::write(home.join("version"), version).unwrap();
-            fs::write(home.join("veth.ko.xz"), "").unwrap();
-            fs::write(home.join("tun.ko"), "").unwrap();
+            for module in ["veth.ko.xz", "tun.ko", "inet_diag.ko", "tcp_diag.ko"] {
+                fs::write(home.join(module), "").unwrap();
+            }
+            fs::write(home.join("mptcp_diag.ko"), "").unwrap();
         }
         fs::create_dir(kept.path().join("partial")).unwrap();
         let kernel = Kernel::kept(kept.path(), Series::Of(6, 1)).unwrap().unwrap();
         assert_eq!((kernel.release.as_str(), kernel.version.as_str()), ("6.1.0-50-cloud-amd64", "6.1.176-1"));
         let mut modules = kernel.modules().unwrap();
         modules.sort();
-        assert_eq!(modules, [kernel.home.join("tun.ko"), kernel.home.join("veth.ko.xz")]);
+        let needed = ["inet_diag.ko", "tcp_diag.ko", "tun.ko", "veth.ko.xz"];
+        assert_eq!(modules, needed.map(|module| kernel.home.join(module)));
         fs::remove_file(&modules[0]).unwrap();
         assert!(
             Kernel::kept(kept.path(), Series::Of(6, 1)).unwrap().is_none(),

@@ -55,6 +55,22 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     ("scenarios::audit::", "reads configurations and traces nothing"),
     ("scenarios::replay::", "judges recordings and traces nothing"),
     ("scenarios::uneven::", "what declared weights look like, which no kernel has a part in"),
+    (
+        "scenarios::faults::",
+        "what the detector makes of counts, which other scenarios compare on every kernel",
+    ),
+    ("scenarios::quiet::", "likewise"),
+    ("scenarios::runtime::", "asks a running HAProxy, which answers the same on every kernel"),
+    ("scenarios::listen_attacks::", "attacks what answers over HTTP, in which no kernel differs"),
+    (
+        "scenarios::churn::",
+        "thousands of backends come and go for minutes; on every kernel places are given to others in `bounds`, \
+         `pins_repair` and `privileges`",
+    ),
+    (
+        "scenarios::harness::every_fault_in_the_table_is_tried_by_a_test_that_is_there",
+        "compares files of the repository",
+    ),
     ("scenarios::report::", "tells of minutes that have to pass, and says the same on every kernel"),
     (
         "scenarios::disturbances::clocks_that_jump_change_no_count_and_no_verdict",
@@ -63,10 +79,6 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     (
         "scenarios::disturbances::where_the_kernel_refuses_it_says_what",
         "needs strace, which stands in for the kernel",
-    ),
-    (
-        "scenarios::listen_attacks::no_client_holds_up_the_tick_or_another_client",
-        "measures how late the tick is while the processor is busy, and the emulated one is far slower than any",
     ),
     (
         "scenarios::ends::counting_starts_within_half_a_second",
