@@ -21,6 +21,7 @@ mod harness;
 mod history;
 mod import_haproxy;
 mod import_nginx;
+mod layouts;
 mod lifetimes;
 mod listen;
 mod listen_attacks;

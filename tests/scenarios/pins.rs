@@ -25,27 +25,27 @@ const SOON: Duration = Duration::from_secs(10);
 /// Links of an agent that measures no exchanges.
 const LINKS: [&str; 3] = ["destroy", "lifecycle", "relief"];
 
-fn backends(block: Block) -> Vec<Backend> {
+pub(super) fn backends(block: Block) -> Vec<Backend> {
     (1..=3).map(|n| Backend::start(block.backend(n), Answer(300))).collect()
 }
 
-fn addresses(backends: &[Backend]) -> impl Iterator<Item = SocketAddr> {
+pub(super) fn addresses(backends: &[Backend]) -> impl Iterator<Item = SocketAddr> {
     backends.iter().map(|backend| backend.address)
 }
 
-fn pinned(bpffs: &Bpffs, backends: &[Backend]) -> Tracer {
+pub(super) fn pinned(bpffs: &Bpffs, backends: &[Backend]) -> Tracer {
     let pinned =
         watch(Pools::of_backends(backends)).argument("--pin").argument("--pin-dir").argument(bpffs.pins());
     pinned.argument("--state").argument(bpffs.state())
 }
 
-fn unpin(bpffs: &Bpffs) -> Ended {
+pub(super) fn unpin(bpffs: &Bpffs) -> Ended {
     tracer(["watch", "--unpin", "--pin-dir"]).argument(bpffs.pins()).spawn().finish()
 }
 
 /// Ends it, and takes what it told last for what it found.
 #[track_caller]
-fn stop(running: Running) -> Ended {
+pub(super) fn stop(running: Running) -> Ended {
     let mut ended = running.stop(Signal::SIGTERM);
     ended.exits(0);
     ended.json = ended.events().pop().unwrap();
@@ -54,14 +54,14 @@ fn stop(running: Running) -> Ended {
 
 /// Kills it however far it is.
 #[track_caller]
-fn kill(running: Running) {
+pub(super) fn kill(running: Running) {
     running.signal(Signal::SIGKILL);
     running.wait_for_kill();
 }
 
 /// That every member has what its backend saw, none of it taken for something from before.
 #[track_caller]
-fn equals_and_nothing_is_adopted(ended: &Ended, backends: &[Backend]) {
+pub(super) fn equals_and_nothing_is_adopted(ended: &Ended, backends: &[Backend]) {
     ended.equals(backends);
     for address in addresses(backends) {
         ended.member("app", address).is("adopted", 0);

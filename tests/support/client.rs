@@ -39,17 +39,37 @@ impl Client {
         Self::spawn("crowd", name.as_ref(), Some(namespace))
     }
 
+    /// The example `other_layout` instead: an agent that pins in a directory.
+    pub(crate) fn of_layout(pins: &Path, layout: u16) -> Self {
+        Self::starting_of_layout(pins, layout).ready()
+    }
+
+    /// The same, however far it is.
+    pub(crate) fn starting_of_layout(pins: &Path, layout: u16) -> Self {
+        let mut command = Command::new(self::example("other_layout"));
+        Self::begin(command.arg(pins).arg(layout.to_string()))
+    }
+
     fn spawn(example: &str, name: &OsStr, namespace: Option<&Namespace>) -> Self {
         let mut command = Command::new(self::example(example));
-        command.arg(name).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(name);
         if let Some(namespace) = namespace {
             namespace.enter_on_exec(&mut command);
         }
-        let mut child = end_with_parent(&mut command, Signal::SIGKILL).spawn().unwrap();
+        Self::begin(&mut command).ready()
+    }
+
+    fn begin(command: &mut Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = end_with_parent(command, Signal::SIGKILL).spawn().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut client = Self { child, answers };
-        assert_eq!(client.answer(), "ready");
-        client
+        Self { child, answers }
+    }
+
+    #[track_caller]
+    fn ready(mut self) -> Self {
+        assert_eq!(self.answer(), "ready");
+        self
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -11,6 +11,7 @@
 use crate::cells::{at, cell, count, exchange, get, set, uncounted};
 use crate::connections::{begin_at_present, is_full, make_entry, taken};
 use crate::fields::Kernel;
+use crate::layouts::has_entry_before;
 use crate::lifecycle::{IPPROTO_TCP, address, place};
 use crate::maps::LISTENERS;
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
@@ -71,6 +72,10 @@ fn visit(task: Kernel, socket: Kernel) -> Option<()> {
     let backlog = socket.max_ack_backlog();
     let found = on_adopt(u32::from(socket.state()), backlog, queueless, socket.num(), socket.dport());
     if matches!(found, Found::Nothing) {
+        return None;
+    }
+    if has_entry_before(socket) {
+        // Its programs go on with it.
         return None;
     }
     let Some(connection) = make_entry(socket) else {

@@ -4,7 +4,7 @@ use crate::cells::{add, at, get, set};
 use crate::fields::{Kernel, map_pointer};
 use crate::maps::{CONNECTIONS, TRACKED};
 use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
-use aya_ebpf::helpers::generated::bpf_sk_storage_get;
+use aya_ebpf::helpers::generated::{bpf_sk_storage_delete, bpf_sk_storage_get};
 use core::ptr::{null_mut, read_volatile};
 use tracer_ebpf::Connection;
 use tracer_ebpf::transition::{State, payload_sent};
@@ -59,6 +59,16 @@ pub(crate) fn released() {
     if let Some(tracked) = TRACKED.get_ptr_mut(0) {
         add(at!(tracked, sockets), u64::MAX);
     }
+}
+
+/// Takes an entry out of its socket.
+#[inline(always)]
+pub(crate) fn remove_entry(socket: Kernel, before: State) {
+    if before.0 != 0 {
+        released();
+    }
+    // SAFETY: map and socket are what the helper expects; nothing of the entry is used after this.
+    unsafe { bpf_sk_storage_delete(map_pointer(&CONNECTIONS), socket.as_ptr()) };
 }
 
 /// Takes what the socket has sent and received so far as counted; nothing is awaited. Segments come first, as in

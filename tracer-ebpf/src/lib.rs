@@ -11,7 +11,8 @@
 //! * `FREE` is a queue of places not in use. When it is empty the attempt counts in the [overflow cell](OVERFLOW_SLOT).
 //! * A **connection** ([`Connection`]) is the state kept in the socket's own storage. It dies with the socket. How many
 //!   there are is kept in [`Tracked`], so that no more than [`MAX_CONNECTIONS`] take memory.
-//! * Where maps and programs outlive the agent, [`Handover`] is what the next one finds.
+//! * Where maps and programs outlive the agent, [`Handover`] is what the next one finds. One of another layout finds
+//!   [`described`] what lies where; which of the two counts a new attempt, [`Switch`] says.
 //! * A place that is given to another backend gets a new **generation**; a connection whose generation is not the
 //!   cell's counts into the overflow cell, never on another backend.
 //!
@@ -20,11 +21,14 @@
 #![cfg_attr(target_arch = "bpf", no_std)]
 
 pub mod adoption;
+pub mod described;
 pub mod exchange;
+mod handover;
 pub mod histogram;
 mod offsets;
 pub mod transition;
 
+pub use handover::{Handover, Retiring, Switch};
 pub use offsets::{MISSING, Offsets};
 
 use core::mem::{offset_of, size_of};
@@ -32,7 +36,7 @@ use histogram::BUCKETS;
 
 /// Version of the layout of everything in this file. The test `abi_version_is_tied_to_the_layout` fails when the
 /// layout changes and this number does not.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u16 = 7;
 
 /// Place of the cell for what could not get one of its own.
 pub const OVERFLOW_SLOT: u32 = 0;
@@ -63,9 +67,31 @@ pub mod maps {
     /// Array of two [`Cell`](crate::Cell)s: see [`Retiring`](crate::Retiring).
     pub const RETIRED: &str = "RETIRED";
 
-    /// Every map that an agent leaves to the next one.
-    pub const KEPT: [&str; 11] =
-        [CONNECTIONS, SLOTS, FREE, CELLS, UNCOUNTED, SWEEP_END, TRACKED, UNTRACKED, HANDOVER, TOLD, RETIRED];
+    /// Array with one text of [`LAYOUT_BYTES`](crate::LAYOUT_BYTES): [`described`](crate::described), a line each, for agents
+    /// of other layouts.
+    pub const LAYOUT: &str = "LAYOUT";
+    /// Array with one word, a [`Switch`](crate::Switch): shared by agents of all layouts.
+    pub const SWITCH: &str = "SWITCH";
+    /// [`CONNECTIONS`] of the layout that counted before this one.
+    pub const BEFORE: &str = "BEFORE";
+
+    /// Every map that an agent leaves to the next one of its layout.
+    pub const KEPT: [&str; 12] = [
+        CONNECTIONS,
+        SLOTS,
+        FREE,
+        CELLS,
+        UNCOUNTED,
+        SWEEP_END,
+        TRACKED,
+        UNTRACKED,
+        HANDOVER,
+        TOLD,
+        RETIRED,
+        LAYOUT,
+    ];
+    /// Of these, what an agent of another layout reads.
+    pub const TOTALS: [&str; 7] = [CELLS, UNCOUNTED, TRACKED, HANDOVER, TOLD, RETIRED, LAYOUT];
 }
 
 /// Names of the programs in the object.
@@ -78,6 +104,8 @@ pub mod programs {
     pub const DESTROY: &str = "destroy";
     /// `iter/bpf_sk_storage_map`.
     pub const SWEEP: &str = "sweep";
+    /// `iter/bpf_sk_storage_map` over the connections of another layout.
+    pub const OWNED: &str = "owned";
     /// `iter/task_file`, first pass: who listens.
     pub const LISTENERS: &str = "listeners";
     /// `iter/task_file`, second pass: connections from before.
@@ -108,6 +136,16 @@ pub const OFFSETS: &str = "OFFSETS";
 
 /// Name of the read-only variable that holds how many sockets may have a [`Connection`] at once, a `u64`.
 pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
+
+/// Name of the read-only variable that holds what [`Switch::layout`] has to be for new attempts to be counted, a `u64`; 0:
+/// nobody else counts.
+pub const OWN_LAYOUT: &str = "OWN_LAYOUT";
+
+/// Name of the read-only variable that says whether [`BEFORE`](maps::BEFORE) is another layout's, a `u64`: 0 or 1.
+pub const HAS_BEFORE: &str = "HAS_BEFORE";
+
+/// Bytes of [`LAYOUT`](maps::LAYOUT)'s text; what is not used of them is zero.
+pub const LAYOUT_BYTES: usize = 4_096;
 
 /// Which balancer talks to which backend: the key of a [`Cell`].
 #[repr(C)]
@@ -312,6 +350,20 @@ pub struct Uncounted {
     pub undecided: u64,
 }
 
+impl Uncounted {
+    /// Of both together.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self {
+            no_cell: self.no_cell + more.no_cell,
+            no_storage: self.no_storage + more.no_storage,
+            over_limit: self.over_limit + more.over_limit,
+            stale_cell: self.stale_cell + more.stale_cell,
+            undecided: self.undecided + more.undecided,
+        }
+    }
+}
+
 /// Written by a sweep when it has seen every socket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -322,6 +374,8 @@ pub struct SweepEnd {
     pub counting: u64,
     /// Sockets with a [`Connection`] that it has visited, those whose connection is over included.
     pub visited: u64,
+    /// Sockets that [`OWNED`](programs::OWNED) has visited, since userspace last wrote zero here.
+    pub owned: u64,
 }
 
 /// How many sockets have a [`Connection`], and how many places were given out.
@@ -334,60 +388,6 @@ pub struct Tracked {
     /// How often a place was taken. They are given out in the order of their indices, and what comes back goes to the end:
     /// no place beyond this number has ever been in use, and nobody need look there.
     pub places: u64,
-}
-
-/// What one agent leaves to the next one, where maps and programs outlive it. Programs read no more than
-/// `overlap_until_ns`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Handover {
-    /// Until then (`ktime`, nanoseconds) the programs of two agents may be attached, and one event may be seen by both.
-    pub overlap_until_ns: u64,
-    /// Whether connections from before were adopted, 1: what has no [`Connection`] since then is not to be adopted.
-    pub adopted: u64,
-    /// [`Retiring`].
-    pub retiring: u64,
-    /// When counting began (`ktime`, nanoseconds).
-    pub began_ns: u64,
-    /// When [`TOLD`](maps::TOLD) was written (`ktime`, nanoseconds); 0: never.
-    pub told_ns: u64,
-    /// [`Uncounted`] as it was then.
-    pub told: Uncounted,
-    /// Which maps belong together: the kernel's ids of [`maps::KEPT`], in that order. The last is 0.
-    pub maps: [u32; maps::KEPT.len() + 1],
-}
-
-/// A place that is being emptied, in one word: how far that came is known after an end at any moment.
-///
-/// What a cell has counted is added to that element of [`RETIRED`](maps::RETIRED) which holds the lesser sum, then this word
-/// is written, which makes that element the one that holds; then the cell is emptied, its generation last, and its place
-/// put into the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retiring {
-    /// Which element of [`RETIRED`](maps::RETIRED) holds: 0 or 1.
-    pub holds: u32,
-    /// The place that was emptied last, and the generation that it had; index 0: none.
-    pub place: (u32, u32),
-}
-
-impl Retiring {
-    const HOLDS: u64 = 1 << 63;
-
-    /// As it is in [`Handover::retiring`].
-    #[must_use]
-    pub const fn word(self) -> u64 {
-        let (index, generation) = self.place;
-        let holds = if self.holds == 0 { 0 } else { Self::HOLDS };
-        holds | ((index as u64) << 32) | generation as u64
-    }
-
-    /// From [`Handover::retiring`].
-    #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
-    pub const fn of(word: u64) -> Self {
-        let place = (((word & !Self::HOLDS) >> 32) as u32, word as u32);
-        Self { holds: (word >> 63) as u32, place }
-    }
 }
 
 /// A port that somebody listens on without a queue; see [`adoption`].
@@ -451,9 +451,9 @@ const _: () = {
     no_padding!(Stock, 8, 4, 4, 4, 4, 8);
     no_padding!(Cell, 48, 4, 4, 8 * 16, 8 * transition::CAUSES, 4 * HISTOGRAM_BYTES, 32);
     no_padding!(Uncounted, 8, 8, 8, 8, 8);
-    no_padding!(SweepEnd, 8, 8, 8);
+    no_padding!(SweepEnd, 8, 8, 8, 8);
     no_padding!(Tracked, 8, 8);
-    no_padding!(Handover, 8, 8, 8, 8, 8, 40, 4 * (maps::KEPT.len() + 1));
+    no_padding!(Handover, 8, 8, 8, 8, 8, 40, 4 * maps::KEPT.len().next_multiple_of(2));
     no_padding!(Listener, 4, 2, 2);
     no_padding!(TaskFileContext, 8, 8, 8, 8);
     no_padding!(SweepContext, 8, 8, 8, 8);
@@ -484,17 +484,6 @@ mod tests {
         assert!(sum[first..last].iter().all(|&count| count == 6), "{sum:?}");
     }
 
-    #[test]
-    fn a_place_that_is_being_emptied_is_one_word() {
-        for holds in [0, 1] {
-            for place in [(0, 0), (1, u32::MAX), (i32::MAX as u32, 7)] {
-                let retiring = Retiring { holds, place };
-                assert_eq!(Retiring::of(retiring.word()), retiring);
-            }
-        }
-        assert_eq!(Retiring::of(0), Retiring::default(), "a new map");
-    }
-
     /// A fingerprint of the layout. When this fails, the layout changed: raise [`ABI_VERSION`], then take the new value.
     #[test]
     fn abi_version_is_tied_to_the_layout() {
@@ -522,7 +511,7 @@ mod tests {
         );
         assert_eq!(
             (ABI_VERSION, layout.as_str()),
-            (6, "48 8 80 32 64 72 3016 216 920 1608 2296 40 24 16 128 40 8 86 6")
+            (7, "48 8 80 32 64 72 3016 216 920 1608 2296 40 32 16 128 40 8 86 6")
         );
     }
 }

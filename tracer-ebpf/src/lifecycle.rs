@@ -17,6 +17,9 @@
 //! While one agent takes over from another, two of each are attached (`Handover`). Of a connection's events but the first
 //! one program counts whatever their number; at the first one `lifecycle`, too, then takes what has begun for counted.
 //!
+//! Where an agent of another layout takes over, both have programs attached for longer, and a new attempt is counted by those
+//! that the switch names ([`layouts`](crate::layouts)).
+//!
 //! What remains: on some kernels a few events in 100,000 reach no program, though the tracepoint fires and no miss is
 //! counted. What can be known of them is made up for, and counted as `repaired`: by the connection's next event, by its
 //! destruction ([`destroy`]), or by a sweep, which no longer finds the connection (`kernel/vanished.rs` of the agent).
@@ -24,8 +27,9 @@
 use crate::cells::{
     OVERFLOW, at, cell, claim, claim_wrapping, count, exchange, get, set, slot_of, uncounted,
 };
-use crate::connections::{begin_at_present, entry, is_full, make_entry, released, taken};
+use crate::connections::{begin_at_present, entry, is_full, make_entry, released, remove_entry, taken};
 use crate::fields::Kernel;
+use crate::layouts::counts_new;
 use crate::log;
 use crate::maps::{HANDOVER, UNTRACKED};
 use aya_ebpf::helpers::generated::{
@@ -103,6 +107,9 @@ fn see(ctx: &BtfTracePointContext, watch: Watch) -> i32 {
 /// Counts an attempt. `None`: not one of ours, or counted already.
 #[inline(always)]
 fn begin(socket: Kernel, watch: Watch) -> Option<()> {
+    if !counts_new(socket) {
+        return leave(socket, watch);
+    }
     let entry = match watch {
         Watch::First => make_entry(socket),
         Watch::Relief => match entry(socket) {
@@ -112,10 +119,7 @@ fn begin(socket: Kernel, watch: Watch) -> Option<()> {
         },
     };
     let before = entry.map_or(State(0), |connection| State(get!(connection, state)));
-    let mut connect = on_connect(watch, before.phase());
-    if matches!(connect, Connect::FailThenBegin | Connect::CloseThenBegin) && is_handed_over() {
-        connect = on_connect(Watch::Relief, before.phase());
-    }
+    let connect = connect(watch, before);
     if entry.is_none()
         && matches!(watch, Watch::First)
         && is_handed_over()
@@ -143,6 +147,33 @@ fn begin(socket: Kernel, watch: Watch) -> Option<()> {
     set!(connection, state, before.next_attempt().0);
     attempt(slot)?;
     Some(())
+}
+
+/// What an attempt means for a socket that had others before.
+#[inline(always)]
+fn connect(watch: Watch, before: State) -> Connect {
+    let connect = on_connect(watch, before.phase());
+    if matches!(connect, Connect::FailThenBegin | Connect::CloseThenBegin) && is_handed_over() {
+        return on_connect(Watch::Relief, before.phase());
+    }
+    connect
+}
+
+/// A socket that had a connection of ours begins one that another layout's programs count: without an entry here they know
+/// that it is theirs. `None`, as nothing was counted.
+#[inline(always)]
+fn leave(socket: Kernel, watch: Watch) -> Option<()> {
+    let connection = entry(socket)?;
+    let before = State(get!(connection, state));
+    match connect(watch, before) {
+        // By the program before this one, a moment before it was switched.
+        Connect::AlreadyCounted => return None,
+        Connect::FailThenBegin => repair(connection, before, Step::Fail),
+        Connect::CloseThenBegin => repair(connection, before, Step::Close),
+        Connect::Begin => {}
+    }
+    remove_entry(socket, before);
+    None
 }
 
 /// Counts an attempt whose socket gets no entry: what becomes of it is not known.

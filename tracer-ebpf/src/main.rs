@@ -6,6 +6,8 @@
 //! * `adopt`: two programs on `iter/task_file`, `listeners` and `adopt`, for connections from before.
 //! * `exchanges`: `send` on `tp_btf/sock_send_length`, or `send_entry` and `send_page` on the functions that send, and
 //!   `receive` on `tp_btf/tcp_rcv_space_adjust`.
+//! * `layouts`: who counts while agents of two layouts have programs attached, and `owned`, the program of
+//!   `iter/bpf_sk_storage_map` that says whether the one before still has connections.
 //! * `connections`: the state kept in sockets; `cells`: finding a connection's counters and adding to them; `maps`: the maps; `fields`: reading kernel
 //!   structures at offsets that userspace found in the running kernel's BTF.
 //!
@@ -29,6 +31,8 @@ mod connections;
 mod exchanges;
 #[cfg(target_arch = "bpf")]
 mod fields;
+#[cfg(target_arch = "bpf")]
+mod layouts;
 #[cfg(target_arch = "bpf")]
 mod lifecycle;
 #[cfg(target_arch = "bpf")]

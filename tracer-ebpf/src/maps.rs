@@ -10,7 +10,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, Queue},
 };
 use tracer_ebpf::{
-    Cell, CellKey, Connection, Handover, Listener, MAX_LISTENERS, Slot, SweepEnd, Tracked, Uncounted,
+    Cell, CellKey, Connection, Handover, LAYOUT_BYTES, Listener, MAX_LISTENERS, Slot, SweepEnd, Tracked,
+    Uncounted,
 };
 
 #[btf_map]
@@ -44,6 +45,18 @@ pub(crate) static TOLD: Array<Cell> = Array::with_max_entries(1, BPF_F_MMAPABLE)
 /// Written and read by userspace alone.
 #[map]
 pub(crate) static RETIRED: Array<Cell> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+
+/// Written and read by userspace alone.
+#[map]
+pub(crate) static LAYOUT: Array<[u8; LAYOUT_BYTES]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// A [`Switch`](tracer_ebpf::Switch).
+#[map]
+pub(crate) static SWITCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Of another layout, where there is one: what its values are is not known here.
+#[btf_map]
+pub(crate) static BEFORE: SkStorage<u64> = SkStorage::new();
 
 /// The cookie of the socket whose attempt was last counted without an entry on this CPU.
 #[map]

@@ -63,6 +63,12 @@ impl Handing {
         self.handover.get(0).maps.starts_with(ids)
     }
 
+    /// Goes on from an agent of another layout. Done again by the next agent if this one ends before its programs count.
+    pub(super) fn inherit(&mut self, before: &Handover) {
+        let Handover { adopted, began_ns, told_ns, told, .. } = *before;
+        self.handover.set(0, &Handover { adopted, began_ns, told_ns, told, ..self.handover.get(0) });
+    }
+
     /// When counting began (`ktime`).
     pub(super) fn began(&self) -> Duration {
         Duration::from_nanos(self.handover.get(0).began_ns)

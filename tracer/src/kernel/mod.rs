@@ -1,7 +1,8 @@
 //! The host: the eBPF object loaded and attached, its maps read, balancers named. Decides nothing.
 //!
 //! The only room that touches aya, bpf(2), BTF, the BPF file system, `/proc` and the cgroup file system. With pins (`pins/`)
-//! maps and programs outlive the process, and the next one goes on from them (`succession`, `handing`, `repair`). One thread owns a [`Tracer`] and
+//! maps and programs outlive the process, and the next one goes on from them (`succession`, `handing`, `repair`), also where
+//! its maps are laid out otherwise (`layout`, `others`). One thread owns a [`Tracer`] and
 //! calls [`Tracer::read`] each tick.
 
 mod adoption;
@@ -12,6 +13,7 @@ mod capabilities;
 mod error;
 mod exchanges;
 mod handing;
+mod layout;
 #[cfg(debug_assertions)]
 mod log;
 mod mapped;
@@ -19,6 +21,7 @@ mod memory;
 mod memory_limit;
 mod object;
 mod offsets;
+mod others;
 mod pins;
 mod places;
 mod refusal;

@@ -9,12 +9,14 @@ use super::handing::Handing;
 use super::mapped::Mapped;
 use super::memory::{Memory, Plan};
 use super::offsets::{self, Need};
+use super::others::Others;
 use super::pins::{Kept, Pins};
 use super::refusal::{chain, refusal};
 use super::report::{Intent, Outcome, PROGRAMS, ProgramReport};
 use super::retirement::{Act, Retirement, Sight};
 use super::snapshot::{Reading, Snapshot, backend};
-use super::tables::{self, map_error, mapped};
+use super::succession::{Before, Moment, Turn};
+use super::tables::{self, Lasting, map_error, mapped};
 use super::vanished::{Balance, Bounds, Vanished};
 use super::{bpf, capabilities, places, repair};
 use aya::Ebpf;
@@ -73,12 +75,16 @@ pub struct Tracer {
     pub(super) cells: Mapped<Cell>,
     uncounted: Mapped<Uncounted>,
     pub(super) tracked: Mapped<Tracked>,
-    sweep_end: Mapped<SweepEnd>,
+    pub(super) sweep_end: Mapped<SweepEnd>,
     pub(super) handing: Handing,
-    pins: Option<Pins>,
-    /// What was there before; `None`: nothing, or it is not to outlive this agent.
+    pub(super) pins: Option<Pins>,
+    /// What was there before of this layout; `None`: nothing, or it is not to outlive this agent.
     pub(super) kept: Option<Kept>,
-    pin_notices: Vec<String>,
+    /// What was there of other layouts.
+    pub(super) others: Others,
+    /// Where more than one layout may count.
+    pub(super) switch: Option<Turn>,
+    pub(super) pin_notices: Vec<String>,
     balancers: Balancers,
     pub(super) retirement: Retirement,
     vanished: Vanished,
@@ -109,15 +115,20 @@ impl Tracer {
     fn begin(settings: Settings, pins: Option<Pins>) -> Result<Self, KernelError> {
         let mut tracer = Self::load(settings, pins)?;
         tracer.handing.overlap_begins();
+        tracer.turn(Moment::Before);
         tracer.attach();
         let taken_over = tracer.take_over();
+        if taken_over.is_ok() {
+            tracer.turn(Moment::After);
+        }
         tracer.handing.overlap_ends();
         if let (Err(_), Some(pins)) = (&taken_over, &tracer.pins) {
             pins.withdraw(tracer.kept.is_some());
         }
         taken_over?;
         // What connected while something counted and has no entry by now is not from before.
-        let counted = tracer.kept.as_ref().is_some_and(|kept| kept.are_attached(&COUNTING));
+        let counted =
+            tracer.follows() || tracer.kept.as_ref().is_some_and(|kept| kept.are_attached(&COUNTING));
         if !(counted && tracer.handing.has_adopted()) {
             tracer.adopt();
             tracer.handing.adopted();
@@ -134,12 +145,7 @@ impl Tracer {
         }
         let Some(pins) = &self.pins else { return Ok(()) };
         pins.settle(false)?;
-        let others = pins.remove_others()?;
-        self.pin_notices.extend(others.iter().map(|name| {
-            format!(
-                "notice: removed the pins {name} of another version: what it had counted is not in the totals"
-            )
-        }));
+        self.pin_notices.extend(self.others.discard_strangers(pins)?);
         Ok(())
     }
 
@@ -249,7 +255,16 @@ impl Tracer {
         }
         let plan = Plan::new(wanted, pins.is_some(), &btf)?;
         let settings = plan.settings;
-        let (ebpf, handing) = tables::made_or_kept(&offsets, settings, pins.as_ref(), kept.as_ref())?;
+        let Before { others, counting, notices } = Before::look(pins.as_ref(), settings.max_backends)?;
+        pin_notices.extend(notices);
+        let before = counting.as_ref().map(|(set, _)| set);
+        let lasting = pins.as_ref().map(|pins| Lasting { pins, kept: kept.as_ref(), before });
+        let (ebpf, mut handing) = tables::made_or_kept(&offsets, settings, lasting)?;
+        if let Some((_, left)) = &counting {
+            handing.inherit(left);
+        }
+        let switch =
+            lasting.map(|lasting| Turn::new(&ebpf, lasting.pins.layout(), before.is_some())).transpose()?;
         #[cfg(debug_assertions)]
         let mut ebpf = ebpf;
         let reports = PROGRAMS
@@ -280,6 +295,8 @@ impl Tracer {
             handing,
             pins,
             kept,
+            others,
+            switch,
             pin_notices,
             ebpf,
             settings,
@@ -337,6 +354,11 @@ impl Tracer {
                 Err(reason) => report.outcome = Outcome::Refused(reason),
             }
         }
+        if let Err(reason) = self.others.watch(&mut self.ebpf, &btf) {
+            self.pin_notices.push(format!(
+                "notice: programs of another version stay attached until `tracer watch --unpin`: {reason}"
+            ));
+        }
     }
 
     /// Sweeps, then reads every counter. A sweep that fails only makes the snapshot's `sweep` unknown.
@@ -366,7 +388,9 @@ impl Tracer {
         let uncounted = self.uncounted.get(0);
         // Before anything makes room: what is emptied was told.
         let told = readings.iter().map(|reading| (reading.slot, &*reading.cell));
-        self.handing.tell(told, &overflow, uncounted);
+        let all_uncounted = self.others.uncounted().and(uncounted);
+        self.handing.tell(told, &overflow, all_uncounted);
+        self.read_others(look.sweep, &mut readings, &mut overflow);
         if let Some(end) = look.sweep {
             self.retire(&readings, end);
         }
@@ -374,7 +398,7 @@ impl Tracer {
             taken,
             readings,
             overflow,
-            uncounted,
+            uncounted: all_uncounted,
             sweep: look.sweep,
             adopts: self.adopts(),
             exchanges: self.measuring == Measuring::Yes,
@@ -450,8 +474,8 @@ impl Tracer {
 
     /// Makes room for other backends, when there is little left.
     fn retire(&mut self, readings: &[Reading], sweep: SweepEnd) {
-        let sights: Vec<Sight> = readings
-            .iter()
+        let own = readings.iter().filter(|reading| reading.slot.index <= self.settings.max_backends);
+        let sights: Vec<Sight> = own
             .map(|reading| Sight {
                 index: reading.slot.index,
                 activity: activity(&reading.cell),

@@ -1,15 +1,83 @@
-//! Going on from an agent before: what it left in the middle is put right, what it told is taken over.
+//! Going on from an agent before: what it left in the middle is put right, what it told is taken over, and where its maps
+//! are laid out otherwise, the switch is turned from its programs to these.
 
 use super::bpf;
+use super::error::KernelError;
 use super::exchanges::Measuring;
 use super::handing::Told;
+use super::mapped::{Mapped, Words};
 use super::object::Tracer;
+use super::others::Others;
+use super::pins::{PinError, Pins, Set};
 use super::repair;
-use super::snapshot::Snapshot;
-use super::tables::FIRST_SLOT;
+use super::snapshot::{Reading, Snapshot};
+use super::tables::{FIRST_SLOT, mapped};
+use aya::Ebpf;
 use aya::maps::MapError;
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
-use tracer_ebpf::Cell;
+use tracer_ebpf::{Cell, Handover, SweepEnd, Switch, maps};
+
+/// What there is of other layouts, before this agent's maps are made.
+#[derive(Default)]
+pub(super) struct Before {
+    pub(super) others: Others,
+    /// The set in which new attempts are counted, and what its agent has left; `None`: that is this layout's, or nobody's.
+    pub(super) counting: Option<(Set, Handover)>,
+    pub(super) notices: Vec<String>,
+}
+
+impl Before {
+    /// Looks at what is pinned.
+    ///
+    /// # Errors
+    /// When something cannot be looked at.
+    pub(super) fn look(pins: Option<&Pins>, max_backends: u32) -> Result<Self, PinError> {
+        let Some(pins) = pins else { return Ok(Self::default()) };
+        let others = Others::open(pins, max_backends.saturating_add(1))?;
+        let notices = others.missing().into_iter().map(|(set, counters)| {
+            format!(
+                "notice: the pins {set} of another version did not count {}: the totals have less of that",
+                counters.join(", ")
+            )
+        });
+        let notices = notices.collect();
+        let counting = switched_to(pins)?.filter(|switch| switch.layout != pins.layout());
+        let counting = counting.and_then(|switch| others.counting(switch.layout));
+        let counting = counting.map(|(set, left)| (set.clone(), left));
+        Ok(Self { others, counting, notices })
+    }
+}
+
+/// What the switch says; `None`: there is none yet.
+fn switched_to(pins: &Pins) -> Result<Option<Switch>, PinError> {
+    let Some(switch) = pins.open_switch()? else { return Ok(None) };
+    let words = Words::new(switch.as_fd(), size_of::<u64>(), 1);
+    Ok(words.ok().map(|words| Switch::of(words.get(0)[0])))
+}
+
+/// When the switch is turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Before the programs are attached: nobody else counts.
+    Before,
+    /// When they are: another layout counts up to now.
+    After,
+}
+
+/// Has this layout's programs count new attempts.
+pub(super) struct Turn {
+    switch: Mapped<u64>,
+    layout: u16,
+    moment: Moment,
+}
+
+impl Turn {
+    pub(super) fn new(ebpf: &Ebpf, layout: u16, follows: bool) -> Result<Self, KernelError> {
+        let moment = if follows { Moment::After } else { Moment::Before };
+        Ok(Self { switch: mapped(ebpf, maps::SWITCH, 1)?, layout, moment })
+    }
+}
 
 /// What an agent before this one has told.
 pub struct Inheritance {
@@ -37,9 +105,47 @@ impl Tracer {
         Ok(())
     }
 
+    /// Turns the switch, if this is the moment for it.
+    pub(super) fn turn(&mut self, moment: Moment) {
+        let Some(turn) = self.switch.as_mut().filter(|turn| turn.moment == moment) else { return };
+        let is_turned = Switch::of(turn.switch.get(0)).layout == turn.layout;
+        if !is_turned {
+            let since_us = u64::try_from(bpf::ktime().as_micros()).unwrap_or(u64::MAX);
+            turn.switch.set_word(0, 0, Switch { layout: turn.layout, since_us }.word());
+        }
+    }
+
+    /// Whether another layout counted up to the start of this agent.
+    pub(super) fn follows(&self) -> bool {
+        self.switch.as_ref().is_some_and(|turn| turn.moment == Moment::After)
+    }
+
+    /// Adds what other layouts count, takes down that it is told, and ends those that have nothing open any more.
+    pub(super) fn read_others(
+        &mut self,
+        sweep: Option<SweepEnd>,
+        readings: &mut Vec<Reading>,
+        overflow: &mut Cell,
+    ) {
+        if self.others.is_empty() {
+            return;
+        }
+        let session = sweep.map_or(0, |sweep| sweep.session);
+        for (slot, cell) in self.others.cells(session) {
+            readings.push(self.reading(slot, cell));
+        }
+        overflow.add_counters(&self.others.overflow());
+        self.others.tell();
+        if let Some(pins) = &self.pins {
+            self.others.look(pins, &mut self.sweep_end);
+        }
+    }
+
     /// What an agent before this one has told; `None`: there was none. Asked once, before the first reading.
     pub fn inheritance(&mut self) -> Option<Inheritance> {
-        self.kept.as_ref()?;
+        if self.kept.is_none() && self.others.is_empty() {
+            return None;
+        }
         let places = self.places();
         let cells = &self.cells;
         let told = self.handing.told(places, |index| cells.get(index as usize).generation)?;
@@ -48,7 +154,10 @@ impl Tracer {
             let ago = now.1.saturating_sub(at);
             now.0.checked_sub(ago).unwrap_or(now.0)
         };
-        let Told { at, cells, overflow, uncounted, retired } = told;
+        let Told { at, mut cells, mut overflow, uncounted, mut retired } = told;
+        cells.extend(self.others.told());
+        overflow.add_counters(&self.others.told_overflow());
+        retired.add_counters(&self.others.retired());
         let readings = cells.into_iter().map(|(slot, cell)| self.reading(slot, cell)).collect();
         let told = Snapshot {
             taken: instant(at),

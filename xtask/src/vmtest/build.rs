@@ -21,7 +21,7 @@ pub(crate) struct Built {
     /// The end-to-end tests.
     pub(crate) end_to_end: PathBuf,
     /// The clients that these start.
-    pub(crate) clients: [PathBuf; 2],
+    pub(crate) clients: [PathBuf; 3],
 }
 
 /// Builds as `cargo test --release` does; done already when that ran before.
@@ -86,14 +86,18 @@ impl Built {
             tracer: find("tracer", "bin", false)?,
             unit_tests: find("tracer", "lib", true)?,
             end_to_end: find("end_to_end", "test", true)?,
-            clients: [find("socket_client", "example", false)?, find("crowd", "example", false)?],
+            clients: [
+                find("socket_client", "example", false)?,
+                find("crowd", "example", false)?,
+                find("other_layout", "example", false)?,
+            ],
         })
     }
 
     /// Every file of it.
-    pub(crate) fn files(&self) -> [&Path; 5] {
-        let [socket_client, crowd] = &self.clients;
-        [&self.tracer, &self.unit_tests, &self.end_to_end, socket_client, crowd]
+    pub(crate) fn files(&self) -> [&Path; 6] {
+        let [socket_client, crowd, other_layout] = &self.clients;
+        [&self.tracer, &self.unit_tests, &self.end_to_end, socket_client, crowd, other_layout]
     }
 }
 
@@ -126,13 +130,21 @@ mod tests {
             artifact("end_to_end", "test", true, r#""/t/e2e""#),
             artifact("socket_client", "example", false, r#""/t/examples/socket_client""#),
             artifact("crowd", "example", false, r#""/t/examples/crowd""#),
+            artifact("other_layout", "example", false, r#""/t/examples/other_layout""#),
             r#"{"reason":"build-finished","success":true}"#.to_owned(),
         ];
         let built = Built::read(&messages.join("\n")).unwrap();
         assert_eq!(
             built.files(),
-            ["/t/tracer", "/t/unit", "/t/e2e", "/t/examples/socket_client", "/t/examples/crowd"]
-                .map(Path::new)
+            [
+                "/t/tracer",
+                "/t/unit",
+                "/t/e2e",
+                "/t/examples/socket_client",
+                "/t/examples/crowd",
+                "/t/examples/other_layout"
+            ]
+            .map(Path::new)
         );
         messages.remove(6);
         let missing = Built::read(&messages.join("\n")).unwrap_err().to_string();

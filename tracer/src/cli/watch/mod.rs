@@ -44,6 +44,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tracer_ebpf::ABI_VERSION;
 use writer::Writer;
 
 /// What `watch` can be told. Each flag but `--config` is a key of its configuration file too; `dist/tracer.toml` lists
@@ -149,7 +150,7 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let arguments = declarations.arguments.clone();
     let live = arguments.replay.is_none();
     // First, so that a second agent touches nothing else of the first.
-    let pins = arguments.pin.then(|| Pins::take(&arguments.pin_dir)).transpose()?;
+    let pins = arguments.pin.then(|| Pins::take(&arguments.pin_dir, ABI_VERSION)).transpose()?;
     // Before anything is traced: an address that cannot be had is the user's business.
     let mut present = Present::begin(arguments.listen, arguments.bounds)?;
     let mut kept = Kept::begin(&arguments)?;

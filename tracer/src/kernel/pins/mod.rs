@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! /sys/fs/bpf/tracer/             root's alone, and locked by the agent that uses it
-//!   v6/                           what agents of one layout share (`ABI_VERSION`)
+//!   switch                        a map: which layout's programs count new attempts
+//!   v7/                           what agents of one layout share (`ABI_VERSION`)
 //!     CELLS, SLOTS, …             every map of `maps::KEPT`
 //!     lifecycle, relief, …        links: as long as they are there, these programs count
 //!     lifecycle-new, …            links of an agent that is about to take over
-//!   v6-making/                    maps that are not whole yet
+//!   v7-making/                    maps that are not whole yet
+//!   v6/                           another layout's, which still has connections to follow to their end
+//!   v6-ended-1/                   another layout's, which has none any more: totals
 //! ```
 //!
 //! An end at any moment leaves what the next start puts right, since every step is one `rename(2)` or can be told:
@@ -24,6 +27,7 @@
 mod described;
 mod directory;
 mod error;
+mod others;
 mod shapes;
 
 use super::error::KernelError;
@@ -32,12 +36,13 @@ use aya::programs::links::FdLink;
 use described::Described;
 use directory::{Directory, refused};
 pub use error::PinError;
+pub(super) use others::Set;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use tracer_ebpf::{ABI_VERSION, maps, programs};
+use tracer_ebpf::{maps, programs};
 
 /// Programs that count while no agent runs, and the tracepoint of each; `None`: a function of the kernel.
 const KEPT: [(&str, Option<&str>); 7] = [
@@ -52,11 +57,14 @@ const KEPT: [(&str, Option<&str>); 7] = [
 /// Names in a BPF file system have no dots.
 const MAKING: &str = "-making";
 const NEW: &str = "-new";
+const SWITCH: &str = "switch";
 
-/// The pins of this version in a directory that nobody else uses.
+/// The pins of one layout in a directory that nobody else uses.
 #[derive(Debug)]
 pub struct Pins {
     directory: Directory,
+    /// Number of the layout of this agent's maps.
+    layout: u16,
 }
 
 /// What an agent before this one has left.
@@ -78,20 +86,46 @@ impl Kept {
 }
 
 impl Pins {
-    /// Takes a directory for this process; makes it where there is none.
+    /// Takes a directory for this process; makes it where there is none. Maps of another number than `layout`
+    /// ([`ABI_VERSION`](tracer_ebpf::ABI_VERSION)) are another layout's: they are read, and not written by this agent's programs.
     ///
     /// # Errors
     /// When it cannot be had, is not safe, or another agent has it; and where nothing could be pinned in it.
-    pub fn take(directory: &Path) -> Result<Self, KernelError> {
+    pub fn take(directory: &Path, layout: u16) -> Result<Self, KernelError> {
         // Anybody may make a directory in a BPF file system, and what it is called is then taken.
         let missing = capabilities::missing();
         if !missing.is_empty() {
             return Err(KernelError::Capabilities(missing));
         }
-        Ok(Self { directory: Directory::take(directory)? })
+        Ok(Self { directory: Directory::take(directory)?, layout })
     }
 
-    /// Removes every pin of every version below a directory, and the directory, if nothing else is left. Gives a line for
+    /// Number of this agent's layout.
+    pub(super) fn layout(&self) -> u16 {
+        self.layout
+    }
+
+    /// Where the map is, or is to be, that agents of all layouts share.
+    pub(super) fn switch(&self) -> PathBuf {
+        self.directory.path().join(SWITCH)
+    }
+
+    /// The map that agents of all layouts share; `None`: there is none yet.
+    ///
+    /// # Errors
+    /// When what is there is something else.
+    pub(super) fn open_switch(&self) -> Result<Option<OwnedFd>, PinError> {
+        let path = self.switch();
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => match open(&path)? {
+                (switch, Described::Map { shape, .. }) if shape == shapes::SWITCH => Ok(Some(switch)),
+                _ => Err(unusable(&path, "it is not what tells layouts apart")),
+            },
+        }
+    }
+
+    /// Removes every pin of every layout below a directory, and the directory, if nothing else is left. Gives a line for
     /// each thing that it has removed, or left.
     ///
     /// # Errors
@@ -245,26 +279,12 @@ impl Pins {
         }
     }
 
-    /// Removes what other versions have left. Gives their names.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub(super) fn remove_others(&self) -> Result<Vec<String>, PinError> {
-        let own = self.relative();
-        let mut removed = self.directory.names(Path::new(""))?;
-        removed.retain(|name| is_ours(name) && Path::new(name) != own);
-        for name in &removed {
-            remove(&self.directory.path().join(name))?;
-        }
-        Ok(removed)
-    }
-
     fn relative(&self) -> PathBuf {
-        PathBuf::from(format!("v{ABI_VERSION}"))
+        PathBuf::from(format!("v{}", self.layout))
     }
 
     fn making(&self) -> PathBuf {
-        self.directory.path().join(format!("v{ABI_VERSION}{MAKING}"))
+        self.directory.path().join(format!("v{}{MAKING}", self.layout))
     }
 
     /// Every link under one name: a new one gets the name that nobody has.
@@ -331,10 +351,9 @@ fn open(path: &Path) -> Result<(OwnedFd, Described), PinError> {
     Ok((pin, described))
 }
 
-/// `v6`, `v6-making`
+/// `v6`, `v6-making`, `v6-ended-1`, `switch`
 fn is_ours(name: &str) -> bool {
-    let version = name.strip_suffix(MAKING).unwrap_or(name).strip_prefix('v');
-    version.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    name == SWITCH || Set::of(Path::new(""), name.strip_suffix(MAKING).unwrap_or(name).to_owned()).is_some()
 }
 
 fn unusable(path: &Path, problem: &str) -> PinError {
@@ -364,7 +383,7 @@ mod tests {
 
     #[test]
     fn only_versions_are_ours() {
-        for name in ["v6", "v6-making", "v12"] {
+        for name in ["v6", "v6-making", "v12", "v6-ended-2", "switch"] {
             assert!(is_ours(name), "{name}");
         }
         for name in ["v", "v6a", "6", "V6", "v-making", "vmlinux", "v6-new"] {

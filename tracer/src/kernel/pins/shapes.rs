@@ -1,7 +1,9 @@
 //! What each map that is kept looks like, by its name.
 
 use super::described::Shape;
-use tracer_ebpf::{Cell, CellKey, Connection, Handover, Slot, SweepEnd, Tracked, Uncounted, maps};
+use tracer_ebpf::{
+    Cell, CellKey, Connection, Handover, LAYOUT_BYTES, Slot, SweepEnd, Tracked, Uncounted, maps,
+};
 
 /// `enum bpf_map_type` of `linux/bpf.h`.
 const HASH: u32 = 1;
@@ -17,9 +19,16 @@ const MMAPABLE: u32 = 1 << 10;
 /// Bytes of an array's index.
 const INDEX: u32 = 4;
 
+/// What the map looks like that agents of all layouts share.
+pub(super) const SWITCH: Shape = array(8, 1);
+
+/// An array that can be mapped.
+const fn array(value: u32, max_entries: u32) -> Shape {
+    Shape { kind: ARRAY, key: INDEX, value, max_entries, flags: MMAPABLE }
+}
+
 /// What a kept map looks like where so many backends have a place.
 pub(super) fn of(name: &str, max_backends: u32) -> Option<Shape> {
-    let array = |value, max_entries| Shape { kind: ARRAY, key: INDEX, value, max_entries, flags: MMAPABLE };
     let places = max_backends.checked_add(1)?;
     Some(match name {
         maps::CONNECTIONS => Shape {
@@ -45,6 +54,7 @@ pub(super) fn of(name: &str, max_backends: u32) -> Option<Shape> {
         maps::SWEEP_END => array(bytes::<SweepEnd>(), 1),
         maps::TRACKED => array(bytes::<Tracked>(), 1),
         maps::HANDOVER => array(bytes::<Handover>(), 1),
+        maps::LAYOUT => array(bytes::<[u8; LAYOUT_BYTES]>(), 1),
         maps::UNTRACKED => Shape { kind: PERCPU_ARRAY, key: INDEX, value: 8, max_entries: 1, flags: 0 },
         _ => return None,
     })
