@@ -125,7 +125,8 @@ impl Others {
         Ok(())
     }
 
-    /// Ends sets that have no sockets any more. What cannot be done now is tried again.
+    /// Ends sets that have no sockets any more, and drops those that have nothing to say. What cannot be done now is tried
+    /// again.
     pub(super) fn look(&mut self, pins: &Pins, sweep_end: &mut Mapped<SweepEnd>) {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return;
@@ -143,6 +144,9 @@ impl Others {
                 other.sockets = None;
             }
         }
+        self.sets.retain_mut(|other| {
+            !(other.set.has_ended && other.is_empty() && pins.discard(&other.set).is_ok())
+        });
     }
 
     /// Every cell in use. `session`: of the sweep that present sockets are to be of.
@@ -223,6 +227,15 @@ impl Other {
 
     fn left(&self) -> Handover {
         self.layout.handover(&self.handover.get(0))
+    }
+
+    /// Whether nothing was ever counted in it.
+    fn is_empty(&mut self) -> bool {
+        let retired = |index| self.layout.cell(&self.retired.get(index));
+        let counted = [self.layout.cell(&self.now(OVERFLOW_SLOT)), retired(0), retired(1)];
+        counted.iter().all(|cell| cell.attempts == 0 && cell.adopted == 0)
+            && self.layout.uncounted(&self.uncounted.get(0)) == Uncounted::default()
+            && self.cells(0).is_empty()
     }
 
     /// How many places are to be looked at; where the kernel refuses to map them, those that are mapped.

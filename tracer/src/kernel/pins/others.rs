@@ -2,7 +2,6 @@
 //! totals only.
 
 use super::described::{Described, Shape};
-use super::directory::refused;
 use super::{PinError, Pins, open, remove, rename, unusable};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -99,10 +98,7 @@ impl Pins {
     /// # Errors
     /// What the file system says.
     pub(in super::super) fn discard(&self, set: &Set) -> Result<(), PinError> {
-        remove(&set.path).map_err(|error| match error {
-            PinError::Refused { source, .. } => refused(&set.path, "remove it", source),
-            other => other,
-        })
+        remove(&set.path)
     }
 }
 
