@@ -400,6 +400,21 @@ fn a_directory_that_is_not_safe_is_refused() {
     ended.ensure(ended.stderr.contains("mount -t bpf bpf"), "the remedy");
 }
 
+#[test]
+fn a_file_system_that_is_read_only_is_said() {
+    require_root();
+    let (block, bpffs) = (Block::new(), Bpffs::mount());
+    let backends = [Backend::start(block.backend(1), Hold)];
+    bpffs.remount("ro");
+    refused(&bpffs, &backends, 4, &["read-only", "mount -o remount,rw", "ReadWritePaths="]);
+    bpffs.remount("rw");
+    stop(pinned(&bpffs, &backends).start());
+    bpffs.remount("ro");
+    refused(&bpffs, &backends, 4, &["read-only", "ReadWritePaths="]);
+    bpffs.remount("rw");
+    unpin(&bpffs).exits(0);
+}
+
 /// `bpftool` makes what nobody expects.
 #[track_caller]
 fn bpftool(arguments: &[&str], pin: &Path) {

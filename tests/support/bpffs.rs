@@ -21,6 +21,14 @@ impl Bpffs {
         Self { mounted, beside }
     }
 
+    /// Mounts it again, with other options.
+    #[track_caller]
+    pub(crate) fn remount(&self, options: &str) {
+        let mut mount = Command::new("mount");
+        let status = mount.args(["-o", &format!("remount,{options}")]).arg(self.root()).status().unwrap();
+        assert!(status.success(), "mount -o remount,{options}: {status}");
+    }
+
     /// Where it is mounted.
     pub(crate) fn root(&self) -> &Path {
         self.mounted.path()

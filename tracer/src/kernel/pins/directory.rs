@@ -6,6 +6,7 @@
 use super::error::PinError;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::statfs::{BPF_FS_MAGIC, fstatfs, statfs};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -84,7 +85,10 @@ fn make(path: &Path) -> Result<(), PinError> {
     if statfs(above).map(|found| found.filesystem_type()) != Ok(BPF_FS_MAGIC) {
         return Err(PinError::NoFileSystem(above.to_owned()));
     }
-    DirBuilder::new().mode(MODE).create(path).map_err(|error| refused(path, "make it", error))
+    DirBuilder::new().mode(MODE).create(path).map_err(|error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => PinError::ReadOnly(path.to_owned()),
+        _ => refused(path, "make it", error),
+    })
 }
 
 /// Opens the directory itself, and checks what was opened.
@@ -99,8 +103,12 @@ fn open(path: &Path) -> Result<File, PinError> {
         ),
         _ => refused(path, "open it", error),
     })?;
+    let on = fstatvfs(&directory).map_err(|error| refused(path, "look at its file system", error.into()))?;
     if fstatfs(&directory).map(|found| found.filesystem_type()) != Ok(BPF_FS_MAGIC) {
         return Err(PinError::NoFileSystem(path.to_owned()));
+    }
+    if on.flags().contains(FsFlags::ST_RDONLY) {
+        return Err(PinError::ReadOnly(path.to_owned()));
     }
     let found = directory.metadata().map_err(|error| refused(path, "look at it", error))?;
     // Who is not root has all its files by capabilities; nobody else may write here.

@@ -13,6 +13,13 @@ pub enum PinError {
         .0.display()
     )]
     NoFileSystem(PathBuf),
+    /// Nothing can be pinned there.
+    #[error(
+        "{}: this BPF file system is mounted read-only: remount it (mount -o remount,rw), and where a systemd unit makes it so, \
+         name it in ReadWritePaths=",
+        .0.display()
+    )]
+    ReadOnly(PathBuf),
     /// The directory is not one that nobody else can write to.
     #[error("{}: {problem}", .path.display())]
     Directory {
@@ -54,6 +61,6 @@ impl PinError {
     /// Whether this host cannot have pins; else the user can do something about it.
     #[must_use]
     pub fn is_of_host(&self) -> bool {
-        matches!(self, Self::NoFileSystem(_) | Self::Refused { .. })
+        matches!(self, Self::NoFileSystem(_) | Self::ReadOnly(_) | Self::Refused { .. })
     }
 }
