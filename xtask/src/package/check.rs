@@ -22,6 +22,8 @@ const HISTORY: &str = "/var/lib/tracer/history.db";
 const UNIT: &str = "tracer.service";
 /// `systemd-analyze security` says at most this of the unit; in tenths.
 const EXPOSURE: u32 = 22;
+/// Where the service pins.
+const PINS: &str = "/sys/fs/bpf/tracer";
 /// What an administrator adds.
 const OWN_LINE: &str = "# ours\n";
 const SOON: Duration = Duration::from_secs(30);
@@ -114,6 +116,7 @@ fn started(clean: &Clean<'_>, running: &Running<'_>, port: u16) -> Result<String
     say(&format!("the service counts; privileges: {}", line.map(|(_, line)| line).unwrap_or_default()));
     ensure!(!said.contains("warning: ") && !said.contains("error: "), "it complains: {said}");
     until(|| clean.path(HISTORY).exists(), || journal(running))?;
+    say(&format!("programs and counters are pinned: {}", counters(running)?));
     let exposure = running.command("systemd-analyze").args(["security", "--no-pager", UNIT]).output()?.stdout;
     let exposure = String::from_utf8_lossy(&exposure).into_owned();
     let level = exposure.lines().find_map(|line| line.split_once("exposure level for ")?.1.split(' ').nth(1));
@@ -129,6 +132,7 @@ fn started(clean: &Clean<'_>, running: &Running<'_>, port: u16) -> Result<String
 
 fn upgraded(clean: &Clean<'_>, running: &Running<'_>, next: &Path, port: u16, process: &str) -> Result<()> {
     let history = fs::metadata(clean.path(HISTORY)).context("no history")?;
+    let pinned = counters(running)?;
     install(clean, running, next)?;
     let again = || health(port).is_some_and(|answer| answer.starts_with("HTTP/1.1 200 "));
     until(|| property(running, "MainPID").is_ok_and(|now| now != process) && again(), || journal(running))?;
@@ -137,7 +141,8 @@ fn upgraded(clean: &Clean<'_>, running: &Running<'_>, next: &Path, port: u16, pr
     let now = fs::metadata(clean.path(HISTORY)).context("an upgrade did not keep the history")?;
     let same = |one: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(one);
     ensure!(same(&now) == same(&history), "an upgrade did not keep the history's file");
-    say("upgraded while it ran: it was restarted, configuration and history are kept");
+    ensure!(counters(running)? == pinned, "an upgrade did not keep what was counted");
+    say("upgraded while it ran: it was restarted; configuration, history and counters are kept");
     Ok(())
 }
 
@@ -149,8 +154,17 @@ fn removed(clean: &Clean<'_>, running: &Running<'_>) -> Result<()> {
         clean.path(CONFIGURATION).exists() && clean.path(HISTORY).exists(),
         "a removal took what is kept"
     );
-    say("removed: the service has ended, configuration and history are kept");
+    let pins = running.command("test").args(["-e", PINS]).status()?;
+    ensure!(!pins.success(), "programs and counters are in the kernel after the package is removed");
+    say("removed: the service has ended, nothing is in the kernel; configuration and history are kept");
     Ok(())
+}
+
+/// The pinned counters, and what tells them from others.
+fn counters(running: &Running<'_>) -> Result<String> {
+    let pins = running.capture("find", &[PINS, "-name", "CELLS", "-printf", "%p, inode %i\n"])?;
+    ensure!(pins.lines().count() == 1, "pinned are {pins:?}");
+    Ok(pins.trim().to_owned())
 }
 
 fn is_active(running: &Running<'_>) -> Result<bool> {

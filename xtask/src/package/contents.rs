@@ -7,10 +7,14 @@ use anyhow::{Context as _, Result, ensure};
 use super::program;
 use crate::{command::capture, machine::Machine};
 
-/// Keys that the package sets, in a configuration that is all comments otherwise: a service that watched nothing, kept nothing
-/// and told nobody would be of no use.
-const SET: [(&str, &str); 3] =
-    [("auto", "true"), ("listen", "\"9477\""), ("history", "\"/var/lib/tracer/history.db\"")];
+/// Keys that the package sets, in a configuration that is all comments otherwise: a service that watched nothing, kept nothing,
+/// told nobody and missed what happens while it is upgraded would be of no use.
+const SET: [(&str, &str); 4] = [
+    ("auto", "true"),
+    ("listen", "\"9477\""),
+    ("history", "\"/var/lib/tracer/history.db\""),
+    ("pin", "true"),
+];
 
 /// Writes all of it to where `package.metadata.deb` looks for it.
 pub(super) fn make(machine: &Machine, version: &str) -> Result<()> {
@@ -75,14 +79,16 @@ fn changelog(version: &str, date: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
-    fn the_configuration_says_what_it_said_and_sets_three_keys() {
+    fn the_configuration_says_what_it_said_and_sets_four_keys() {
         let defaults = include_str!("../../../tracer/dist/tracer.toml");
         let text = configuration(defaults).unwrap();
         assert_eq!(text.lines().count(), defaults.lines().count());
         let set: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        assert_eq!(set, ["auto = true", "listen = \"9477\"", "history = \"/var/lib/tracer/history.db\""]);
+        let own = ["auto = true", "listen = \"9477\"", "history = \"/var/lib/tracer/history.db\"", "pin = true"];
+        assert_eq!(BTreeSet::from_iter(set), BTreeSet::from(own));
         assert!(configuration("#auto = false\n").is_err(), "a key that is missing is named");
     }
 
