@@ -1,8 +1,10 @@
 //! What the agent keeps after its start, thread by thread, against what is documented; and that it misses nothing of what
 //! it gave up.
 
+use super::pins::{pinned, stop};
 use crate::support::address::Block;
 use crate::support::backend::{Backend, Behaviour::*, refuse, wait_until_closed};
+use crate::support::bpffs::{Bpffs, names};
 use crate::support::client::Client;
 use crate::support::http::Http;
 use crate::support::load::Load;
@@ -21,6 +23,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+use tracer_ebpf::ABI_VERSION;
 
 const DOCUMENTED: &str = include_str!("../../tracer/dist/PRIVILEGES.md");
 const SOON: Duration = Duration::from_secs(40);
@@ -278,4 +281,35 @@ fn what_is_kept_is_kept_for_a_reason() {
             ended.stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(&socket));
         ended.exits(0).ensure(refused == found, format!("{capability}: what is closed is said"));
     }
+}
+
+#[test]
+fn what_is_pinned_and_remembered_is_written_by_a_thread_that_may_write_nothing_else() {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let backends: Vec<_> = (1..=2).map(|n| Backend::start(block.backend(n), KeepAlive(300))).collect();
+    let addresses = backends.iter().map(|backend| backend.address);
+    let nginx = Nginx::at(block.balancer(1)).servers(addresses).keepalive(16).start();
+    // Something to take away.
+    drop(Client::of_layout(&bpffs.pins(), ABI_VERSION + 1));
+    let start = || pinned(&bpffs, &backends).argument("--declared-only").start();
+    let running = start();
+    running.said("no file is written but the history's and what is pinned");
+    Load::on(block.balancer(1)).threads(4).keep_alive().run_while(|| {
+        wait::until("exchanges are measured, by links that are pinned later", SOON, || {
+            bpffs.names().contains(&"receive".to_owned()).then_some(())
+        });
+    });
+    wait::until("the other set, which says nothing, is gone", SOON, || {
+        (names(&bpffs.pins()) == ["switch".to_owned(), format!("v{ABI_VERSION}")]).then_some(())
+    });
+    drop(nginx);
+    wait_until_closed(&backends);
+    let ended = stop(running);
+    ended.ensure(!ended.stderr.contains("error:"), "everything could be written");
+    ended.equals(&backends);
+    let written = std::fs::read_to_string(bpffs.state()).unwrap();
+    assert!(written.contains("tracer.state/1"), "{written}");
+    let again = stop(start());
+    again.ensure(!again.stderr.contains("judging begins anew"), "it goes on from there");
+    again.equals(&backends);
 }

@@ -87,7 +87,8 @@ mod tests {
         let text = configuration(defaults).unwrap();
         assert_eq!(text.lines().count(), defaults.lines().count());
         let set: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        let own = ["auto = true", "listen = \"9477\"", "history = \"/var/lib/tracer/history.db\"", "pin = true"];
+        let own =
+            ["auto = true", "listen = \"9477\"", "history = \"/var/lib/tracer/history.db\"", "pin = true"];
         assert_eq!(BTreeSet::from_iter(set), BTreeSet::from(own));
         assert!(configuration("#auto = false\n").is_err(), "a key that is missing is named");
     }
