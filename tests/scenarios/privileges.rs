@@ -293,7 +293,8 @@ fn what_is_pinned_and_remembered_is_written_by_a_thread_that_may_write_nothing_e
     drop(Client::of_layout(&bpffs.pins(), ABI_VERSION + 1));
     let start = || pinned(&bpffs, &backends).argument("--declared-only").start();
     let running = start();
-    running.said("no file is written but the history's and what is pinned");
+    let said = running.said("privileges: ");
+    assert!(said.ends_with("no file is written but the history's and what is pinned"), "{said}");
     Load::on(block.balancer(1)).threads(4).keep_alive().run_while(|| {
         wait::until("exchanges are measured, by links that are pinned later", SOON, || {
             bpffs.names().contains(&"receive".to_owned()).then_some(())

@@ -46,7 +46,7 @@ impl Client {
 
     /// The same, however far it is.
     pub(crate) fn starting_of_layout(pins: &Path, layout: u16) -> Self {
-        let mut command = Command::new(self::example("other_layout"));
+        let mut command = Command::new(example("other_layout"));
         Self::begin(command.arg(pins).arg(layout.to_string()))
     }
 
