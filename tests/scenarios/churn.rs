@@ -13,6 +13,8 @@ use std::time::Duration;
 
 const MAX_BACKENDS: u16 = 64;
 const ROUNDS: u16 = 10;
+/// Where an agent is killed before each round but the first two.
+const ROUNDS_WITH_KILLS: u16 = 6;
 /// Of each round so many are connected to and stay so until the next round: what is counted then comes late.
 const KEPT: u16 = 4;
 /// Places are given up two sweeps after their key is taken out, which comes two sweeps after their last connection.
@@ -32,8 +34,8 @@ impl Addresses {
     }
 
     /// All others, on the same port.
-    fn all(&self) -> Vec<SocketAddr> {
-        let of_block = MAX_BACKENDS * ROUNDS / 4;
+    fn all(&self, rounds: u16) -> Vec<SocketAddr> {
+        let of_block = MAX_BACKENDS * rounds / 4;
         let port = self.0[0].port();
         let of = |block: &Block| {
             let block = *block;
@@ -70,9 +72,12 @@ fn maps_bytes(running: &Running) -> u64 {
 
 /// `MAX_BACKENDS` other addresses each round; `before_round` may put another agent in the place of the one that runs.
 #[track_caller]
-fn churn(start: impl Fn() -> Tracer, before_round: impl Fn(u16, Running) -> Running, of: &Addresses) {
-    let addresses = &of.all();
-    let anchor = Acceptor::start(of.anchor());
+fn churn(
+    (addresses, anchor): (&[SocketAddr], SocketAddr),
+    start: impl Fn() -> Tracer,
+    before_round: impl Fn(u16, Running) -> Running,
+) {
+    let anchor = Acceptor::start(anchor);
     let mut running = start().start();
     // All connections are this process's: a pool is of one balancer.
     let _anchored = TcpStream::connect(anchor.address).unwrap();
@@ -150,8 +155,8 @@ fn churn(start: impl Fn() -> Tracer, before_round: impl Fn(u16, Running) -> Runn
     );
 }
 
-fn bounded(addresses: &Addresses) -> Tracer {
-    watch(Pools::of(addresses.all().into_iter().chain([addresses.anchor()])))
+fn bounded((addresses, anchor): (&[SocketAddr], SocketAddr)) -> Tracer {
+    watch(Pools::of(addresses.iter().copied().chain([anchor])))
         .argument("--max-backends")
         .argument(MAX_BACKENDS.to_string())
 }
@@ -159,14 +164,16 @@ fn bounded(addresses: &Addresses) -> Tracer {
 #[test]
 fn ten_times_as_many_backends_as_there_are_places_take_no_more_memory_and_mix_nothing_up() {
     let (_turn, addresses) = (turn::alone(), Addresses::new());
-    churn(|| bounded(&addresses), |_, running| running, &addresses);
+    let all = (&addresses.all(ROUNDS)[..], addresses.anchor());
+    churn(all, || bounded(all), |_, running| running);
 }
 
 #[test]
 fn places_that_make_room_while_agents_are_killed_lose_nothing_and_mix_nothing_up() {
     let (_turn, addresses, bpffs) = (turn::alone(), Addresses::new(), Bpffs::mount());
+    let all = (&addresses.all(ROUNDS_WITH_KILLS)[..], addresses.anchor());
     let start = || {
-        let pinned = bounded(&addresses).argument("--pin").argument("--pin-dir").argument(bpffs.pins());
+        let pinned = bounded(all).argument("--pin").argument("--pin-dir").argument(bpffs.pins());
         pinned.argument("--state").argument(bpffs.state())
     };
     let replace = |round, running: Running| {
@@ -178,5 +185,5 @@ fn places_that_make_room_while_agents_are_killed_lose_nothing_and_mix_nothing_up
             running
         }
     };
-    churn(start, replace, &addresses);
+    churn(all, start, replace);
 }

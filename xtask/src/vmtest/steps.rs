@@ -29,10 +29,9 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     ),
     ("scenarios::page::", "needs a browser, and shows the same on every kernel"),
     ("scenarios::top::", "needs tmux and its terminals, and draws the same on every kernel"),
-    (
-        "scenarios::commands::bash_completes_commands_and_options",
-        "needs bash, and the script is the same on every kernel",
-    ),
+    ("scenarios::commands::", "what is typed and printed, in which no kernel has a part"),
+    ("scenarios::auto::", "asks running balancers, which answer the same on every kernel"),
+    ("scenarios::listen::", "answers over HTTP, in which no kernel differs"),
     (
         "scenarios::prometheus::",
         "Prometheus is a hundred megabytes more to boot with, and reads the same on every kernel",
@@ -61,7 +60,7 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     ),
     ("scenarios::quiet::", "likewise"),
     ("scenarios::runtime::", "asks a running HAProxy, which answers the same on every kernel"),
-    ("scenarios::listen_attacks::", "attacks what answers over HTTP, in which no kernel differs"),
+    ("scenarios::listen_attacks::", "likewise, and attacks that"),
     (
         "scenarios::churn::",
         "thousands of backends come and go for minutes; on every kernel places are given to others in `bounds`, \
