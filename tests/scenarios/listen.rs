@@ -12,7 +12,8 @@ use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener};
 use std::time::Duration;
 
 /// A tick is a second; a busy machine takes longer.
@@ -106,4 +107,20 @@ fn an_address_that_cannot_be_had_is_refused_and_one_that_others_reach_is_warned_
     let exposed = watch(Pools::of([block.backend(1)])).arguments(&["--listen", "0.0.0.0:0"]).start();
     let ended = exposed.stop(Signal::SIGTERM);
     ended.exits(0).ensure(ended.stderr.contains("warning: other hosts can read"), "warns");
+}
+
+/// As `nc -N` does: the end of what it says comes with it, or while it is being answered.
+#[test]
+fn who_has_said_all_and_closes_that_way_is_answered() {
+    let (_turn, block) = (turn::traffic(), Block::new());
+    let running = watch(Pools::of([block.backend(1)])).arguments(&["--listen", "0"]).start();
+    let http = Http::of(&running);
+    for number in 0..2_000 {
+        let mut client = http.connect();
+        client.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 "), "request {number}: {answer:?}");
+    }
 }

@@ -89,6 +89,8 @@ impl Shared {
         let _ = http1::Builder::new()
             // One answer a connection: who asks a thousand times in a row has to come a thousand times.
             .keep_alive(false)
+            // Who has said all may close that way (`nc -N`): the answer goes the other.
+            .half_close(true)
             // How long a head takes is limited with all else that a client does.
             .header_read_timeout(None)
             .max_buf_size(MOST_HEADER_BYTES)
