@@ -96,6 +96,8 @@ fn started(clean: &Clean<'_>, running: &Running<'_>, port: u16) -> Result<String
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let edited = text.replace("listen = \"9477\"", &format!("listen = \"{port}\"")) + OWN_LINE;
     super::write(&file, &edited)?;
+    // On a host systemd mounts it, in a container it does not.
+    running.capture("mount", &["-t", "bpf", "bpf", "/sys/fs/bpf"])?;
     running.capture("systemctl", &["start", UNIT])?;
     until(|| health(port).is_some_and(|answer| answer.starts_with("HTTP/1.1 200 ")), || journal(running))?;
     let process = property(running, "MainPID")?;
