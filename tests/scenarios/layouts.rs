@@ -9,6 +9,7 @@ use crate::support::load::Load;
 use crate::support::nginx::Nginx;
 use crate::support::tracer::accepted;
 use crate::support::{require_root, turn, wait};
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 use tracer_ebpf::ABI_VERSION;
@@ -126,4 +127,67 @@ fn what_another_layout_does_not_say_of_itself_is_removed_and_told() {
     ended.ensure(ended.stderr.contains(&said) && ended.stderr.contains("description"), &said);
     ended.member("app", backends[0].address).is("established", 5).is("closed", 5);
     assert_eq!(sets(&bpffs), ["switch".to_owned(), format!("v{ABI_VERSION}")]);
+}
+
+/// Adoption is the last step of a start: whoever is ended before it leaves it to the next, of whatever layout.
+#[test]
+fn connections_from_before_are_adopted_once_whoever_is_killed_before_it_has() {
+    let (_turn, block) = (turn::traffic(), Block::new());
+    let backend = Backend::start(block.backend(1), Hold);
+    let all = std::slice::from_ref(&backend);
+    let mut client = Client::start("e2e-client");
+    for round in 0..5 {
+        let bpffs = Bpffs::mount();
+        assert_eq!(client.ask(format!("keep 5 {}", backend.address)), "ok");
+        for start in 0..4 {
+            let moment = Duration::from_millis(fastrand::u64(1..250));
+            if (round + start) % 2 == 0 {
+                let starting = Client::starting_of_layout(&bpffs.pins(), OTHER);
+                std::thread::sleep(moment);
+                drop(starting);
+            } else {
+                let starting = pinned(&bpffs, all).spawn();
+                std::thread::sleep(moment);
+                kill(starting);
+            }
+        }
+        let running = pinned(&bpffs, all).start();
+        assert_eq!(client.ask("close 5"), "ok");
+        assert_eq!(client.ask(format!("exchange 4 {}", backend.address)), "ok");
+        wait_until_closed([&backend]);
+        let ended = stop(running);
+        let member = ended.member("app", backend.address).adds_up();
+        member.is("adopted", 5).is("attempts", 4).is("established", 4).is("closed", 9).is("live", 0);
+    }
+}
+
+#[test]
+fn what_only_looks_like_another_layout_is_not_touched() {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let backends = backends(block);
+    stop(pinned(&bpffs, &backends).start());
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("lifecycle"), "somebody's").unwrap();
+    for name in ["v6", "v6-ended-1"] {
+        symlink(elsewhere.path(), bpffs.pins().join(name)).unwrap();
+    }
+    stop(pinned(&bpffs, &backends).start());
+    assert_eq!(names(elsewhere.path()), ["lifecycle"]);
+    unpin(&bpffs).exits(0);
+    assert!(!bpffs.pins().exists());
+    assert_eq!(names(elsewhere.path()), ["lifecycle"]);
+}
+
+#[test]
+fn without_the_switch_nobody_can_tell_who_counts() {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let backends = backends(block);
+    drop(Client::of_layout(&bpffs.pins(), OTHER));
+    std::fs::remove_file(bpffs.pins().join("switch")).unwrap();
+    let refused = pinned(&bpffs, &backends).spawn().finish();
+    refused.exits(2);
+    let said = refused.stderr.contains("switch: it is missing") && refused.stderr.contains("--unpin");
+    refused.ensure(said, "what is missing, and the remedy");
+    unpin(&bpffs).exits(0);
+    stop(pinned(&bpffs, &backends).start());
 }

@@ -144,7 +144,7 @@ pub const OWN_LAYOUT: &str = "OWN_LAYOUT";
 /// Name of the read-only variable that says whether [`BEFORE`](maps::BEFORE) is another layout's, a `u64`: 0 or 1.
 pub const HAS_BEFORE: &str = "HAS_BEFORE";
 
-/// Bytes of [`LAYOUT`](maps::LAYOUT)'s text; what is not used of them is zero.
+/// Bytes of [`LAYOUT`](maps::LAYOUT)'s text; what is not used of them is zero. Never changes: agents of every layout read it.
 pub const LAYOUT_BYTES: usize = 4_096;
 
 /// Which balancer talks to which backend: the key of a [`Cell`].
@@ -355,11 +355,11 @@ impl Uncounted {
     #[must_use]
     pub const fn and(self, more: Self) -> Self {
         Self {
-            no_cell: self.no_cell + more.no_cell,
-            no_storage: self.no_storage + more.no_storage,
-            over_limit: self.over_limit + more.over_limit,
-            stale_cell: self.stale_cell + more.stale_cell,
-            undecided: self.undecided + more.undecided,
+            no_cell: self.no_cell.wrapping_add(more.no_cell),
+            no_storage: self.no_storage.wrapping_add(more.no_storage),
+            over_limit: self.over_limit.wrapping_add(more.over_limit),
+            stale_cell: self.stale_cell.wrapping_add(more.stale_cell),
+            undecided: self.undecided.wrapping_add(more.undecided),
         }
     }
 }

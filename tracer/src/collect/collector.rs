@@ -120,7 +120,10 @@ impl Collector {
             crowded: uncounted.no_cell > self.crowded_out,
             uncounted: Uncounted {
                 backends: uncounted.no_cell,
-                connections: uncounted.no_storage + uncounted.over_limit + uncounted.stale_cell,
+                connections: uncounted
+                    .no_storage
+                    .saturating_add(uncounted.over_limit)
+                    .saturating_add(uncounted.stale_cell),
                 memory: uncounted.no_storage,
                 limit: uncounted.over_limit,
                 undecided: uncounted.undecided,

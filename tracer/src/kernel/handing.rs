@@ -135,7 +135,8 @@ impl Handing {
         for (slot, cell) in cells.chain([(Slot { index: OVERFLOW_SLOT, generation: 0 }, overflow)]) {
             let has_room = kept.make_room(slot.index);
             if has_room {
-                kept.told.set(slot.index as usize, cell);
+                // As long as the generation is another one's, the rest says nothing.
+                kept.told.set_with_last(slot.index as usize, cell, offset_of!(Cell, generation));
             }
         }
         let told = Handover { told: uncounted, told_ns: ns(bpf::ktime()), ..self.handover.get(0) };

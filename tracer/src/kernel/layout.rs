@@ -25,7 +25,7 @@ const TRACKED: &str = "tracked";
 const GENERATION: &str = "cell.generation";
 
 /// Without these nothing can be made of the rest.
-const NEEDED: [&str; 13] = [
+const NEEDED: [&str; 12] = [
     "cell.key.cgroup_id",
     "cell.key.command",
     "cell.key.address",
@@ -35,7 +35,6 @@ const NEEDED: [&str; 13] = [
     "cell.attempts",
     "cell.established",
     "cell.adopted",
-    "cell.failed",
     "cell.closed",
     "handover.began_ns",
     "tracked.places",
@@ -163,6 +162,16 @@ impl Layout {
         bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
     }
 
+    /// Writes a counter of a cell, where the other layout has it.
+    pub(super) fn set_counter(&self, words: &mut [u64], name: &str, count: u64) {
+        if let Some((begins, WORD)) = self.fields.get(&format!("{CELL}.{name}")).copied()
+            && let Some(word) = words.get_mut(begins / WORD)
+            && begins.is_multiple_of(WORD)
+        {
+            *word = count;
+        }
+    }
+
     /// What could not be counted.
     pub(super) fn uncounted(&self, words: &[u64]) -> Uncounted {
         take(&self.uncounted, words)
@@ -213,7 +222,8 @@ fn copied(fields: &HashMap<String, (usize, usize)>, name: &str) -> Vec<Copied> {
         let begins = begins(structure.name);
         for field in structure.fields.iter().filter(|field| !NOT_AS_IT_IS.contains(&field.name)) {
             match fields.get(&format!("{}.{}", structure.name, field.name)) {
-                Some(&(theirs, bytes)) if bytes == field.bytes => {
+                Some(&(theirs, bytes)) if bytes == field.bytes || field.name == LISTED => {
+                    let bytes = bytes.min(field.bytes);
                     copied.push(Copied { theirs, own: begins + field.offset, bytes });
                 }
                 _ => {}
@@ -242,6 +252,8 @@ fn take<T: SharedLayout>(copied: &[Copied], words: &[u64]) -> T {
 
 /// Fields that are taken field by field, or mean nothing to another layout.
 const NOT_AS_IT_IS: [&str; 4] = ["key", "told", "stock", "maps"];
+/// Of this an older layout has the first, and a newer one more.
+const LISTED: &str = "failed";
 /// Of a cell, what says nothing of totals.
 const NO_COUNTERS: [&str; 4] = ["key", "generation", "last_pid", "stock"];
 /// A description beyond this is none.

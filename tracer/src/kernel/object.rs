@@ -118,8 +118,9 @@ impl Tracer {
         tracer.turn(Moment::Before);
         tracer.attach();
         let taken_over = tracer.take_over();
-        if taken_over.is_ok() {
-            tracer.turn(Moment::After);
+        match taken_over {
+            Ok(()) => tracer.turn(Moment::After),
+            Err(_) => tracer.turn_back(),
         }
         tracer.handing.overlap_ends();
         if let (Err(_), Some(pins)) = (&taken_over, &tracer.pins) {
@@ -130,7 +131,7 @@ impl Tracer {
         let counted =
             tracer.follows() || tracer.kept.as_ref().is_some_and(|kept| kept.are_attached(&COUNTING));
         if !(counted && tracer.handing.has_adopted()) {
-            tracer.adopt();
+            tracer.adopt_what_is_nobodys();
             tracer.handing.adopted();
         }
         Ok(tracer)
@@ -255,16 +256,17 @@ impl Tracer {
         }
         let plan = Plan::new(wanted, pins.is_some(), &btf)?;
         let settings = plan.settings;
-        let Before { others, counting, notices } = Before::look(pins.as_ref(), settings.max_backends)?;
+        let Before { others, counting, sockets, notices } =
+            Before::look(pins.as_ref(), settings.max_backends)?;
         pin_notices.extend(notices);
-        let before = counting.as_ref().map(|(set, _)| set);
+        let before = sockets.as_ref();
         let lasting = pins.as_ref().map(|pins| Lasting { pins, kept: kept.as_ref(), before });
         let (ebpf, mut handing) = tables::made_or_kept(&offsets, settings, lasting)?;
         if let Some((_, left)) = &counting {
             handing.inherit(left);
         }
         let switch =
-            lasting.map(|lasting| Turn::new(&ebpf, lasting.pins.layout(), before.is_some())).transpose()?;
+            lasting.map(|lasting| Turn::new(&ebpf, lasting.pins.layout(), counting.is_some())).transpose()?;
         #[cfg(debug_assertions)]
         let mut ebpf = ebpf;
         let reports = PROGRAMS
@@ -444,7 +446,8 @@ impl Tracer {
     /// as it does not.
     pub(super) fn places(&mut self) -> u32 {
         let all = self.settings.max_backends + 1;
-        let used = u32::try_from(self.tracked.get(0).places).map_or(all, |places| all.min(1 + places));
+        let used =
+            u32::try_from(self.tracked.get(0).places).map_or(all, |places| all.min(places.saturating_add(1)));
         if used as usize > self.cells.len() {
             let _ = self.cells.remap(all.min(used.next_power_of_two()));
         }

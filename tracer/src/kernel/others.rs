@@ -47,15 +47,18 @@ struct Other {
     first: u32,
     /// Goes over its sockets; `None`: it has ended, or that does not work.
     sockets: Option<OwnedFd>,
-    /// Nothing is told of it any more that was not.
-    is_told: bool,
+    /// What was read last: places, words as they are told, and cells.
+    read: Vec<(u32, Vec<u64>, Cell)>,
+    overflow: Cell,
+    /// It has ended, and was read and told after that: nothing of it changes any more.
+    is_final: bool,
 }
 
 impl Others {
     /// Opens what is there; `first`: the first place that is none of this layout's.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// When something cannot be looked at.
     pub(super) fn open(pins: &Pins, first: u32) -> Result<Self, PinError> {
         let (mut sets, mut strangers, mut first) = (Vec::new(), Vec::new(), first);
         for set in pins.others()? {
@@ -67,10 +70,13 @@ impl Others {
                     first = first.saturating_add(other.places);
                     sets.push(other);
                 }
-                Err(reason) => strangers.push((set, reason)),
+                // What cannot be looked at now may be understood later.
+                Err(PinError::Unusable { problem, .. }) => strangers.push((set, problem)),
+                Err(error) => return Err(error),
             }
         }
-        Ok(Self { sets, strangers, looked: None })
+        // Not at once: a program may be in the middle of an attempt that it has just counted.
+        Ok(Self { sets, strangers, looked: Some(Instant::now()) })
     }
 
     /// Removes what is not understood, when nobody needs it any more. Gives a line for each.
@@ -90,6 +96,11 @@ impl Others {
 
     pub(super) fn is_empty(&self) -> bool {
         self.sets.is_empty()
+    }
+
+    /// Sets whose programs are attached.
+    pub(super) fn draining(&self) -> impl Iterator<Item = &Set> {
+        self.sets.iter().map(|other| &other.set).filter(|set| !set.has_ended)
     }
 
     /// The set in which this layout counts, and what its last agent has left.
@@ -117,12 +128,17 @@ impl Others {
         let owned: &mut Iter = program(ebpf, programs::OWNED)?;
         owned.load("bpf_sk_storage_map", btf).map_err(|error| refusal(&error))?;
         let owned = owned.fd().map_err(|error| refusal(&error))?;
+        let mut refused = Vec::new();
         for other in draining {
-            let (sockets, _) = other.set.open(maps::CONNECTIONS).map_err(|error| error.to_string())?;
-            let link = bpf::link_iterator(owned.as_fd(), sockets.as_fd());
-            other.sockets = Some(link.map_err(|error| format!("attaching it: {error}"))?);
+            let link = |sockets: OwnedFd| {
+                bpf::link_iterator(owned.as_fd(), sockets.as_fd()).map_err(|error| error.to_string())
+            };
+            match other.set.sockets().map_err(|error| error.to_string()).and_then(link) {
+                Ok(link) => other.sockets = Some(link),
+                Err(error) => refused.push(format!("{}: {error}", other.set.name)),
+            }
         }
-        Ok(())
+        if refused.is_empty() { Ok(()) } else { Err(refused.join("; ")) }
     }
 
     /// Ends sets that have no sockets any more, and drops those that have nothing to say. What cannot be done now is tried
@@ -149,9 +165,14 @@ impl Others {
         });
     }
 
+    /// Reads every counter: what the next calls give, and what is then taken down as told.
+    pub(super) fn read(&mut self) {
+        self.sets.iter_mut().for_each(Other::read);
+    }
+
     /// Every cell in use. `session`: of the sweep that present sockets are to be of.
-    pub(super) fn cells(&mut self, session: u64) -> Vec<(Slot, Box<Cell>)> {
-        self.sets.iter_mut().flat_map(|other| other.cells(session)).collect()
+    pub(super) fn cells(&self, session: u64) -> Vec<(Slot, Box<Cell>)> {
+        self.sets.iter().flat_map(|other| other.cells(session)).collect()
     }
 
     /// What was told of them.
@@ -161,7 +182,7 @@ impl Others {
 
     /// What was counted for want of a place.
     pub(super) fn overflow(&self) -> Cell {
-        self.sum(|other| other.layout.cell(&other.now(OVERFLOW_SLOT)))
+        self.sum(|other| other.overflow)
     }
 
     /// What was told of that.
@@ -196,19 +217,29 @@ impl Others {
 }
 
 impl Other {
-    fn open(set: Set, first: u32) -> Result<Self, String> {
+    /// Opens its maps.
+    ///
+    /// # Errors
+    /// [`PinError::Unusable`]: they say nothing that is understood here; others: they cannot be looked at.
+    fn open(set: Set, first: u32) -> Result<Self, PinError> {
+        let unusable = |name, problem: String| PinError::Unusable { path: set.pin(name), problem };
         let mapped = |name, bytes: usize, elements: u32| {
-            let (map, shape) = set.open(name).map_err(|error| error.to_string())?;
+            let (map, shape) = set.open(name)?;
             if shape.value as usize != bytes || shape.max_entries < elements {
-                return Err(format!("{} is not as it says of itself", set.pin(name).display()));
+                return Err(unusable(name, format!("{name} is not as its description has it")));
             }
-            Words::new(map.as_fd(), bytes, elements).map_err(|error| format!("mapping {name}: {error}"))
+            let words = Words::new(map.as_fd(), bytes, elements);
+            words.map_err(|source| PinError::Refused { path: set.pin(name), what: "map it", source })
         };
         let text = mapped(maps::LAYOUT, LAYOUT_BYTES, 1)?.get(0);
         let text: Vec<u8> = text.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let layout = Layout::parse(&text).map_err(|problem| format!("of its description: {problem}"))?;
+        let layout = Layout::parse(&text)
+            .map_err(|problem| unusable(maps::LAYOUT, format!("of its description: {problem}")))?;
+        if !set.has_ended {
+            set.sockets()?;
+        }
         let cell = layout.cell_bytes();
-        let (_, shape) = set.open(maps::CELLS).map_err(|error| error.to_string())?;
+        let (_, shape) = set.open(maps::CELLS)?;
         Ok(Self {
             cells: mapped(maps::CELLS, cell, 1)?,
             told: mapped(maps::TOLD, cell, 1)?,
@@ -221,7 +252,9 @@ impl Other {
             set,
             first,
             sockets: None,
-            is_told: false,
+            read: Vec::new(),
+            overflow: Cell::EMPTY,
+            is_final: false,
         })
     }
 
@@ -230,9 +263,9 @@ impl Other {
     }
 
     /// Whether nothing was ever counted in it.
-    fn is_empty(&mut self) -> bool {
+    fn is_empty(&self) -> bool {
         let retired = |index| self.layout.cell(&self.retired.get(index));
-        let counted = [self.layout.cell(&self.now(OVERFLOW_SLOT)), retired(0), retired(1)];
+        let counted = [self.overflow, retired(0), retired(1)];
         counted.iter().all(|cell| cell.attempts == 0 && cell.adopted == 0)
             && self.layout.uncounted(&self.uncounted.get(0)) == Uncounted::default()
             && self.cells(0).is_empty()
@@ -251,6 +284,33 @@ impl Other {
         used.min(u32::try_from(mapped).unwrap_or(used))
     }
 
+    fn read(&mut self) {
+        if self.is_final {
+            return;
+        }
+        // What an agent that ended in the middle has put among what is retired already.
+        let retiring = Retiring::of(self.left().retiring).place;
+        self.read.clear();
+        for index in OVERFLOW_SLOT..self.places() {
+            let mut words = self.now(index);
+            let cell = self.layout.cell(&words);
+            let is_retired = index != OVERFLOW_SLOT && retiring == (index, cell.generation);
+            if !is_used(&cell) || is_retired {
+                continue;
+            }
+            let cell = if self.set.has_ended { ended(cell) } else { cell };
+            if index == OVERFLOW_SLOT {
+                self.overflow = cell;
+            }
+            for (name, count) in
+                [("closed", cell.closed), ("untracked", cell.untracked), ("repaired", cell.repaired)]
+            {
+                self.layout.set_counter(&mut words, name, count);
+            }
+            self.read.push((index, words, cell));
+        }
+    }
+
     /// What a cell says. Its last agent knew of ends that its programs had missed, and told of them: what was told is not
     /// taken back.
     fn now(&self, index: u32) -> Vec<u64> {
@@ -261,23 +321,23 @@ impl Other {
         counted.iter().zip(told).map(|(counted, told)| (*counted).max(told)).collect()
     }
 
-    fn cells(&mut self, session: u64) -> Vec<(Slot, Box<Cell>)> {
-        // What an agent that ended in the middle has put among what is retired already.
-        let retiring = Retiring::of(self.left().retiring).place;
-        let cells = (OVERFLOW_SLOT + 1..self.places()).filter_map(|index| {
-            let cell = self.layout.cell(&self.now(index));
-            let is_used = (cell.attempts != 0 || cell.adopted != 0) && retiring != (index, cell.generation);
-            is_used.then(|| (self.slot(index, &cell), Box::new(self.present(cell, session))))
-        });
-        cells.collect()
+    fn cells(&self, session: u64) -> Vec<(Slot, Box<Cell>)> {
+        let cells = self.read.iter().filter(|(index, ..)| *index != OVERFLOW_SLOT);
+        cells
+            .map(|(index, _, cell)| {
+                let stock = if self.set.has_ended { Stock::EMPTY } else { stock(cell, session) };
+                (self.slot(*index, cell), Box::new(Cell { stock, ..*cell }))
+            })
+            .collect()
     }
 
     fn told_cells(&mut self) -> Vec<(Slot, Box<Cell>)> {
+        let retiring = Retiring::of(self.left().retiring).place;
         let told = (OVERFLOW_SLOT + 1..self.places()).filter_map(|index| {
             let cell = self.layout.cell(&self.told.get(index as usize));
             let is_current = cell.generation == self.layout.generation(&self.cells.get(index as usize));
-            let is_used = cell.attempts != 0 || cell.adopted != 0;
-            (is_used && is_current).then(|| (self.slot(index, &cell), Box::new(self.present(cell, 0))))
+            let is_own = is_current && retiring != (index, cell.generation);
+            (is_used(&cell) && is_own).then(|| (self.slot(index, &cell), Box::new(cell)))
         });
         told.collect()
     }
@@ -286,36 +346,68 @@ impl Other {
         Slot { index: self.first.saturating_add(index), generation: cell.generation }
     }
 
-    /// With its present sockets, as they follow from what was counted. Where nothing is open any more, what is left over
-    /// ended without being seen.
-    fn present(&self, cell: Cell, session: u64) -> Cell {
-        let failed: u64 = cell.failed.iter().sum();
-        let pending = cell.attempts.saturating_sub(cell.untracked + cell.established + failed);
-        let live = (cell.established + cell.adopted).saturating_sub(cell.closed);
-        if self.set.has_ended {
-            return Cell {
-                closed: cell.closed + live,
-                untracked: cell.untracked + pending,
-                repaired: cell.repaired + live + pending,
-                stock: Stock::EMPTY,
-                ..cell
-            };
-        }
-        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        Cell {
-            stock: Stock { session, pending: number(pending), live: number(live), ..Stock::EMPTY },
-            ..cell
-        }
-    }
-
+    /// Takes down what was read.
     fn tell(&mut self) {
-        if self.is_told {
+        if self.is_final {
             return;
         }
-        self.is_told = self.set.has_ended;
-        for index in OVERFLOW_SLOT..self.places() {
-            let now = self.now(index);
-            self.told.set(index as usize, &now);
+        for (index, words, _) in &self.read {
+            self.told.set(*index as usize, words);
         }
+        self.is_final = self.set.has_ended;
+    }
+}
+
+fn is_used(cell: &Cell) -> bool {
+    cell.attempts != 0 || cell.adopted != 0
+}
+
+/// Attempts without an outcome, and connections that are open, as they follow from what was counted.
+fn open(cell: &Cell) -> (u64, u64) {
+    let outcomes = cell.failed.iter().fold(cell.untracked, |sum, count| sum.saturating_add(*count));
+    let pending = cell.attempts.saturating_sub(outcomes).saturating_sub(cell.established);
+    (pending, cell.established.saturating_add(cell.adopted).saturating_sub(cell.closed))
+}
+
+fn stock(cell: &Cell, session: u64) -> Stock {
+    let (pending, live) = open(cell);
+    let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    Stock { session, pending: number(pending), live: number(live), ..Stock::EMPTY }
+}
+
+/// Where no socket is left, what seems open ended without being seen.
+fn ended(cell: Cell) -> Cell {
+    let (pending, live) = open(&cell);
+    Cell {
+        closed: cell.closed.saturating_add(live),
+        untracked: cell.untracked.saturating_add(pending),
+        repaired: cell.repaired.saturating_add(live).saturating_add(pending),
+        ..cell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_over_where_no_socket_is_has_ended() {
+        let cell = Cell { attempts: 10, established: 7, adopted: 2, closed: 6, ..Cell::EMPTY };
+        let cell = Cell { failed: [1, 0, 0, 0, 0, 1], ..cell };
+        assert_eq!(open(&cell), (1, 3));
+        assert_eq!((stock(&cell, 4).pending, stock(&cell, 4).live, stock(&cell, 4).session), (1, 3, 4));
+        let cell = ended(cell);
+        assert_eq!((cell.closed, cell.untracked, cell.repaired), (9, 1, 4));
+        assert_eq!(open(&cell), (0, 0));
+        assert_eq!(ended(cell).repaired, 4, "once");
+    }
+
+    #[test]
+    fn counters_that_no_agent_wrote_end_nobody() {
+        let most = u64::MAX;
+        let cell =
+            Cell { attempts: most, established: most, adopted: most, failed: [most; 6], ..Cell::EMPTY };
+        assert_eq!(open(&cell), (0, most));
+        ended(Cell { closed: most, untracked: most, repaired: most, ..cell });
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Before {
     pub(super) others: Others,
     /// The set in which new attempts are counted, and what its agent has left; `None`: that is this layout's, or nobody's.
     pub(super) counting: Option<(Set, Handover)>,
+    /// A set whose sockets are to be left alone: that, or one that drains.
+    pub(super) sockets: Option<Set>,
     pub(super) notices: Vec<String>,
 }
 
@@ -42,10 +44,15 @@ impl Before {
             )
         });
         let notices = notices.collect();
-        let counting = switched_to(pins)?.filter(|switch| switch.layout != pins.layout());
+        let switch = switched_to(pins)?;
+        if switch.is_none() && others.draining().next().is_some() {
+            return Err(PinError::Unusable { path: pins.switch(), problem: "it is missing".into() });
+        }
+        let counting = switch.filter(|switch| switch.layout != pins.layout());
         let counting = counting.and_then(|switch| others.counting(switch.layout));
         let counting = counting.map(|(set, left)| (set.clone(), left));
-        Ok(Self { others, counting, notices })
+        let sockets = counting.as_ref().map(|(set, _)| set).or_else(|| others.draining().next()).cloned();
+        Ok(Self { others, counting, sockets, notices })
     }
 }
 
@@ -53,7 +60,8 @@ impl Before {
 fn switched_to(pins: &Pins) -> Result<Option<Switch>, PinError> {
     let Some(switch) = pins.open_switch()? else { return Ok(None) };
     let words = Words::new(switch.as_fd(), size_of::<u64>(), 1);
-    Ok(words.ok().map(|words| Switch::of(words.get(0)[0])))
+    let words = words.map_err(|source| PinError::Refused { path: pins.switch(), what: "map it", source })?;
+    Ok(Some(Switch::of(words.get(0)[0])))
 }
 
 /// When the switch is turned.
@@ -70,12 +78,14 @@ pub(super) struct Turn {
     switch: Mapped<u64>,
     layout: u16,
     moment: Moment,
+    /// What it said before it was turned.
+    before: Option<u64>,
 }
 
 impl Turn {
     pub(super) fn new(ebpf: &Ebpf, layout: u16, follows: bool) -> Result<Self, KernelError> {
         let moment = if follows { Moment::After } else { Moment::Before };
-        Ok(Self { switch: mapped(ebpf, maps::SWITCH, 1)?, layout, moment })
+        Ok(Self { switch: mapped(ebpf, maps::SWITCH, 1)?, layout, moment, before: None })
     }
 }
 
@@ -108,11 +118,34 @@ impl Tracer {
     /// Turns the switch, if this is the moment for it.
     pub(super) fn turn(&mut self, moment: Moment) {
         let Some(turn) = self.switch.as_mut().filter(|turn| turn.moment == moment) else { return };
-        let is_turned = Switch::of(turn.switch.get(0)).layout == turn.layout;
-        if !is_turned {
+        let before = turn.switch.get(0);
+        if Switch::of(before).layout != turn.layout {
+            turn.before = Some(before);
             let since_us = u64::try_from(bpf::ktime().as_micros()).unwrap_or(u64::MAX);
             turn.switch.set_word(0, 0, Switch { layout: turn.layout, since_us }.word());
         }
+    }
+
+    /// Has those count who did, if nothing comes of this agent.
+    pub(super) fn turn_back(&mut self) {
+        if let Some((turn, before)) =
+            self.switch.as_mut().and_then(|turn| turn.before.take().map(|before| (turn, before)))
+        {
+            turn.switch.set_word(0, 0, before);
+        }
+    }
+
+    /// Adopts connections from before, but for those that another layout follows. Of one such layout it is known which they
+    /// are.
+    pub(super) fn adopt_what_is_nobodys(&mut self) {
+        if self.others.draining().nth(1).is_none() {
+            self.adopt();
+            return;
+        }
+        self.pin_notices.push(
+            "notice: connections from before that nobody followed are not looked for: more than one other version still follows some"
+                .into(),
+        );
     }
 
     /// Whether another layout counted up to the start of this agent.
@@ -131,6 +164,7 @@ impl Tracer {
             return;
         }
         let session = sweep.map_or(0, |sweep| sweep.session);
+        self.others.read();
         for (slot, cell) in self.others.cells(session) {
             readings.push(self.reading(slot, cell));
         }

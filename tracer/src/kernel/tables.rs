@@ -26,7 +26,7 @@ pub(super) struct Lasting<'a> {
     pub(super) pins: &'a Pins,
     /// What an agent of this layout has left.
     pub(super) kept: Option<&'a Kept>,
-    /// The layout that counts, if that is another one.
+    /// Another layout whose sockets are left alone: that which counts, or one that follows what it has counted.
     pub(super) before: Option<&'a Set>,
 }
 

@@ -134,7 +134,10 @@ impl Pins {
         let Some(directory) = Directory::take_existing(directory)? else { return Ok(Vec::new()) };
         let mut lines = Vec::new();
         let mut is_empty = true;
-        for name in directory.names(Path::new(""))? {
+        let mut names = directory.names(Path::new(""))?;
+        // Last: what is left of sets when this is ended in the middle goes on as it was.
+        names.sort_by_key(|name| name == SWITCH);
+        for name in names {
             let path = directory.path().join(&name);
             if is_ours(&name) {
                 remove(&path)?;
@@ -157,7 +160,11 @@ impl Pins {
     /// # Errors
     /// When anything is otherwise than an agent of this version leaves it.
     pub(super) fn kept(&self) -> Result<Option<Kept>, PinError> {
-        remove(&self.making())?;
+        for name in self.directory.names(Path::new(""))? {
+            if name.ends_with(MAKING) && is_ours(&name) {
+                remove(&self.directory.path().join(name))?;
+            }
+        }
         let set = self.set();
         match fs::symlink_metadata(&set) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -271,7 +278,7 @@ impl Pins {
     pub(super) fn withdraw(&self, counted_before: bool) {
         // What stays is taken away by the next start.
         if !counted_before {
-            let _ = remove(&self.set());
+            let _ = self.remove_set(&self.set(), self.layout);
             return;
         }
         for (program, _) in KEPT {

@@ -2,7 +2,8 @@
 //! totals only.
 
 use super::described::{Described, Shape};
-use super::{PinError, Pins, open, remove, rename, unusable};
+use super::{KEPT, MAKING, NEW, PinError, Pins, open, remove, rename, shapes, unusable};
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use tracer_ebpf::maps;
@@ -51,6 +52,17 @@ impl Set {
             (_, other) => Err(unusable(&path, &format!("it is {}, and not a map", other.name()))),
         }
     }
+
+    /// The storage of its sockets.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(in super::super) fn sockets(&self) -> Result<OwnedFd, PinError> {
+        match self.open(maps::CONNECTIONS)? {
+            (sockets, shape) if shape.kind == shapes::SK_STORAGE => Ok(sockets),
+            _ => Err(unusable(&self.pin(maps::CONNECTIONS), "it is no storage of sockets")),
+        }
+    }
 }
 
 impl Pins {
@@ -61,7 +73,9 @@ impl Pins {
     pub(in super::super) fn others(&self) -> Result<Vec<Set>, PinError> {
         let names = self.directory.names(Path::new(""))?;
         let sets = names.into_iter().filter_map(|name| Set::of(self.directory.path(), name));
-        Ok(sets.filter(|set| set.has_ended || set.layout != self.layout).collect())
+        // What is behind a symbolic link is nobody's here.
+        let is_directory = |set: &Set| fs::symlink_metadata(&set.path).is_ok_and(|found| found.is_dir());
+        Ok(sets.filter(|set| (set.has_ended || set.layout != self.layout) && is_directory(set)).collect())
     }
 
     /// Nothing counts in a set any more: its programs are detached, its totals stay. Gives it under its new name.
@@ -75,7 +89,8 @@ impl Pins {
         let free = ended.find(|ended| !names.contains(&ended.name));
         let free = free.ok_or_else(|| unusable(&set.path, "there are too many that have ended"))?;
         rename(&set.path, &free.path)?;
-        self.tidy(&free)?;
+        // What cannot be taken away now the next start takes away.
+        let _ = self.tidy(&free);
         Ok(free)
     }
 
@@ -85,8 +100,12 @@ impl Pins {
     /// What the file system says.
     pub(in super::super) fn tidy(&self, set: &Set) -> Result<(), PinError> {
         let name = Path::new(&set.name);
+        let is_ours = |pin: &str| {
+            let program = pin.strip_suffix(NEW).unwrap_or(pin);
+            maps::KEPT.contains(&pin) || KEPT.iter().any(|(name, _)| *name == program)
+        };
         for pin in self.directory.names(name)? {
-            if !maps::TOTALS.contains(&pin.as_str()) {
+            if is_ours(&pin) && !maps::TOTALS.contains(&pin.as_str()) {
                 remove(&set.path.join(pin))?;
             }
         }
@@ -98,7 +117,18 @@ impl Pins {
     /// # Errors
     /// What the file system says.
     pub(in super::super) fn discard(&self, set: &Set) -> Result<(), PinError> {
-        remove(&set.path)
+        self.remove_set(&set.path, set.layout)
+    }
+
+    /// Removes a set: all of it or, for who looks at its name, nothing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(super) fn remove_set(&self, set: &Path, layout: u16) -> Result<(), PinError> {
+        let making = self.directory.path().join(format!("v{layout}{MAKING}"));
+        remove(&making)?;
+        rename(set, &making)?;
+        remove(&making)
     }
 }
 

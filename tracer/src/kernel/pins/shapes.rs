@@ -10,7 +10,7 @@ const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const PERCPU_ARRAY: u32 = 6;
 const QUEUE: u32 = 22;
-const SK_STORAGE: u32 = 24;
+pub(super) const SK_STORAGE: u32 = 24;
 
 /// `BPF_F_*` of `linux/bpf.h`.
 const NO_PREALLOC: u32 = 1;
