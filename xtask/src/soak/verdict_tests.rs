@@ -1,0 +1,151 @@
+//! Evidence that is made up, and what is said of it.
+
+use super::*;
+
+fn backend() -> SocketAddr {
+    "127.0.0.1:80".parse().unwrap()
+}
+
+fn truths(accepted: u64, refused: u64) -> Truths {
+    Truths::from([(backend(), Truth { accepted, established: accepted, refused, other: 0 })])
+}
+
+fn counted(established: u64, refused: u64) -> BTreeMap<SocketAddr, Counted> {
+    let attempts = established + refused;
+    let counted = Counted { attempts, established, closed: established, refused, ..Counted::default() };
+    BTreeMap::from([(backend(), counted)])
+}
+
+fn errors(uncounted: u64) -> Errors {
+    Errors::from([("uncounted.memory".to_owned(), uncounted), (MADE_UP_FOR.to_owned(), 7 * uncounted)])
+}
+
+fn reading(agent: usize, resident_kib: u64, descriptors: usize) -> Reading {
+    Reading {
+        agent,
+        after: Duration::from_secs(5),
+        rate: Some(1_000),
+        processor: 0.005,
+        programs: None,
+        resident_kib,
+        descriptors,
+        disturbed: false,
+    }
+}
+
+/// From 100 s to 110 s after the epoch.
+fn fault() -> Made {
+    Made {
+        fault: Fault::Suspended,
+        at: Duration::from_secs(60),
+        took: Duration::from_secs(10),
+        window: (100.0, 110.0),
+        seen: "something".to_owned(),
+        problems: Vec::new(),
+        truths: truths(4, 1),
+        counted: counted(4, 1),
+        errors: (errors(0), errors(0)),
+    }
+}
+
+/// As it should be.
+fn flat() -> Evidence {
+    let tick = |second: u32| Tick { at: f64::from(second), seconds: 1.0 };
+    Evidence {
+        length: Duration::from_secs(300),
+        readings: vec![reading(1, 9_000, 20); 9],
+        lives: vec![Life { from: Duration::ZERO, to: None, ended: "" }],
+        faults: vec![fault()],
+        ticks: (0..200).map(tick).collect(),
+        at_first: errors(0),
+        at_last: errors(0),
+        truths: truths(7, 2),
+        counted: counted(7, 2),
+        problems: Vec::new(),
+    }
+}
+
+/// That just these are found, by a part of each.
+#[track_caller]
+fn finds(evidence: &Evidence, parts: &[&str]) {
+    let found = problems(evidence);
+    let all =
+        found.len() == parts.len() && found.iter().zip(parts).all(|(problem, part)| problem.contains(part));
+    assert!(all, "{parts:?}: {found:#?}");
+}
+
+#[test]
+fn what_is_flat_and_whole_has_no_problem() {
+    finds(&flat(), &[]);
+}
+
+#[test]
+fn what_is_lost_and_what_is_doubled_is_named() {
+    finds(&Evidence { counted: counted(6, 2), ..flat() }, &["6 established, not 7", "6 closed", "8 attempts"]);
+    finds(&Evidence { counted: counted(7, 3), ..flat() }, &["10 attempts, not 9", "3 refused, not 2"]);
+    assert_eq!(lost_and_doubled(&truths(7, 2), &counted(6, 4)), (1, 2));
+    assert_eq!(lost_and_doubled(&truths(7, 2), &BTreeMap::new()), (9, 0));
+    finds(&Evidence { counted: BTreeMap::new(), ..flat() }, &["0 established", "0 closed", "0 attempts", "0 refused"]);
+}
+
+#[test]
+fn what_a_fault_did_is_named_with_it() {
+    let wrong = Made { problems: vec!["it said nothing".to_owned()], counted: counted(5, 1), ..fault() };
+    let evidence = Evidence { faults: vec![wrong], ..flat() };
+    let at = "agent stopped (SIGSTOP), goes on (SIGCONT) after 60 s: ";
+    let parts = ["it said nothing", "127.0.0.1:80: 5 established, not 4"].map(|part| format!("{at}{part}"));
+    finds(&evidence, &[&parts[0], &parts[1], "5 closed, not 4", "6 attempts, not 5"]);
+}
+
+#[test]
+fn a_tick_may_be_late_in_a_fault_and_not_outside() {
+    let mut evidence = flat();
+    // Begins in the fault.
+    evidence.ticks[111] = Tick { at: 111.0, seconds: 9.0 };
+    finds(&evidence, &[]);
+    for second in 10..13 {
+        evidence.ticks[second].seconds = 1.3;
+    }
+    finds(&evidence, &["3 of 188 ticks were late"]);
+}
+
+#[test]
+fn figures_may_grow_in_a_fault_and_not_outside() {
+    let grew = Made { errors: (errors(0), errors(3)), ..fault() };
+    let evidence = Evidence { faults: vec![grew], at_last: errors(3), ..flat() };
+    finds(&evidence, &[]);
+    finds(&Evidence { at_last: errors(4), ..evidence.clone() }, &["uncounted.memory grew from 3 to 4"]);
+    // What is of one process alone begins anew with the next.
+    finds(&Evidence { at_last: errors(0), ..evidence }, &[]);
+    let hidden = Errors::from([(MADE_UP_FOR.to_owned(), 9)]);
+    finds(&Evidence { at_last: hidden, ..flat() }, &[]);
+}
+
+#[test]
+fn each_agent_is_judged_by_itself_and_without_what_disturbs_it() {
+    let mut evidence = flat();
+    evidence.lives.push(evidence.lives[0].clone());
+    // Another one may be larger, and too few looks say nothing.
+    evidence.readings.extend(vec![reading(2, 30_000, 90); 8]);
+    finds(&evidence, &[]);
+    assert_eq!(flatness(&evidence, 2), None);
+    let disturbed = Reading { disturbed: true, ..reading(1, 90_000, 90) };
+    evidence.readings.extend(vec![disturbed; 9]);
+    finds(&evidence, &[]);
+    evidence.readings.extend(vec![reading(1, 12_000, 21); 6]);
+    finds(&evidence, &["agent 1: memory grew from 9000 to 12000", "agent 1: descriptors grew from 20 to 21"]);
+    evidence.readings.retain(|reading| reading.agent == 2);
+    finds(&evidence, &["too short to judge the memory"]);
+}
+
+#[test]
+fn what_it_takes_of_a_processor_is_judged_at_one_rate() {
+    let mut evidence = flat();
+    evidence.readings.iter_mut().for_each(|reading| reading.processor = 0.02);
+    finds(&evidence, &["2.00 % of a processor"]);
+    evidence.readings.iter_mut().for_each(|reading| reading.rate = Some(2_000));
+    finds(&evidence, &["too short to see 1,000 connections/s"]);
+    evidence.readings[0] = Reading { programs: Some(0.004), ..reading(1, 9_000, 20) };
+    finds(&evidence, &[]);
+    assert!((at_thousand(&evidence.readings).unwrap() - 0.009).abs() < 1e-9);
+}
