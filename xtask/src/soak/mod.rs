@@ -6,6 +6,8 @@ mod agent;
 mod faults;
 mod ground;
 mod load;
+#[cfg(test)]
+mod made;
 pub(crate) mod process;
 mod recording;
 mod report;

@@ -141,3 +141,33 @@ fn looks(text: &mut String, readings: &[Reading]) {
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            made::{counted, fault, flat, reading},
+            verdict::Made,
+        },
+        *,
+    };
+
+    #[test]
+    fn every_row_of_a_table_has_as_many_cells_as_its_head() {
+        let odd = Made { seen: "`a|b`\nc".into(), problems: vec!["it | is wrong".into()], ..fault() };
+        let disturbed = Reading { rate: None, programs: Some(0.01), disturbed: true, ..reading(1, 9_000, 20) };
+        let mut evidence = Evidence { faults: vec![fault(), odd], counted: counted(6, 3), ..flat() };
+        evidence.readings.push(disturbed);
+        let text = report(&evidence, true);
+        let mut cells = 0;
+        for line in text.lines() {
+            let here = line.replace("\\|", "").matches('|').count();
+            assert!(cells == 0 || here == 0 || here == cells, "{cells} cells: {line}\n{text}");
+            cells = here;
+        }
+        for part in ["7 connections accepted, 1 lost, 1 doubled", "**it \\| is wrong**", "| fault |", "9000 → 9000"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(text.contains("Too short to try: agent killed") && !report(&evidence, false).contains("Too short"));
+    }
+}
