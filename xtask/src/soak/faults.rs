@@ -220,8 +220,8 @@ impl Watching<'_> {
         self.stay(self.schedule.hold)?;
         let messages = self.ground.said(self.evidence.lives.len())[1].clone();
         let (problems, _) = self.end_agent("SIGTERM, its state read-only")?.stop()?;
-        let said = fs::read_to_string(&messages)
-            .with_context(|| format!("cannot read {}", messages.display()))?;
+        let said =
+            fs::read_to_string(&messages).with_context(|| format!("cannot read {}", messages.display()))?;
         let error = said.lines().find(|line| line.starts_with("error: --state ")).unwrap_or_default();
         let error = self.ground.without_directory(error);
         let meanwhile = self.without_agent();

@@ -36,7 +36,8 @@ impl Ground {
     pub(super) fn prepare(program: PathBuf, directory: PathBuf) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNS).context("cannot mount file systems of its own; run it as root")?;
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).context("cannot keep mounts private")?;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
+            .context("cannot keep mounts private")?;
         let ground = Self { program, directory };
         match fs::remove_dir_all(&ground.directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

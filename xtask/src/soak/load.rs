@@ -204,7 +204,9 @@ impl Backend {
     }
 
     fn close(&self) {
-        let Some(serving) = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(serving) = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
         serving.last.store(true, SeqCst);
         // Wakes `accept`, and is counted by the tracer like any other.
         self.connect();

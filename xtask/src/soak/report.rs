@@ -46,8 +46,10 @@ fn sums(evidence: &Evidence) -> String {
     let uncounted: Vec<String> = uncounted.map(|(name, count)| format!("{name} {count}")).collect();
     let none = if uncounted.is_empty() { "none".to_owned() } else { uncounted.join(", ") };
     let hidden = evidence.at_last.get(MADE_UP_FOR).copied().unwrap_or_default();
-    let _ =
-        writeln!(text, "Errors in the end: {none}; {hidden} events were hidden by the kernel and made up for.");
+    let _ = writeln!(
+        text,
+        "Errors in the end: {none}; {hidden} events were hidden by the kernel and made up for."
+    );
     text
 }
 
@@ -79,7 +81,9 @@ fn faults(text: &mut String, evidence: &Evidence) {
 }
 
 fn agents(text: &mut String, evidence: &Evidence) {
-    text.push_str("\n| agent | from | to | ended by | memory, KiB | descriptors |\n|--:|--:|--:|---|--:|--:|\n");
+    text.push_str(
+        "\n| agent | from | to | ended by | memory, KiB | descriptors |\n|--:|--:|--:|---|--:|--:|\n",
+    );
     for (index, life) in evidence.lives.iter().enumerate() {
         let to = life.to.unwrap_or(evidence.length);
         let [memory, descriptors] = match flatness(evidence, index + 1) {
@@ -100,7 +104,9 @@ fn agents(text: &mut String, evidence: &Evidence) {
 }
 
 fn backends(text: &mut String, evidence: &Evidence) {
-    text.push_str("\n| backend | accepted | established | closed | refused | counted as refused | lost | doubled |\n");
+    text.push_str(
+        "\n| backend | accepted | established | closed | refused | counted as refused | lost | doubled |\n",
+    );
     text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|\n");
     for (number, (backend, truth)) in evidence.truths.iter().enumerate() {
         let counted = evidence.counted.get(backend).copied().unwrap_or_default();
@@ -119,7 +125,9 @@ fn backends(text: &mut String, evidence: &Evidence) {
 }
 
 fn looks(text: &mut String, readings: &[Reading]) {
-    text.push_str("\n| after | agent | connections/s | processor | programs | resident, KiB | descriptors | |\n");
+    text.push_str(
+        "\n| after | agent | connections/s | processor | programs | resident, KiB | descriptors | |\n",
+    );
     text.push_str("|--:|--:|--:|--:|--:|--:|--:|---|\n");
     for reading in readings.iter().step_by(readings.len().div_ceil(LOOKS).max(1)) {
         let programs = reading.programs.map_or("unknown".into(), |share| format!("{:.2} %", 100.0 * share));
@@ -155,7 +163,8 @@ mod tests {
     #[test]
     fn every_row_of_a_table_has_as_many_cells_as_its_head() {
         let odd = Made { seen: "`a|b`\nc".into(), problems: vec!["it | is wrong".into()], ..fault() };
-        let disturbed = Reading { rate: None, programs: Some(0.01), disturbed: true, ..reading(1, 9_000, 20) };
+        let disturbed =
+            Reading { rate: None, programs: Some(0.01), disturbed: true, ..reading(1, 9_000, 20) };
         let mut evidence = Evidence { faults: vec![fault(), odd], counted: counted(6, 3), ..flat() };
         evidence.readings.push(disturbed);
         let text = report(&evidence, true);
@@ -165,9 +174,14 @@ mod tests {
             assert!(cells == 0 || here == 0 || here == cells, "{cells} cells: {line}\n{text}");
             cells = here;
         }
-        for part in ["7 connections accepted, 1 lost, 1 doubled", "**it \\| is wrong**", "| fault |", "9000 → 9000"] {
+        for part in
+            ["7 connections accepted, 1 lost, 1 doubled", "**it \\| is wrong**", "| fault |", "9000 → 9000"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
-        assert!(text.contains("Too short to try: agent killed") && !report(&evidence, false).contains("Too short"));
+        assert!(
+            text.contains("Too short to try: agent killed")
+                && !report(&evidence, false).contains("Too short")
+        );
     }
 }

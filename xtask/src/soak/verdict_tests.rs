@@ -21,11 +21,17 @@ fn what_is_flat_and_whole_has_no_problem() {
 
 #[test]
 fn what_is_lost_and_what_is_doubled_is_named() {
-    finds(&Evidence { counted: counted(6, 2), ..flat() }, &["6 established, not 7", "6 closed", "8 attempts"]);
+    finds(
+        &Evidence { counted: counted(6, 2), ..flat() },
+        &["6 established, not 7", "6 closed", "8 attempts"],
+    );
     finds(&Evidence { counted: counted(7, 3), ..flat() }, &["10 attempts, not 9", "3 refused, not 2"]);
     assert_eq!(lost_and_doubled(&truths(7, 2), &counted(6, 4)), (1, 2));
     assert_eq!(lost_and_doubled(&truths(7, 2), &BTreeMap::new()), (9, 0));
-    finds(&Evidence { counted: BTreeMap::new(), ..flat() }, &["0 established", "0 closed", "0 attempts", "0 refused"]);
+    finds(
+        &Evidence { counted: BTreeMap::new(), ..flat() },
+        &["0 established", "0 closed", "0 attempts", "0 refused"],
+    );
 }
 
 #[test]
