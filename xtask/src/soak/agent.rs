@@ -41,6 +41,13 @@ pub(super) struct Counted {
     pub(super) adopted: u64,
 }
 
+impl Counted {
+    /// Attempts that failed, for whatever cause.
+    pub(super) fn failed(self) -> u64 {
+        self.refused + self.failed_otherwise
+    }
+}
+
 /// Figures that should stay as they are, by name: what could not be counted, intervals that were lost, errors that were said.
 pub(super) type Errors = BTreeMap<String, u64>;
 

@@ -143,7 +143,7 @@ impl Watching<'_> {
         let (event, after) = broken.unwrap_or_default();
         let error = self.ground.without_directory(event["error"].as_str().unwrap_or_default());
         let mut seen = Seen::new(format!(
-            "`{error}` after {:.2} s, counting goes on; then the right one is read",
+            "\"{error}\" after {:.2} s, counting goes on; then the right one is read",
             after.as_secs_f64()
         ));
         seen.expect(!error.is_empty(), "no event tells that the file is broken");
@@ -226,7 +226,7 @@ impl Watching<'_> {
         let error = self.ground.without_directory(error);
         let meanwhile = self.without_agent();
         self.ground.state_can_be_written(true)?;
-        let mut seen = Seen { text: format!("`{error}`; {}", meanwhile?), problems };
+        let mut seen = Seen { text: format!("\"{error}\"; {}", meanwhile?), problems };
         seen.expect(!error.is_empty(), "it does not say that its state cannot be written");
         Ok(seen)
     }

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use super::{
     load::Truths,
     schedule::{Fault, left_out},
-    verdict::{Evidence, MADE_UP_FOR, Reading, at_thousand, flatness, late, lost_and_doubled, undisturbed},
+    verdict::{
+        Evidence, MADE_UP_FOR, Reading, at_thousand, flatness, hidden, late, lost_and_doubled, undisturbed,
+    },
 };
 
 /// Rows of looks.
@@ -45,7 +47,7 @@ fn sums(evidence: &Evidence) -> String {
     let uncounted = evidence.at_last.iter().filter(|(name, count)| *name != MADE_UP_FOR && **count > 0);
     let uncounted: Vec<String> = uncounted.map(|(name, count)| format!("{name} {count}")).collect();
     let none = if uncounted.is_empty() { "none".to_owned() } else { uncounted.join(", ") };
-    let hidden = evidence.at_last.get(MADE_UP_FOR).copied().unwrap_or_default();
+    let hidden = hidden(&evidence.at_last);
     let _ = writeln!(
         text,
         "Errors in the end: {none}; {hidden} events were hidden by the kernel and made up for."
@@ -105,20 +107,21 @@ fn agents(text: &mut String, evidence: &Evidence) {
 
 fn backends(text: &mut String, evidence: &Evidence) {
     text.push_str(
-        "\n| backend | accepted | established | closed | refused | counted as refused | lost | doubled |\n",
+        "\n| backend | accepted | established | closed | refused | failed | of these refused | lost | doubled |\n",
     );
-    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|\n");
+    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for (number, (backend, truth)) in evidence.truths.iter().enumerate() {
         let counted = evidence.counted.get(backend).copied().unwrap_or_default();
         let (lost, doubled) = lost_and_doubled(&Truths::from([(*backend, *truth)]), &evidence.counted);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {lost} | {doubled} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {lost} | {doubled} |",
             number + 1,
             truth.accepted,
             counted.established,
             counted.closed,
             truth.refused,
+            counted.failed(),
             counted.refused
         );
     }

@@ -114,12 +114,17 @@ pub(super) const MADE_UP_FOR: &str = "uncounted.recursion_misses";
 
 /// Everything that is not as it should be.
 pub(super) fn problems(evidence: &Evidence) -> Vec<String> {
-    let mut problems = differences(&evidence.truths, &evidence.counted);
+    let mut problems = Vec::new();
+    // What is wrong stays so: it is told with the fault after which it was seen first.
+    let mut before = Vec::new();
     for made in &evidence.faults {
         let at = format!("{} after {:.0} s", made.fault.name(), made.at.as_secs_f64());
-        let wrong = made.problems.iter().cloned().chain(differences(&made.truths, &made.counted));
+        let now = differences(&made.truths, &made.counted, hidden(&made.errors.1));
+        let wrong = made.problems.iter().chain(now.iter().filter(|problem| !before.contains(*problem)));
         problems.extend(wrong.map(|problem| format!("{at}: {problem}")));
+        before = now;
     }
+    problems.extend(differences(&evidence.truths, &evidence.counted, hidden(&evidence.at_last)));
     problems.extend(evidence.problems.iter().cloned());
     problems.extend(growth(evidence));
     let late = late(evidence);
@@ -152,9 +157,19 @@ pub(super) fn problems(evidence: &Evidence) -> Vec<String> {
     problems
 }
 
-/// Where what was counted is not what there was.
-pub(super) fn differences(truths: &Truths, counted: &BTreeMap<SocketAddr, Counted>) -> Vec<String> {
+/// Events that the kernel hid and that were made up for. Of a failure that was hidden its cause is not known.
+pub(super) fn hidden(errors: &Errors) -> u64 {
+    errors.get(MADE_UP_FOR).copied().unwrap_or_default()
+}
+
+/// Where what was counted is not what there was, when so many events were hidden.
+pub(super) fn differences(
+    truths: &Truths,
+    counted: &BTreeMap<SocketAddr, Counted>,
+    hidden: u64,
+) -> Vec<String> {
     let mut differences = Vec::new();
+    let mut without_cause = 0;
     for (backend, truth) in truths {
         let Truth { accepted, established, refused, other } = *truth;
         let counted = counted.get(backend).copied().unwrap_or_default();
@@ -162,8 +177,7 @@ pub(super) fn differences(truths: &Truths, counted: &BTreeMap<SocketAddr, Counte
             ("established", counted.established, accepted),
             ("closed", counted.closed, accepted),
             ("attempts", counted.attempts, established + refused + other),
-            ("refused", counted.refused, refused),
-            ("failed otherwise", counted.failed_otherwise, other),
+            ("failed", counted.failed(), refused + other),
             ("without an outcome", counted.open, 0),
             ("adopted", counted.adopted, 0),
         ] {
@@ -171,15 +185,23 @@ pub(super) fn differences(truths: &Truths, counted: &BTreeMap<SocketAddr, Counte
                 differences.push(format!("{backend}: {is} {what}, not {should}"));
             }
         }
+        if counted.refused > refused {
+            differences.push(format!("{backend}: {} refused, not {refused}", counted.refused));
+        }
+        without_cause += refused.saturating_sub(counted.refused);
+    }
+    if without_cause > hidden {
+        differences
+            .push(format!("{without_cause} refusals are not known as such, and {hidden} events were hidden"));
     }
     differences
 }
 
-/// Connections and refusals that were not counted, and that were counted too often.
+/// Connections and failures that were not counted, and that were counted too often.
 pub(super) fn lost_and_doubled(truths: &Truths, counted: &BTreeMap<SocketAddr, Counted>) -> (u64, u64) {
     let pairs = truths.iter().flat_map(|(backend, truth)| {
         let counted = counted.get(backend).copied().unwrap_or_default();
-        [(truth.accepted, counted.established), (truth.refused, counted.refused)]
+        [(truth.accepted, counted.established), (truth.refused + truth.other, counted.failed())]
     });
     pairs.fold((0, 0), |(lost, doubled), (should, is)| {
         (lost + should.saturating_sub(is), doubled + is.saturating_sub(should))

@@ -25,13 +25,32 @@ fn what_is_lost_and_what_is_doubled_is_named() {
         &Evidence { counted: counted(6, 2), ..flat() },
         &["6 established, not 7", "6 closed", "8 attempts"],
     );
-    finds(&Evidence { counted: counted(7, 3), ..flat() }, &["10 attempts, not 9", "3 refused, not 2"]);
+    let parts = ["10 attempts, not 9", "3 failed, not 2", "3 refused, not 2"];
+    finds(&Evidence { counted: counted(7, 3), ..flat() }, &parts);
     assert_eq!(lost_and_doubled(&truths(7, 2), &counted(6, 4)), (1, 2));
     assert_eq!(lost_and_doubled(&truths(7, 2), &BTreeMap::new()), (9, 0));
     finds(
         &Evidence { counted: BTreeMap::new(), ..flat() },
-        &["0 established", "0 closed", "0 attempts", "0 refused"],
+        &["0 established", "0 closed", "0 attempts", "0 failed", "2 refusals are not known"],
     );
+}
+
+#[test]
+fn of_a_refusal_that_the_kernel_hid_the_cause_may_be_unknown() {
+    let mut found = counted(7, 2);
+    found.values_mut().for_each(|of| (of.refused, of.failed_otherwise) = (1, 1));
+    let evidence = Evidence { counted: found, ..flat() };
+    finds(&evidence, &["1 refusals are not known as such, and 0 events were hidden"]);
+    let hidden = Errors::from([(MADE_UP_FOR.to_owned(), 1)]);
+    finds(&Evidence { at_last: hidden, ..evidence.clone() }, &[]);
+    assert_eq!(lost_and_doubled(&evidence.truths, &evidence.counted), (0, 0));
+}
+
+#[test]
+fn what_stays_wrong_is_told_with_the_first_fault_and_in_the_end() {
+    let wrong = || Made { counted: counted(5, 1), ..fault() };
+    let evidence = Evidence { faults: vec![wrong(), wrong()], ..flat() };
+    finds(&evidence, &["5 established, not 4", "5 closed, not 4", "6 attempts, not 5"]);
 }
 
 #[test]

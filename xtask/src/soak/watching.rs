@@ -14,7 +14,7 @@ use super::{
     process::Figures,
     recording,
     schedule::Schedule,
-    verdict::{Evidence, Life, Reading, differences},
+    verdict::{Evidence, Life, Reading, differences, hidden},
 };
 
 /// Between two questions.
@@ -156,7 +156,7 @@ impl<'a> Watching<'a> {
             let (began, truths) = (Instant::now(), self.load.truths());
             loop {
                 let answer = self.ask()?;
-                let is_right = differences(&truths, &answer.counted).is_empty();
+                let is_right = differences(&truths, &answer.counted, hidden(&answer.errors)).is_empty();
                 if is_right || began.elapsed() > SETTLED {
                     return Ok(Settled { truths, answer });
                 }
