@@ -109,6 +109,7 @@ fn only_balanced(ended: &Ended, backends: &[Backend]) {
     let told: Vec<&str> = events.iter().filter_map(|event| event["verdict"].as_str()).collect();
     assert!(told.iter().all(|verdict| *verdict == "balanced"), "{told:?}");
     let accepted: u64 = backends.iter().map(|backend| backend.report().accepted).sum();
+    println!("{accepted} connections");
     let totals = &events.last().unwrap()["totals"];
     assert_eq!(totals["established"], accepted, "{totals}");
     assert_eq!(totals["attempts"], accepted, "{totals}");

@@ -230,16 +230,48 @@ fn nothing_is_left_of_a_scenario_that_panics() {
     }
 }
 
+/// The cells of a table in `tests`, row by row.
+fn table(name: &str) -> Vec<Vec<String>> {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(name);
+    let text = std::fs::read_to_string(file).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    let rows: Vec<_> = rows.map(cells).collect();
+    assert!(rows.len() > 15, "harness: {name} is read");
+    rows
+}
+
+#[track_caller]
+fn is_a_test(name: &str) {
+    let (file, test) = name.split_once("::").unwrap_or_else(|| panic!("no test: {name}"));
+    let scenarios = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scenarios");
+    let source = std::fs::read_to_string(scenarios.join(format!("{file}.rs"))).unwrap();
+    assert!(source.contains(&format!("#[test]\nfn {test}()")), "{name} is no test");
+}
+
+/// In `COUNTS.md` nothing was lost or doubled, or it was not run.
 #[test]
 fn every_fault_in_the_table_is_tried_by_a_test_that_is_there() {
-    let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
-    let table = std::fs::read_to_string(tests.join("FAULTS.md")).unwrap();
-    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
-    assert!(rows.len() > 15, "harness: the table is read");
-    for row in rows {
-        let test = row.trim_end_matches(" |").rsplit("| ").next().unwrap().trim_matches('`');
-        let (file, name) = test.split_once("::").unwrap_or_else(|| panic!("no test: {row}"));
-        let source = std::fs::read_to_string(tests.join(format!("scenarios/{file}.rs"))).unwrap();
-        assert!(source.contains(&format!("#[test]\nfn {name}()")), "{test} is no test");
+    for row in table("FAULTS.md") {
+        is_a_test(row.last().unwrap().trim_matches('`'));
+    }
+    for row in table("COUNTS.md") {
+        let [_, connections, lost, doubled, command] = row.as_slice() else { panic!("five cells: {row:?}") };
+        let figures = [connections, lost, doubled].map(String::as_str);
+        let is_figure = connections.bytes().all(|byte| byte.is_ascii_digit() || byte == b',');
+        assert!(figures == ["not run"; 3] || (is_figure && figures[1..] == ["0", "0"]), "{row:?}");
+        let command = command.trim_matches('`');
+        match command.strip_prefix("cargo xtask ").and_then(|rest| rest.split(' ').next()) {
+            Some(task) => {
+                let xtask = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/src");
+                assert!(xtask.join(task).join("mod.rs").exists(), "{task} is no task");
+            }
+            None => {
+                let (cargo, test) = command.rsplit_once(' ').unwrap();
+                let runs = "cargo test --release -p tracer --test end_to_end -- --nocapture";
+                assert!(cargo.ends_with(runs), "{row:?}");
+                is_a_test(test);
+            }
+        }
     }
 }

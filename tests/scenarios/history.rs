@@ -284,6 +284,7 @@ fn on_a_full_disk_everything_else_goes_on_and_nothing_is_lost() {
     for backend in &backends {
         assert_eq!(established(&material, backend.address), backend.report().accepted, "{}", backend.address);
     }
+    println!("{} connections", accepted(&backends));
     assert_eq!(material.changes.len(), 1);
     drop(disk);
 }

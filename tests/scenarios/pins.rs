@@ -226,6 +226,7 @@ fn metrics_go_on_where_the_agent_before_ended() {
         let closed = metric(http, "tracer_connections_closed_total", backend.address);
         assert_eq!(closed, backend.report().closed, "{}", backend.address);
     }
+    println!("{} connections", accepted(&backends));
     stop(second);
 }
 
@@ -302,6 +303,7 @@ fn the_history_has_what_happened_while_no_agent_ran() {
     let history = rusqlite::Connection::open(&file).unwrap();
     let sum = "SELECT sum(established) FROM by_member WHERE pool = 'app'";
     let sum: i64 = history.query_row(sum, [], |row| row.get(0)).unwrap();
+    println!("{} connections, {sum} in the history", accepted(&backends));
     assert_eq!(u64::try_from(sum).unwrap(), accepted(&backends));
 }
 

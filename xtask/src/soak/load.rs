@@ -1,123 +1,251 @@
 //! A balancer with four backends, all threads of this process: connections of a request and a response, at a rate that
-//! changes every minute.
+//! changes. Both ends take down what they saw.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
-    io::{self, Read as _, Write as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-/// Connections a second, a minute each, and again from the start.
+use anyhow::{Context as _, Result};
+
+/// Connections a second, a phase each, and again from the start.
 const RATES: [u32; 6] = [1_000, 1_000, 200, 2_000, 0, 500];
-const PHASE: Duration = Duration::from_secs(60);
 const BACKENDS: u8 = 4;
 const CLIENTS: u32 = 8;
 const REQUEST: usize = 100;
 const RESPONSE: usize = 200;
+/// How far clients may fall behind without catching up: after a pause there is no burst.
+const BEHIND: Duration = Duration::from_millis(100);
+/// A port that a backend had is its own again within this time.
+const REOPENED: Duration = Duration::from_secs(5);
 
-/// Backends that listen.
-pub(super) struct Load {
-    backends: Vec<(SocketAddr, TcpListener)>,
+/// What became of the connections to one backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Truth {
+    /// As the backend saw it.
+    pub(super) accepted: u64,
+    /// As the clients saw it.
+    pub(super) established: u64,
+    /// Likewise.
+    pub(super) refused: u64,
+    /// Attempts that failed otherwise, likewise.
+    pub(super) other: u64,
 }
 
-/// The running load.
-pub(super) struct Running {
-    started: Instant,
-    stopping: Arc<AtomicBool>,
-    /// For the backends: no client is left, and the next connection is the last.
+/// Of every backend.
+pub(super) type Truths = BTreeMap<SocketAddr, Truth>;
+
+/// The same while it is counted.
+#[derive(Default)]
+struct Counts {
+    accepted: AtomicU64,
+    established: AtomicU64,
+    refused: AtomicU64,
+    other: AtomicU64,
+}
+
+/// A backend; it listens or not.
+struct Backend {
+    address: SocketAddr,
+    counts: Arc<Counts>,
+    serving: Mutex<Option<Serving>>,
+}
+
+/// The thread that serves, and what tells it that the next connection is the last.
+struct Serving {
     last: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<()>>,
-    backends: Vec<(SocketAddr, Arc<AtomicU64>, JoinHandle<()>)>,
+    thread: JoinHandle<()>,
 }
 
-/// Connections that each backend has accepted.
-pub(super) type Accepted = Vec<(SocketAddr, u64)>;
+/// Backends that listen, and clients once they were started.
+pub(super) struct Load {
+    backends: Arc<Vec<Backend>>,
+    clients: Vec<JoinHandle<()>>,
+    turns: Arc<Turns>,
+}
+
+/// What the clients have in common.
+struct Turns {
+    started: Instant,
+    phase: Duration,
+    stopping: AtomicBool,
+    next: AtomicUsize,
+    /// Read by who connects, written by who wants that nobody does.
+    gate: RwLock<()>,
+}
 
 impl Load {
-    pub(super) fn prepare() -> io::Result<Self> {
-        let listen = |last| {
-            let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 90, last), 0))?;
-            Ok((listener.local_addr()?, listener))
+    /// Backends that listen at ports of their own; `phase` is how long the load will stay as it is.
+    pub(super) fn prepare(phase: Duration) -> Result<Self> {
+        let backends: io::Result<Vec<_>> = (1..=BACKENDS).map(Backend::listen).collect();
+        let turns = Turns {
+            started: Instant::now(),
+            phase,
+            stopping: AtomicBool::new(false),
+            next: AtomicUsize::new(0),
+            gate: RwLock::new(()),
         };
-        Ok(Self { backends: (1..=BACKENDS).map(listen).collect::<io::Result<_>>()? })
+        let backends = Arc::new(backends.context("cannot listen on loopback")?);
+        Ok(Self { backends, clients: Vec::new(), turns: Arc::new(turns) })
+    }
+
+    /// Begins to connect.
+    pub(super) fn start(&mut self) {
+        self.clients.extend((0..CLIENTS).map(|_| {
+            let (backends, turns) = (Arc::clone(&self.backends), Arc::clone(&self.turns));
+            thread::spawn(move || connect_at_rate(&backends, &turns))
+        }));
     }
 
     pub(super) fn pools_file(&self) -> String {
-        let members = self.backends.iter().fold(String::new(), |mut text, (address, _)| {
-            let _ = writeln!(text, "  {{ address = \"{address}\" }},");
+        let members = self.backends.iter().fold(String::new(), |mut text, backend| {
+            let _ = writeln!(text, "  {{ address = \"{}\" }},", backend.address);
             text
         });
         format!("[[pool]]\nname = \"soak\"\nmembers = [\n{members}]\n")
     }
 
-    pub(super) fn start(self) -> Running {
-        let (started, stopping) = (Instant::now(), Arc::new(AtomicBool::new(false)));
-        let last = Arc::new(AtomicBool::new(false));
-        let addresses: Vec<SocketAddr> = self.backends.iter().map(|(address, _)| *address).collect();
-        let turn = Arc::new(AtomicUsize::new(0));
-        let clients = (0..CLIENTS).map(|_| {
-            let (stopping, addresses, turn) = (Arc::clone(&stopping), addresses.clone(), Arc::clone(&turn));
-            thread::spawn(move || connect_at_rate(started, &stopping, &addresses, &turn))
-        });
-        let clients = clients.collect();
-        let serve = |(address, listener): (SocketAddr, TcpListener)| {
-            let (accepted, last) = (Arc::new(AtomicU64::new(0)), Arc::clone(&last));
-            let counts = Arc::clone(&accepted);
-            (address, accepted, thread::spawn(move || serve(&listener, &counts, &last)))
-        };
-        let backends = self.backends.into_iter().map(serve).collect();
-        Running { started, stopping, last, clients, backends }
-    }
-}
-
-impl Running {
     /// Connections a second at present.
     pub(super) fn rate(&self) -> u32 {
-        rate(self.started.elapsed())
+        self.turns.rate()
     }
 
-    /// Ends it: no connection is left.
-    pub(super) fn stop(self) -> Accepted {
-        self.stopping.store(true, SeqCst);
-        for client in self.clients {
+    /// What both ends have seen so far.
+    pub(super) fn truths(&self) -> Truths {
+        self.backends.iter().map(|backend| (backend.address, backend.counts.now())).collect()
+    }
+
+    /// Does something while nobody connects and every exchange is over.
+    pub(super) fn quietly<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _gate = self.turns.gate.write().unwrap_or_else(PoisonError::into_inner);
+        act()
+    }
+
+    /// Nobody listens at this backend from now on. Not while clients connect: what is not accepted yet would be lost.
+    pub(super) fn close(&self, number: usize) {
+        let backend = &self.backends[number % self.backends.len()];
+        self.quietly(|| backend.close());
+    }
+
+    /// It listens again.
+    pub(super) fn open(&self, number: usize) -> Result<()> {
+        let backend = &self.backends[number % self.backends.len()];
+        backend.open().with_context(|| format!("cannot listen at {} again", backend.address))
+    }
+
+    /// Ends it: no connection is left, and nobody listens.
+    pub(super) fn stop(&mut self) {
+        self.turns.stopping.store(true, SeqCst);
+        for client in self.clients.drain(..) {
             let _ = client.join();
         }
-        self.last.store(true, SeqCst);
-        let backends = self.backends.into_iter().map(|(address, accepted, thread)| {
-            // Wakes `accept`, and is counted by the tracer like any other.
-            let _ = TcpStream::connect(address).map(exchange);
-            let _ = thread.join();
-            (address, accepted.load(SeqCst))
-        });
-        backends.collect()
+        self.backends.iter().for_each(Backend::close);
     }
 }
 
-fn rate(after: Duration) -> u32 {
-    let phase = usize::try_from(after.as_secs() / PHASE.as_secs()).unwrap_or(0);
-    RATES[phase % RATES.len()]
+impl Turns {
+    fn rate(&self) -> u32 {
+        rate(self.started.elapsed(), self.phase)
+    }
 }
 
-fn connect_at_rate(started: Instant, stopping: &AtomicBool, backends: &[SocketAddr], turn: &AtomicUsize) {
-    let mut next = started;
-    while !stopping.load(SeqCst) {
-        let rate = rate(started.elapsed());
+impl Counts {
+    fn now(&self) -> Truth {
+        Truth {
+            accepted: self.accepted.load(SeqCst),
+            established: self.established.load(SeqCst),
+            refused: self.refused.load(SeqCst),
+            other: self.other.load(SeqCst),
+        }
+    }
+}
+
+impl Backend {
+    fn listen(last: u8) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 90, last), 0))?;
+        let backend =
+            Self { address: listener.local_addr()?, counts: Arc::default(), serving: Mutex::new(None) };
+        backend.serve(listener);
+        Ok(backend)
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let (counts, last) = (Arc::clone(&self.counts), Arc::new(AtomicBool::new(false)));
+        let serving = Serving {
+            last: Arc::clone(&last),
+            thread: thread::spawn(move || serve(&listener, &counts.accepted, &last)),
+        };
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
+    }
+
+    fn open(&self) -> io::Result<()> {
+        let began = Instant::now();
+        loop {
+            match TcpListener::bind(self.address) {
+                Ok(listener) => {
+                    self.serve(listener);
+                    return Ok(());
+                }
+                // Somebody's connection may have the port for a moment.
+                Err(error) if error.kind() == ErrorKind::AddrInUse && began.elapsed() < REOPENED => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn close(&self) {
+        let Some(serving) = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        serving.last.store(true, SeqCst);
+        // Wakes `accept`, and is counted by the tracer like any other.
+        self.connect();
+        let _ = serving.thread.join();
+    }
+
+    /// A connection with its exchange.
+    fn connect(&self) {
+        let what = match TcpStream::connect(self.address) {
+            Ok(stream) => {
+                let _ = exchange(stream);
+                &self.counts.established
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => &self.counts.refused,
+            // Such as no port that is free.
+            Err(_) => &self.counts.other,
+        };
+        what.fetch_add(1, SeqCst);
+    }
+}
+
+fn rate(after: Duration, phase: Duration) -> u32 {
+    let number = after.as_nanos() / phase.as_nanos().max(1);
+    RATES[usize::try_from(number).unwrap_or(0) % RATES.len()]
+}
+
+fn connect_at_rate(backends: &[Backend], turns: &Turns) {
+    let mut next = Instant::now();
+    while !turns.stopping.load(SeqCst) {
+        let rate = turns.rate();
         if rate == 0 {
             thread::sleep(Duration::from_millis(20));
-            next = Instant::now();
             continue;
         }
-        next += Duration::from_secs(1) * CLIENTS / rate;
+        let behind = Instant::now().checked_sub(BEHIND).unwrap_or(next);
+        next = next.max(behind) + Duration::from_secs(1) * CLIENTS / rate;
         thread::sleep(next.saturating_duration_since(Instant::now()));
-        let backend = backends[turn.fetch_add(1, SeqCst) % backends.len()];
-        // A port that is taken for a moment is the load's own affair: the backends count what came.
-        let _ = TcpStream::connect(backend).and_then(exchange);
+        let _gate = turns.gate.read().unwrap_or_else(PoisonError::into_inner);
+        backends[turns.next.fetch_add(1, SeqCst) % backends.len()].connect();
     }
 }
 
@@ -145,9 +273,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_changes_every_minute_and_begins_again() {
-        assert_eq!(rate(Duration::from_secs(59)), 1_000);
-        assert_eq!(rate(Duration::from_secs(150)), 200);
-        assert_eq!(rate(Duration::from_secs(360)), 1_000);
+    fn the_rate_changes_every_phase_and_begins_again() {
+        let rate = |seconds| rate(Duration::from_secs(seconds), Duration::from_secs(60));
+        assert_eq!([rate(59), rate(150), rate(360)], [1_000, 200, 1_000]);
+    }
+
+    #[test]
+    fn both_ends_agree_and_a_backend_that_is_closed_refuses() {
+        let mut load = Load::prepare(Duration::from_secs(60)).unwrap();
+        load.start();
+        thread::sleep(Duration::from_millis(200));
+        load.close(1);
+        thread::sleep(Duration::from_millis(200));
+        let refused: Vec<bool> = load.truths().values().map(|truth| truth.refused > 0).collect();
+        assert_eq!(refused.iter().filter(|refused| **refused).count(), 1);
+        load.open(1).unwrap();
+        let before: u64 = load.quietly(|| load.truths().values().map(|truth| truth.accepted).sum());
+        thread::sleep(Duration::from_millis(200));
+        load.stop();
+        let after = load.truths();
+        assert!(after.values().map(|truth| truth.accepted).sum::<u64>() > before + 4);
+        assert!(after.values().all(|truth| truth.accepted == truth.established && truth.other == 0));
     }
 }

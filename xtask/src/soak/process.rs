@@ -42,7 +42,7 @@ impl Figures {
 }
 
 /// For each loaded program of the process, how long it has run, nanoseconds.
-pub(crate) fn programs(pid: u32) -> Vec<u64> {
+fn programs(pid: u32) -> Vec<u64> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return Vec::new() };
     let texts = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
     texts.filter_map(|text| run_time_ns(&text)).collect()

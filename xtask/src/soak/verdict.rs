@@ -1,75 +1,104 @@
 //! Whether a soak shows what it should: pure, on figures that were taken.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, Result};
-use serde_json::Value;
-
-use super::{load::Accepted, process::Figures};
+use super::{
+    agent::{Counted, Errors},
+    load::{Truth, Truths},
+    process::Figures,
+    recording::Tick,
+    schedule::Fault,
+};
 
 /// What one look found.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
+    /// Which agent it was, from 1.
+    pub(super) agent: usize,
     /// Since the load began.
-    after: Duration,
-    /// Connections a second that were asked for.
-    rate: u32,
+    pub(super) after: Duration,
+    /// Connections a second that were asked for since the look before; `None`: that changed.
+    pub(super) rate: Option<u32>,
     /// Share of a processor that the process took since the look before.
-    processor: f64,
+    pub(super) processor: f64,
     /// Share of a processor that its programs in the kernel took; `None` when the kernel does not measure it.
-    programs: Option<f64>,
-    resident_kib: u64,
-    descriptors: usize,
+    pub(super) programs: Option<f64>,
+    pub(super) resident_kib: u64,
+    pub(super) descriptors: usize,
+    /// A fault was being made.
+    pub(super) disturbed: bool,
 }
 
 impl Reading {
-    pub(super) fn between(after: Duration, rate: u32, before: &Figures, now: &Figures) -> Self {
+    pub(super) fn between(
+        agent: usize,
+        after: Duration,
+        rate: Option<u32>,
+        before: &Figures,
+        now: &Figures,
+    ) -> Self {
         let seconds = now.at.duration_since(before.at).as_secs_f64();
         let programs = now.programs_seconds.zip(before.programs_seconds);
         Self {
+            agent,
             after,
             rate,
             processor: (now.processor_seconds - before.processor_seconds) / seconds,
             programs: programs.map(|(now, before)| (now - before) / seconds),
             resident_kib: now.resident_kib,
             descriptors: now.descriptors,
+            disturbed: false,
         }
     }
 }
 
-/// What the recording says.
-#[derive(Debug, PartialEq)]
-pub(super) struct Recorded {
-    /// Established connections of each backend.
-    established: BTreeMap<SocketAddr, u64>,
-    /// Closed ones.
-    closed: BTreeMap<SocketAddr, u64>,
-    /// How much longer than a second each interval was, seconds; a tick that was left out is a second.
-    lags: Vec<f64>,
+/// An agent, from when it counted.
+#[derive(Clone, Debug)]
+pub(super) struct Life {
+    pub(super) from: Duration,
+    pub(super) to: Option<Duration>,
+    /// How it was ended.
+    pub(super) ended: &'static str,
 }
 
-/// Reads the lines that `watch --samples` wrote.
-pub(super) fn recorded(text: &str) -> Result<Recorded> {
-    let (mut established, mut closed, mut lags) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-    for line in text.lines() {
-        let line: Value = serde_json::from_str(line).context("a line of the recording is no JSON")?;
-        if line["schema"] != "tracer.sample/1" {
-            continue;
-        }
-        lags.push(line["interval_seconds"].as_f64().context("a sample without interval_seconds")? - 1.0);
-        let pools = line["pools"].as_array().context("a sample without pools")?;
-        for member in pools.iter().flat_map(|pool| pool["members"].as_array().into_iter().flatten()) {
-            let backend: SocketAddr = member["backend"]
-                .as_str()
-                .and_then(|text| text.parse().ok())
-                .context("a member's address")?;
-            *established.entry(backend).or_insert(0) += member["established"].as_u64().unwrap_or(0);
-            *closed.entry(backend).or_insert(0) += member["closed"].as_u64().unwrap_or(0);
-        }
-    }
-    // The last interval ends when the tracer is told to stop.
-    lags.pop();
-    Ok(Recorded { established, closed, lags })
+/// A fault that was made, and what came of it.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    pub(super) fault: Fault,
+    /// Since the load began.
+    pub(super) at: Duration,
+    /// Until everything was counted after it.
+    pub(super) took: Duration,
+    /// The same, seconds since the epoch.
+    pub(super) window: (f64, f64),
+    /// In words.
+    pub(super) seen: String,
+    /// What was not as it should be.
+    pub(super) problems: Vec<String>,
+    /// What there was by its end, and what was counted then.
+    pub(super) truths: Truths,
+    pub(super) counted: BTreeMap<SocketAddr, Counted>,
+    /// Figures just before and just after.
+    pub(super) errors: (Errors, Errors),
+}
+
+/// Everything that was seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Evidence {
+    pub(super) length: Duration,
+    pub(super) readings: Vec<Reading>,
+    pub(super) lives: Vec<Life>,
+    pub(super) faults: Vec<Made>,
+    /// Intervals, but for the last.
+    pub(super) ticks: Vec<Tick>,
+    /// Figures when the load began, and when it was over.
+    pub(super) at_first: Errors,
+    pub(super) at_last: Errors,
+    /// What there was in the end, and what was counted.
+    pub(super) truths: Truths,
+    pub(super) counted: BTreeMap<SocketAddr, Counted>,
+    /// What was wrong with the end.
+    pub(super) problems: Vec<String>,
 }
 
 /// A tick later than this is late: a tenth of its interval.
@@ -78,33 +107,47 @@ const LATE_SECONDS: f64 = 0.1;
 const SLACK_KIB: u64 = 1_024;
 /// Share of a processor at 1,000 connections a second, programs in the kernel included where they are measured.
 const MOST_PROCESSOR: f64 = 0.01;
+/// An agent with fewer looks that nothing disturbed was not there for long enough to be judged.
+const FEWEST_READINGS: usize = 9;
+/// What the kernel hides and is made up for is no error.
+pub(super) const MADE_UP_FOR: &str = "uncounted.recursion_misses";
 
 /// Everything that is not as it should be.
-pub(super) fn problems(readings: &[Reading], recorded: &Recorded, accepted: &Accepted) -> Vec<String> {
+pub(super) fn problems(evidence: &Evidence) -> Vec<String> {
     let mut problems = Vec::new();
-    for (backend, count) in accepted {
-        for (what, counted) in [("established", &recorded.established), ("closed", &recorded.closed)] {
-            let counted = counted.get(backend).copied().unwrap_or(0);
-            if counted != *count {
-                problems.push(format!("{backend}: {counted} {what}, {count} accepted"));
-            }
+    // What is wrong stays so: it is told with the fault after which it was seen first.
+    let mut before = Vec::new();
+    for made in &evidence.faults {
+        let at = format!("{} after {:.0} s", made.fault.name(), made.at.as_secs_f64());
+        let now = differences(&made.truths, &made.counted, hidden(&made.errors.1));
+        let wrong = made.problems.iter().chain(now.iter().filter(|problem| !before.contains(*problem)));
+        problems.extend(wrong.map(|problem| format!("{at}: {problem}")));
+        before = now;
+    }
+    problems.extend(differences(&evidence.truths, &evidence.counted, hidden(&evidence.at_last)));
+    problems.extend(evidence.problems.iter().cloned());
+    problems.extend(growth(evidence));
+    let late = late(evidence);
+    if late * 100 > undisturbed(evidence).count() {
+        problems.push(format!("{late} of {} ticks were late", undisturbed(evidence).count()));
+    }
+    let mut judged = 0;
+    for number in 1..=evidence.lives.len() {
+        let Some(flat) = flatness(evidence, number) else { continue };
+        judged += 1;
+        let [before, after] = flat.resident_kib;
+        if after > before + before / 20 + SLACK_KIB {
+            problems.push(format!("agent {number}: memory grew from {before} to {after} KiB"));
+        }
+        let [before, after] = flat.descriptors;
+        if after > before {
+            problems.push(format!("agent {number}: descriptors grew from {before} to {after}"));
         }
     }
-    let (early, late) = thirds(readings);
-    let (before, after) =
-        (median(early, |reading| reading.resident_kib), median(late, |reading| reading.resident_kib));
-    if after > before + before / 20 + SLACK_KIB {
-        problems.push(format!("memory grew from {before} to {after} KiB"));
+    if judged == 0 {
+        problems.push("too short to judge the memory of any agent".to_owned());
     }
-    let most = |readings: &[Reading]| readings.iter().map(|reading| reading.descriptors).max().unwrap_or(0);
-    if most(late) > most(early) {
-        problems.push(format!("descriptors grew from {} to {}", most(early), most(late)));
-    }
-    let late_ticks = recorded.lags.iter().filter(|lag| lag.abs() > LATE_SECONDS).count();
-    if late_ticks * 100 > recorded.lags.len() {
-        problems.push(format!("{late_ticks} of {} ticks were late", recorded.lags.len()));
-    }
-    match at_thousand(readings) {
+    match at_thousand(&evidence.readings) {
         Some(share) if share > MOST_PROCESSOR => {
             problems.push(format!("{:.2} % of a processor at 1,000 connections/s", 100.0 * share));
         }
@@ -114,102 +157,120 @@ pub(super) fn problems(readings: &[Reading], recorded: &Recorded, accepted: &Acc
     problems
 }
 
-/// The report, as text.
-pub(super) fn report(readings: &[Reading], recorded: &Recorded, accepted: &Accepted) -> String {
-    let mut text = String::from("  after   rate  processor  programs  resident  descriptors\n");
-    let step = (readings.len() / 24).max(1);
-    for reading in readings.iter().step_by(step) {
-        let programs = reading.programs.map_or("unknown".into(), |share| format!("{:.2} %", 100.0 * share));
-        let _ = writeln!(
-            text,
-            "{:>5.0} s {:>4}/s {:>8.2} % {programs:>9} {:>5} KiB {:>12}",
-            reading.after.as_secs_f64(),
-            reading.rate,
-            100.0 * reading.processor,
-            reading.resident_kib,
-            reading.descriptors
-        );
-    }
-    let worst = recorded.lags.iter().fold(0.0_f64, |worst, lag| worst.max(lag.abs()));
-    let sum = |counts: &BTreeMap<SocketAddr, u64>| counts.values().sum::<u64>();
-    let (established, closed) = (sum(&recorded.established), sum(&recorded.closed));
-    let all: u64 = accepted.iter().map(|(_, count)| count).sum();
-    let _ = writeln!(text, "{all} accepted, {established} established, {closed} closed");
-    let _ = writeln!(text, "{} ticks, the worst {:.0} ms off", recorded.lags.len(), 1e3 * worst);
-    if let Some(share) = at_thousand(readings) {
-        let _ = writeln!(text, "{:.2} % of a processor at 1,000 connections/s", 100.0 * share);
-    }
-    text
+/// Events that the kernel hid and that were made up for. Of a failure that was hidden its cause is not known.
+pub(super) fn hidden(errors: &Errors) -> u64 {
+    errors.get(MADE_UP_FOR).copied().unwrap_or_default()
 }
 
-/// Processor share while 1,000 connections a second were asked for: of the process, and of its programs where the kernel
-/// measures them (`sysctl kernel.bpf_stats_enabled=1`).
-fn at_thousand(readings: &[Reading]) -> Option<f64> {
+/// Where what was counted is not what there was, when so many events were hidden.
+pub(super) fn differences(
+    truths: &Truths,
+    counted: &BTreeMap<SocketAddr, Counted>,
+    hidden: u64,
+) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut without_cause = 0;
+    for (backend, truth) in truths {
+        let Truth { accepted, established, refused, other } = *truth;
+        let counted = counted.get(backend).copied().unwrap_or_default();
+        for (what, is, should) in [
+            ("established", counted.established, accepted),
+            ("closed", counted.closed, accepted),
+            ("attempts", counted.attempts, established + refused + other),
+            ("failed", counted.failed(), refused + other),
+            ("without an outcome", counted.open, 0),
+            ("adopted", counted.adopted, 0),
+        ] {
+            if is != should {
+                differences.push(format!("{backend}: {is} {what}, not {should}"));
+            }
+        }
+        if counted.refused > refused {
+            differences.push(format!("{backend}: {} refused, not {refused}", counted.refused));
+        }
+        without_cause += refused.saturating_sub(counted.refused);
+    }
+    if without_cause > hidden {
+        differences
+            .push(format!("{without_cause} refusals are not known as such, and {hidden} events were hidden"));
+    }
+    differences
+}
+
+/// Connections and failures that were not counted, and that were counted too often.
+pub(super) fn lost_and_doubled(truths: &Truths, counted: &BTreeMap<SocketAddr, Counted>) -> (u64, u64) {
+    let pairs = truths.iter().flat_map(|(backend, truth)| {
+        let counted = counted.get(backend).copied().unwrap_or_default();
+        [(truth.accepted, counted.established), (truth.refused + truth.other, counted.failed())]
+    });
+    pairs.fold((0, 0), |(lost, doubled), (should, is)| {
+        (lost + should.saturating_sub(is), doubled + is.saturating_sub(should))
+    })
+}
+
+/// Figures that became larger while nothing was done: from the end of each fault to the beginning of the next.
+fn growth(evidence: &Evidence) -> Vec<String> {
+    let ends = [&evidence.at_first].into_iter().chain(evidence.faults.iter().map(|made| &made.errors.1));
+    let begins = evidence.faults.iter().map(|made| &made.errors.0).chain([&evidence.at_last]);
+    let mut growth = Vec::new();
+    for (earlier, later) in ends.zip(begins) {
+        for (name, now) in later.iter().filter(|(name, _)| *name != MADE_UP_FOR) {
+            let before = earlier.get(name).copied().unwrap_or(0);
+            if *now > before {
+                growth.push(format!("{name} grew from {before} to {now} while nothing was wrong"));
+            }
+        }
+    }
+    growth
+}
+
+/// Intervals in which no fault was made.
+pub(super) fn undisturbed(evidence: &Evidence) -> impl Iterator<Item = Tick> {
+    let faults = &evidence.faults;
+    let is_disturbed = |tick: &Tick| faults.iter().any(|made| tick.touches(made.window));
+    evidence.ticks.iter().filter(move |tick| !is_disturbed(tick)).copied()
+}
+
+/// How many of them were late.
+pub(super) fn late(evidence: &Evidence) -> usize {
+    undisturbed(evidence).filter(|tick| tick.lag().abs() > LATE_SECONDS).count()
+}
+
+/// Figures of an agent when everything had been in use once, and in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flatness {
+    pub(super) resident_kib: [u64; 2],
+    pub(super) descriptors: [u64; 2],
+}
+
+/// Medians of the second third of an agent's time and of the last, where nothing disturbed it. `None`: it was not there for
+/// long enough.
+pub(super) fn flatness(evidence: &Evidence, agent: usize) -> Option<Flatness> {
+    let of_it = evidence.readings.iter().filter(|reading| reading.agent == agent && !reading.disturbed);
+    let readings: Vec<&Reading> = of_it.collect();
+    let third = readings.len() / 3;
+    let medians = |of: fn(&Reading) -> u64| {
+        [&readings[third..2 * third], &readings[2 * third..]].map(|some| {
+            let mut values: Vec<u64> = some.iter().map(|reading| of(reading)).collect();
+            values.sort_unstable();
+            values[values.len() / 2]
+        })
+    };
+    (readings.len() >= FEWEST_READINGS).then(|| Flatness {
+        resident_kib: medians(|reading| reading.resident_kib),
+        descriptors: medians(|reading| reading.descriptors as u64),
+    })
+}
+
+/// Processor share while 1,000 connections a second were asked for and nothing was done: of the process, and of its programs
+/// where the kernel measures them (`sysctl kernel.bpf_stats_enabled=1`).
+pub(super) fn at_thousand(readings: &[Reading]) -> Option<f64> {
     let share = |reading: &Reading| reading.processor + reading.programs.unwrap_or(0.0);
-    let shares: Vec<f64> = readings.iter().filter(|reading| reading.rate == 1_000).map(share).collect();
+    let busy = readings.iter().filter(|reading| reading.rate == Some(1_000) && !reading.disturbed);
+    let shares: Vec<f64> = busy.map(share).collect();
     (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
 }
 
-/// The second third, when everything has been in use once, and the last.
-fn thirds(readings: &[Reading]) -> (&[Reading], &[Reading]) {
-    let third = readings.len() / 3;
-    (&readings[third..2 * third], &readings[2 * third..])
-}
-
-fn median(readings: &[Reading], of: impl Fn(&Reading) -> u64) -> u64 {
-    let mut values: Vec<u64> = readings.iter().map(of).collect();
-    values.sort_unstable();
-    values.get(values.len() / 2).copied().unwrap_or(0)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reading(resident_kib: u64, descriptors: usize, processor: f64) -> Reading {
-        let after = Duration::from_secs(5);
-        Reading { after, rate: 1_000, processor, programs: None, resident_kib, descriptors }
-    }
-
-    fn backend() -> SocketAddr {
-        "127.0.0.1:80".parse().unwrap()
-    }
-
-    fn counted(count: u64) -> Recorded {
-        let counts = BTreeMap::from([(backend(), count)]);
-        Recorded { established: counts.clone(), closed: counts, lags: vec![0.0; 100] }
-    }
-
-    #[test]
-    fn what_is_flat_and_whole_has_no_problem() {
-        let readings = vec![reading(9_000, 20, 0.005); 9];
-        assert_eq!(problems(&readings, &counted(7), &vec![(backend(), 7)]), Vec::<String>::new());
-    }
-
-    #[test]
-    fn each_departure_is_named() {
-        let mut readings = vec![reading(9_000, 20, 0.02); 6];
-        readings.extend(vec![reading(12_000, 21, 0.02); 3]);
-        let late = Recorded { lags: vec![0.3; 100], ..counted(6) };
-        let found = problems(&readings, &late, &vec![(backend(), 7)]).join("; ");
-        for part in
-            ["6 established, 7 accepted", "6 closed", "memory grew", "descriptors grew", "late", "2.00 %"]
-        {
-            assert!(found.contains(part), "{part}: {found}");
-        }
-    }
-
-    #[test]
-    fn a_recording_is_added_up() {
-        let line = |time: f64| {
-            format!(
-                "{{\"schema\":\"tracer.sample/1\",\"interval_seconds\":{time},\"pools\":[{{\"members\":[\
-                 {{\"backend\":\"127.0.0.1:80\",\"established\":2,\"closed\":2}}]}}]}}\n"
-            )
-        };
-        let text = format!("{{\"schema\":\"tracer.state/1\"}}\n{}{}{}", line(1.0), line(1.2), line(0.3));
-        let found = recorded(&text).unwrap();
-        assert_eq!(found.established[&backend()], 6);
-        assert!(found.lags.len() == 2 && (found.lags[1] - 0.2).abs() < 1e-6);
-    }
-}
+#[path = "verdict_tests.rs"]
+mod tests;
