@@ -64,6 +64,12 @@ impl<T: SharedLayout> Mapped<T> {
         self.elements
     }
 
+    /// The first so many elements, mapped once more.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn first(&self, elements: u32) -> io::Result<Self> {
+        Self::new(self.array.as_fd(), elements)
+    }
+
     /// Maps the first so many elements in place of those that are mapped; on an error these stay.
     pub(super) fn remap(&mut self, elements: u32) -> io::Result<()> {
         *self = Self::new(self.array.as_fd(), elements)?;

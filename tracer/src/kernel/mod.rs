@@ -9,9 +9,12 @@ mod balancer;
 mod bpf;
 mod btf;
 mod capabilities;
+mod cells;
 mod error;
 mod exchanges;
 mod handing;
+#[cfg(any(test, fuzzing))]
+pub mod left;
 #[cfg(debug_assertions)]
 mod log;
 mod mapped;
@@ -37,8 +40,11 @@ pub use error::KernelError;
 pub use exchanges::Exchanges;
 pub use memory::Memory;
 pub use object::{Settings, Tracer};
+#[cfg(any(test, fuzzing))]
+pub use pins::taken_for;
 pub use pins::{PinError, Pins};
 pub use report::{Intent, Outcome, ProgramReport};
+pub(crate) use snapshot::sum;
 pub use snapshot::{Reading, Snapshot};
 pub use succession::Inheritance;
 pub use support::{Support, survey};

@@ -5,11 +5,10 @@ use super::exchanges::Measuring;
 use super::handing::Told;
 use super::object::Tracer;
 use super::repair;
-use super::snapshot::Snapshot;
-use super::tables::FIRST_SLOT;
+use super::snapshot::{Reading, Snapshot};
 use aya::maps::MapError;
 use std::time::{Duration, Instant};
-use tracer_ebpf::Cell;
+use tracer_ebpf::{Cell, Slot};
 
 /// What an agent before this one has told.
 pub struct Inheritance {
@@ -24,14 +23,13 @@ pub struct Inheritance {
 impl Tracer {
     /// Puts right what the agent before left in the middle.
     pub(super) fn repair(&mut self) -> Result<(), MapError> {
-        let most = self.settings.max_backends;
-        if self.handing.unfinished().is_some() && self.cells.remap(most + 1).is_err() {
+        if self.handing.unfinished().is_some() && !self.cells.map_all() {
             // Without memory it stays as it is, one place less.
             return Ok(());
         }
-        repair::finish(&mut self.ebpf, &mut self.cells, &mut self.tracked, &mut self.handing, most)?;
-        let used: Vec<u32> = (FIRST_SLOT..self.places()).filter(|&index| self.is_used(index)).collect();
-        for index in repair::unlisted(&mut self.ebpf, used)? {
+        let most = self.settings.max_backends;
+        repair::finish(&mut self.ebpf, &mut self.cells, &mut self.handing, most)?;
+        for index in repair::unlisted(&mut self.ebpf, self.cells.used())? {
             self.retirement.is_unlisted(index);
         }
         Ok(())
@@ -40,26 +38,11 @@ impl Tracer {
     /// What an agent before this one has told; `None`: there was none. Asked once, before the first reading.
     pub fn inheritance(&mut self) -> Option<Inheritance> {
         self.kept.as_ref()?;
-        let places = self.places();
-        let cells = &self.cells;
-        let told = self.handing.told(places, |index| cells.get(index as usize).generation)?;
+        let told = self.handing.told(&mut self.cells)?;
         let now = (Instant::now(), bpf::ktime());
-        let instant = |at: Duration| {
-            let ago = now.1.saturating_sub(at);
-            now.0.checked_sub(ago).unwrap_or(now.0)
-        };
-        let Told { at, cells, overflow, uncounted, retired } = told;
-        let readings = cells.into_iter().map(|(slot, cell)| self.reading(slot, cell)).collect();
-        let told = Snapshot {
-            taken: instant(at),
-            readings,
-            overflow,
-            uncounted,
-            adopts: self.adopts(),
-            exchanges: self.measuring == Measuring::Yes,
-            sweep: None,
-        };
-        Some(Inheritance { began: instant(self.handing.began()), told, retired })
+        let began = instant(now, self.handing.began());
+        let (adopts, exchanges) = (self.adopts(), self.measuring == Measuring::Yes);
+        Some(told.inherited(now, began, (adopts, exchanges), |slot, cell| self.reading(slot, cell)))
     }
 
     /// What tells these counters from others since the host was booted: when counting began (`ktime`).
@@ -73,4 +56,32 @@ impl Tracer {
     pub fn counts_since(&self) -> Duration {
         bpf::ktime().saturating_sub(self.handing.began())
     }
+}
+
+impl Told {
+    /// For the next agent: its clocks say `now`, connections have been counted since `began`, and it is known whether those
+    /// from before were adopted and exchanges measured.
+    pub(super) fn inherited(
+        self,
+        now: (Instant, Duration),
+        began: Instant,
+        (adopts, exchanges): (bool, bool),
+        mut reading: impl FnMut(Slot, Box<Cell>) -> Reading,
+    ) -> Inheritance {
+        let told = Snapshot {
+            taken: instant(now, self.at),
+            readings: self.cells.into_iter().map(|(slot, cell)| reading(slot, cell)).collect(),
+            overflow: self.overflow,
+            uncounted: self.uncounted,
+            adopts,
+            exchanges,
+            sweep: None,
+        };
+        Inheritance { began, told, retired: self.retired }
+    }
+}
+
+/// When the `ktime` of maps was, by what both clocks say now: that of a map that says nonsense is now.
+pub(super) fn instant((now, ktime): (Instant, Duration), at: Duration) -> Instant {
+    now.checked_sub(ktime.saturating_sub(at)).unwrap_or(now)
 }

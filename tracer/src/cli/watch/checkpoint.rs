@@ -31,6 +31,12 @@ pub(super) struct State {
     pub(super) chronicle: ChronicleState,
 }
 
+/// As much of a state as tells whose it is.
+#[derive(Deserialize)]
+struct Head {
+    of: Owner,
+}
+
 /// Which counters, of all that ever were.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Owner {
@@ -39,6 +45,25 @@ struct Owner {
     boot: String,
     /// When counting began, nanoseconds since then.
     began_ns: u64,
+}
+
+impl State {
+    /// `None`: it is of other counters, such as those before the host was booted.
+    fn of(owner: &Owner, bytes: &[u8]) -> serde_json::Result<Option<Self>> {
+        if serde_json::from_slice::<Head>(bytes)?.of != *owner {
+            return Ok(None);
+        }
+        serde_json::from_slice(bytes).map(Some)
+    }
+}
+
+/// What is remembered in a state file, whatever counters it goes with: for the fuzz target `state`. `None`: it is refused.
+#[cfg(any(test, fuzzing))]
+#[must_use]
+pub fn remembered_in(file: &[u8]) -> Option<(AgentState, Remembered, ChronicleState)> {
+    let Head { of } = serde_json::from_slice(file).ok()?;
+    let State { agent, remembered, chronicle, .. } = State::of(&of, file).ok()??;
+    Some((agent, remembered, chronicle))
 }
 
 /// The file, and who writes it.
@@ -81,7 +106,7 @@ impl Checkpoint {
                 return None;
             }
         };
-        match self.parse(&bytes) {
+        match State::of(&self.owner, &bytes) {
             Ok(Some(state)) => Some(state),
             Ok(None) => {
                 say(&format!(
@@ -94,18 +119,6 @@ impl Checkpoint {
                 None
             }
         }
-    }
-
-    /// `None`: it is of other counters, such as those before the host was booted.
-    fn parse(&self, bytes: &[u8]) -> serde_json::Result<Option<State>> {
-        #[derive(Deserialize)]
-        struct Head {
-            of: Owner,
-        }
-        if serde_json::from_slice::<Head>(bytes)?.of != self.owner {
-            return Ok(None);
-        }
-        serde_json::from_slice(bytes).map(Some)
     }
 
     /// An interval is over; `tells` says that something was told of it.
@@ -195,7 +208,7 @@ mod tests {
         checkpoint().finish(&agent(), &Chronicle::default());
         let whole = fs::read(&file).unwrap();
         for damaged in [&whole[..whole.len() / 2], b"", b"{}", b"\0\0\0"] {
-            assert!(checkpoint().parse(damaged).is_err());
+            assert!(State::of(&checkpoint().owner, damaged).is_err());
             fs::write(&file, damaged).unwrap();
             assert!(checkpoint().read().is_none());
         }
