@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_idle_makes_room_and_is_kept_for_the_next_agent() {
+    fn what_was_on_its_way_out_makes_room_and_is_kept_for_the_next_agent() {
         let mut input = given_out(8).to_vec();
         (1..=8).for_each(|place| input.extend(attempts(CELLS, place, 10)));
         // An end for each, so that nothing has vanished.
@@ -326,7 +326,7 @@ mod tests {
         }
         let mut left = Left::found(&input).unwrap().unwrap();
         let readings: Vec<usize> = std::iter::from_fn(|| left.read()).map(|now| now.readings.len()).collect();
-        assert_eq!((readings[0], readings.last()), (8, Some(&7)), "{readings:?}");
-        assert_eq!(left.handing.told(&mut left.cells).unwrap().retired.attempts, 10);
+        assert_eq!((readings[0], readings.last()), (8, Some(&4)), "{readings:?}");
+        assert_eq!(left.handing.told(&mut left.cells).unwrap().retired.attempts, 40);
     }
 }
