@@ -78,9 +78,10 @@ pub(crate) fn pins(input: &[u8]) {
     let most = MAX_BACKENDS as usize;
     assert!(before.told.readings.len() <= most);
     let (mut collector, told) = Collector::resume(BEGAN_SECONDS, &before);
-    let mut agent = Agent::new(declared(), Default::default());
+    let new = || Agent::new(declared(), Default::default());
     let mut shown = Shown::new(most);
-    shown.take(&told, &mut agent);
+    shown.take(&told, &mut new());
+    let mut agent = new();
     while let Some(snapshot) = left.read() {
         assert!(snapshot.readings.len() <= most);
         let sample = collector.sample(&snapshot);

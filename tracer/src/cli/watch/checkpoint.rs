@@ -7,8 +7,9 @@
 use super::super::exit::say;
 use crate::agent::{Agent, AgentState};
 use crate::chronicle::{Chronicle, ChronicleState};
-use crate::input::read_file;
+use crate::input::read_file_up_to;
 use crate::pools::Remembered;
+use crate::recording::LONGEST_LINE;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,6 +19,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "tracer.state/1";
+/// As long as a line of a recording may be, and for the same reason.
+const MOST_BYTES: u64 = LONGEST_LINE as u64;
 const EVERY: Duration = Duration::from_secs(60);
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -99,7 +102,7 @@ impl Checkpoint {
             return None;
         }
         let name = self.file.display();
-        let bytes = match read_file(&self.file, "state file") {
+        let bytes = match read_file_up_to(&self.file, "state file", MOST_BYTES) {
             Ok(bytes) => bytes,
             Err(error) => {
                 say(&format!("warning: --state {error}; judging begins anew"));
@@ -198,6 +201,18 @@ mod tests {
         assert!(Checkpoint::new(&file, began).read().is_some());
         assert!(Checkpoint::new(&file, Duration::from_secs(8)).read().is_none(), "of others");
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing beside it");
+    }
+
+    #[test]
+    fn the_state_of_thousands_of_backends_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("state.json");
+        let checkpoint = || Checkpoint::new(&file, Duration::from_secs(7));
+        checkpoint().finish(&agent(), &Chronicle::default());
+        let mut long = fs::read(&file).unwrap();
+        long.resize(20 << 20, b' ');
+        fs::write(&file, long).unwrap();
+        assert!(checkpoint().read().is_some());
     }
 
     #[test]
