@@ -22,7 +22,7 @@ const TARGETS: [(&str, u32); 9] = [
     ("state", 131_072),
     ("requests", 16_384),
     ("history", 131_072),
-    ("recording", 65_536),
+    ("recording", 131_072),
     ("pools", 16_384),
     ("nginx", 16_384),
     ("haproxy", 16_384),
