@@ -27,8 +27,9 @@ pub(crate) fn changed(text: &[u8], seed: u32) -> Option<Vec<u8>> {
 pub(crate) fn changed_line(text: &[u8], seed: u32) -> Option<Vec<u8>> {
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let chosen = (seed >> 8) as usize % lines.len().max(1);
-    let line = changed(lines.get(chosen)?, seed)?;
-    Some([&lines[..chosen].concat(), line.as_slice(), b"\n", &lines[chosen + 1..].concat()].concat())
+    let mut line = changed(lines.get(chosen)?, seed)?;
+    line.push(b'\n');
+    Some([lines[..chosen].concat(), line, lines[chosen + 1..].concat()].concat())
 }
 
 /// Makes a value another one; `other` is one of the same text.
