@@ -1,9 +1,8 @@
 //! `cargo xtask fuzz`: whatever is read from outside, made up by libFuzzer for as long as one likes.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,18 +17,22 @@ use crate::{
 const VERSION: &str = "0.13.2";
 
 /// What is fuzzed, and how long an input may be, bytes.
-const TARGETS: [(&str, u32); 7] = [
+const TARGETS: [(&str, u32); 9] = [
+    ("pins", 4_096),
+    ("state", 131_072),
+    ("requests", 16_384),
+    ("history", 131_072),
+    ("recording", 131_072),
     ("pools", 16_384),
     ("nginx", 16_384),
     ("haproxy", 16_384),
     ("envoy", 16_384),
-    ("recording", 65_536),
-    ("history", 131_072),
-    ("requests", 16_384),
 ];
 
-/// An input that is kept is no longer; a whole history is, and of those only what failed is kept by hand.
+/// An input that is kept is no longer.
 const KEPT_BYTES: u32 = 4_096;
+/// Except of these, which are nothing if they are not whole: what failed is kept by hand.
+const KEPT_BY_HAND: [&str; 2] = ["state", "history"];
 /// For one input.
 const PATIENCE_SECONDS: u32 = 10;
 
@@ -98,7 +101,7 @@ impl<'a> Target<'a> {
         if dictionary.exists() {
             cargo.arg(format!("-dict={}", dictionary.display()));
         }
-        let log = self.machine.below_target(format!("fuzz/{}.log", self.name))?;
+        let log = self.machine.below_target("fuzz")?.join(format!("{}.log", self.name));
         let output = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let status =
             cargo.stdin(std::process::Stdio::null()).stdout(output.try_clone()?).stderr(output).status();
@@ -111,12 +114,12 @@ impl<'a> Target<'a> {
             artifacts.display()
         );
         let said = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
-        let Some(runs) = runs(&said) else {
+        let Some(figures) = Figures::of(&said) else {
             bail!("{} does not tell how many runs there were", log.display())
         };
-        let kept = if arguments.keep { self.keep()? } else { String::new() };
-        let time = Duration::from_secs(60 * u64::from(arguments.minutes));
-        Ok(format!("{runs} inputs in {time:?}, nothing failed{kept}"))
+        let keeps = arguments.keep && !KEPT_BY_HAND.contains(&self.name);
+        let kept = if keeps { self.keep()? } else { String::new() };
+        Ok(format!("{figures}, nothing failed{kept}"))
     }
 
     /// Adds to what is kept what reaches more.
@@ -124,7 +127,8 @@ impl<'a> Target<'a> {
         let before = count(&self.kept)?;
         let mut cargo = cargo_fuzz(self.machine, "run");
         cargo.arg(self.name).args([&self.kept, &self.found]);
-        cargo.args(["--", "-merge=1"]).arg(format!("-max_len={KEPT_BYTES}"));
+        // For each way through the code one, however often it is gone.
+        cargo.args(["--", "-merge=1", "-use_counters=0"]).arg(format!("-max_len={KEPT_BYTES}"));
         capture(&mut cargo)?;
         Ok(format!("; {} more are kept", count(&self.kept)? - before))
     }
@@ -135,9 +139,38 @@ fn count(folder: &Path) -> Result<usize> {
 }
 
 /// What libFuzzer says at its end.
-fn runs(said: &str) -> Option<u64> {
-    let line = said.lines().rev().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
-    line.trim().parse().ok()
+#[derive(Debug, PartialEq)]
+struct Figures {
+    inputs: u64,
+    seconds: u64,
+    /// Edges of the program's code that were reached, and, finer, how often and with what.
+    edges: u64,
+    features: u64,
+}
+
+impl Figures {
+    fn of(said: &str) -> Option<Self> {
+        let mut lines = said.lines().rev();
+        let done = lines.find_map(|line| line.strip_prefix("Done ")?.strip_suffix(" second(s)"))?;
+        let (inputs, seconds) = done.split_once(" runs in ")?;
+        let reached: Vec<&str> = lines.find(|line| line.contains(" cov: "))?.split_whitespace().collect();
+        let after = |name| {
+            reached.windows(2).find_map(|pair| (pair[0] == name).then(|| pair[1].parse().ok()).flatten())
+        };
+        Some(Self {
+            inputs: inputs.parse().ok()?,
+            seconds: seconds.parse().ok()?,
+            edges: after("cov:")?,
+            features: after("ft:")?,
+        })
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inputs, seconds, edges, features } = self;
+        write!(f, "{inputs} inputs in {seconds} s reached {edges} edges, {features} features")
+    }
 }
 
 /// Without sanitizers, which want another standard library: a panic, an abort and a loop are found all the same.
@@ -153,9 +186,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_of_inputs_is_read_from_the_end() {
-        let said = "#2 INITED\nDone 731 runs in 3 second(s)\nstat::number_of_executed_units: 731\nstat::peak_rss_mb: 40\n";
-        assert_eq!((runs(said), runs("Done")), (Some(731), None));
+    fn the_figures_are_read_from_the_end() {
+        let said = "#2\tINITED cov: 1 ft: 2 corp: 1/1b\n\
+                    #731\tDONE   cov: 5104 ft: 9123 corp: 288/33Kb lim: 4096 exec/s: 243 rss: 64Mb\n\
+                    ###### Recommended dictionary. ######\nDone 731 runs in 3 second(s)\n\
+                    stat::number_of_executed_units: 731\nstat::peak_rss_mb: 40\n";
+        let figures = Figures { inputs: 731, seconds: 3, edges: 5104, features: 9123 };
+        assert_eq!((Figures::of(said), Figures::of("Done")), (Some(figures), None));
     }
 
     #[test]

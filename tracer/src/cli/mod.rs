@@ -23,6 +23,8 @@ use exit::{Exit, Failure};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+#[cfg(any(test, fuzzing))]
+pub use watch::remembered_in;
 
 /// Who gets the traffic? Counts every TCP connection that a load balancer opens, in the kernel, and judges the spread.
 #[derive(Parser)]

@@ -1,7 +1,7 @@
 //! From cumulative snapshots to samples.
 
 use super::{BackendSample, Counters, Other, Sample, Stock, Uncounted};
-use crate::kernel::{Balancer, Inheritance, Snapshot};
+use crate::kernel::{Balancer, Inheritance, Snapshot, sum};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -120,15 +120,14 @@ impl Collector {
             crowded: uncounted.no_cell > self.crowded_out,
             uncounted: Uncounted {
                 backends: uncounted.no_cell,
-                connections: uncounted
-                    .no_storage
-                    .saturating_add(uncounted.over_limit)
-                    .saturating_add(uncounted.stale_cell),
+                connections: sum([uncounted.no_storage, uncounted.over_limit, uncounted.stale_cell]),
                 memory: uncounted.no_storage,
                 limit: uncounted.over_limit,
                 undecided: uncounted.undecided,
-                recursion_misses: other.total.repaired
-                    + backends.iter().map(|backend| backend.total.repaired).sum::<u64>(),
+                recursion_misses: sum(backends
+                    .iter()
+                    .map(|backend| backend.total.repaired)
+                    .chain([other.total.repaired])),
             },
             other,
             backends,

@@ -129,7 +129,7 @@ impl Absence {
                 self.began_seconds = began_seconds;
             }
             self.pool += pool;
-            self.ticks += 1;
+            self.ticks = self.ticks.saturating_add(1);
         }
     }
 

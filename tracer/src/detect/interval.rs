@@ -6,7 +6,7 @@ pub(super) const NINETY_FIVE: f64 = 1.96;
 /// Score interval of a binomial share (Wilson 1927); counts may be fractions (effective counts). All of it when
 /// nothing was tried.
 pub(super) fn wilson(hits: f64, tried: f64, z: f64) -> [f64; 2] {
-    if tried <= 0.0 || !tried.is_finite() {
+    if tried <= 0.0 || !tried.is_finite() || hits.is_nan() {
         return [0.0, 1.0];
     }
     let share = (hits / tried).clamp(0.0, 1.0);
@@ -34,5 +34,6 @@ mod tests {
     #[test]
     fn nothing_tried_says_nothing() {
         assert_eq!(wilson(0.0, 0.0, 3.0), [0.0, 1.0]);
+        assert_eq!(wilson(f64::NAN, 5.0, 3.0), [0.0, 1.0]);
     }
 }

@@ -109,7 +109,8 @@ impl PoolJudge {
     pub(crate) fn is_whole(&self) -> bool {
         let members = self.roster.len();
         let by_member = [self.decisions.len(), self.requests.len(), self.chosen.len(), self.eligible.len()];
-        self.roster.is_whole()
+        self.settings.are_sound()
+            && self.roster.is_whole()
             && self.members.len() == members
             && by_member == [members; 4]
             && self.connections.is_whole(members)

@@ -101,7 +101,8 @@ impl Live {
         let holder = (known && method != Method::Hash).then(|| self.holder(parts, settings)).flatten();
         let before =
             self.suspect.take().filter(|before| holder.is_some_and(|(member, _)| member == before.member));
-        self.shown = if before.is_some() { self.shown + 1 } else { u64::from(holder.is_some()) };
+        self.shown =
+            if before.is_some() { self.shown.saturating_add(1) } else { u64::from(holder.is_some()) };
         let since_seconds = before.map_or(now, |before| before.since_seconds);
         self.suspect = holder.map(|(member, nats)| Holder { member, nats, since_seconds });
     }

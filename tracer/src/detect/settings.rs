@@ -98,6 +98,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether they do not contradict each other: those of a state that was written down may have been changed since.
+    pub(super) fn are_sound(&self) -> bool {
+        (0.0..=self.failing_ceiling).contains(&self.failing_floor) && self.failing_ceiling <= 1.0
+    }
+
     /// The margin for a pool that chooses by `method` and whose weights are or are not all equal.
     pub(super) fn margin_for(&self, method: Method, equal_weights: bool) -> f64 {
         if method == Method::LeastConnections && !equal_weights {

@@ -15,6 +15,14 @@ pub(crate) const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// When there is no such file, it may not be read, is not a regular file, or is too large.
 pub fn read_file(path: &Path, noun: &str) -> Result<Vec<u8>, InputError> {
+    read_file_up_to(path, noun, MAX_BYTES)
+}
+
+/// The same of at most so many bytes: for what a program has written.
+///
+/// # Errors
+/// As [`read_file`].
+pub(crate) fn read_file_up_to(path: &Path, noun: &str, max_bytes: u64) -> Result<Vec<u8>, InputError> {
     let name = path.display().to_string();
     let fail = |message: String| InputError::of_file(&name, message);
     let unreadable = |error: io::Error| fail(explain(&error));
@@ -27,9 +35,10 @@ pub fn read_file(path: &Path, noun: &str) -> Result<Vec<u8>, InputError> {
         .map_err(unreadable)?;
     refuse_other_than_file(&file.metadata().map_err(unreadable)?, noun).map_err(fail)?;
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(fail(format!("is larger than 16 MiB, which no {noun} is: name the right file")));
+    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > max_bytes {
+        let most = max_bytes >> 20;
+        return Err(fail(format!("is larger than {most} MiB, which no {noun} is: name the right file")));
     }
     Ok(bytes)
 }

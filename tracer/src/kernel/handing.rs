@@ -2,6 +2,7 @@
 //! told of each backend, and what backends had counted that made room for others.
 
 use super::bpf;
+use super::cells::{Cells, FIRST_SLOT};
 use super::error::KernelError;
 use super::mapped::Mapped;
 use super::tables::mapped;
@@ -41,14 +42,19 @@ pub(super) struct Told {
 impl Handing {
     /// The maps of an object. `keeps`: they outlive this agent, and have so many places.
     pub(super) fn new(ebpf: &Ebpf, keeps: Option<u32>) -> Result<Self, KernelError> {
-        let kept = keeps.map(|places| {
-            Ok::<_, KernelError>(Legacy {
-                told: mapped(ebpf, maps::TOLD, 1)?,
-                retired: mapped(ebpf, maps::RETIRED, 2)?,
-                places,
-            })
-        });
-        Ok(Self { handover: mapped(ebpf, maps::HANDOVER, 1)?, kept: kept.transpose()? })
+        let handover = mapped(ebpf, maps::HANDOVER, 1)?;
+        let Some(places) = keeps else { return Ok(Self { handover, kept: None }) };
+        Ok(Self::of(handover, mapped(ebpf, maps::TOLD, 1)?, mapped(ebpf, maps::RETIRED, 2)?, places))
+    }
+
+    /// Maps that outlive this agent, and have so many places.
+    pub(super) fn of(
+        handover: Mapped<Handover>,
+        told: Mapped<Cell>,
+        retired: Mapped<Cell>,
+        places: u32,
+    ) -> Self {
+        Self { handover, kept: Some(Legacy { told, retired, places }) }
     }
 
     /// New maps: which belong together, and that counting begins now.
@@ -67,6 +73,11 @@ impl Handing {
     pub(super) fn inherit(&mut self, before: &Handover) {
         let Handover { adopted, began_ns, told_ns, told, .. } = *before;
         self.handover.set(0, &Handover { adopted, began_ns, told_ns, told, ..self.handover.get(0) });
+    }
+
+    /// Whether the place that was being freed, if there is one, is one of so many backends.
+    pub(super) fn is_within(&self, max_backends: u32) -> bool {
+        self.unfinished().is_none_or(|slot| slot.index <= max_backends)
     }
 
     /// When counting began (`ktime`).
@@ -143,18 +154,19 @@ impl Handing {
         self.handover.set(0, &told);
     }
 
-    /// What the agent before told last, of so many places; `generation` is what a place has now. Where it told nothing,
-    /// that was nothing when counting began.
-    pub(super) fn told(&mut self, places: u32, generation: impl Fn(u32) -> u32) -> Option<Told> {
+    /// What the agent before told last of cells that are still their owners'. Where it told nothing, that was nothing when
+    /// counting began.
+    pub(super) fn told(&mut self, now: &mut Cells) -> Option<Told> {
         let handover = self.handover.get(0);
         let kept = self.kept.as_mut()?;
+        let places = now.places();
         kept.make_room(places.saturating_sub(1));
         let places = places.min(u32::try_from(kept.told.len()).unwrap_or(places));
-        let cells = (OVERFLOW_SLOT + 1..places).filter_map(|index| {
+        let cells = (FIRST_SLOT..places).filter_map(|index| {
             let cell = Box::new(kept.told.get(index as usize));
             let slot = Slot { index, generation: cell.generation };
             let is_used = cell.attempts != 0 || cell.adopted != 0;
-            (is_used && slot.generation == generation(index)).then_some((slot, cell))
+            (is_used && slot.generation == now.generation(index)).then_some((slot, cell))
         });
         let at_ns = if handover.told_ns == 0 { handover.began_ns } else { handover.told_ns };
         Some(Told {

@@ -128,6 +128,12 @@ impl<T: SharedLayout> Mapped<T> {
         self.words.len()
     }
 
+    /// The first so many elements, mapped once more.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn first(&self, elements: u32) -> io::Result<Self> {
+        Self::new(self.words.array.as_fd(), elements)
+    }
+
     /// Maps the first so many elements in place of those that are mapped; on an error these stay.
     pub(super) fn remap(&mut self, elements: u32) -> io::Result<()> {
         self.words.remap(elements)

@@ -10,10 +10,13 @@ mod balancer;
 mod bpf;
 mod btf;
 mod capabilities;
+mod cells;
 mod error;
 mod exchanges;
 mod handing;
 mod layout;
+#[cfg(any(test, fuzzing))]
+pub mod left;
 #[cfg(debug_assertions)]
 mod log;
 mod mapped;
@@ -40,8 +43,11 @@ pub use error::KernelError;
 pub use exchanges::Exchanges;
 pub use memory::Memory;
 pub use object::{Settings, Tracer};
+#[cfg(any(test, fuzzing))]
+pub use pins::taken_for;
 pub use pins::{PinError, Pins};
 pub use report::{Intent, Outcome, ProgramReport};
+pub(crate) use snapshot::sum;
 pub use snapshot::{Reading, Snapshot};
 pub use succession::Inheritance;
 pub use support::{Support, survey};

@@ -3,6 +3,7 @@
 use super::adoption::Adoption;
 use super::balancer::Balancers;
 use super::btf::Btf;
+use super::cells::{Cells, FEW_CELLS};
 use super::error::KernelError;
 use super::exchanges::{self, Exchanges, Measuring};
 use super::handing::Handing;
@@ -17,23 +18,19 @@ use super::retirement::{Act, Retirement, Sight};
 use super::snapshot::{Reading, Snapshot, backend};
 use super::succession::{Before, Moment, Turn};
 use super::tables::{self, Lasting, map_error, mapped};
-use super::vanished::{Balance, Bounds, Vanished};
-use super::{bpf, capabilities, places, repair};
+use super::vanished::Vanished;
+use super::{bpf, capabilities, places};
 use aya::Ebpf;
 use aya::maps::Map;
 use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
 use std::fs;
-use std::mem::offset_of;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
-use tracer_ebpf::transition::CAUSES;
-use tracer_ebpf::{Cell, OVERFLOW_SLOT, Slot, SweepEnd, Tracked, Uncounted, maps, programs};
+use tracer_ebpf::{Cell, OVERFLOW_SLOT, Slot, SweepEnd, Uncounted, maps, programs};
 
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// Cells that are mapped from the start.
-const FEW_CELLS: u32 = 64;
 const OTHER_CONTEXT: &str = "its context is not as this build expects";
 const NO_FIELDS: &str = "fields it needs are missing";
 /// As long as both are attached, no attempt is missed.
@@ -56,13 +53,6 @@ impl Default for Settings {
     }
 }
 
-/// What one sweep and one reading after it found.
-struct Look {
-    sweep: Option<SweepEnd>,
-    cells: Vec<(Slot, Box<Cell>)>,
-    losses: Vec<(Slot, Bounds)>,
-}
-
 /// The programs, attached and counting. Dropped, it leaves nothing in the kernel: programs, links and maps are held by
 /// this process's descriptors only, and so go with it however it ends. With [`Pins`] they go on counting.
 pub struct Tracer {
@@ -72,9 +62,8 @@ pub struct Tracer {
     sweep_link: Option<OwnedFd>,
     adoption: Adoption,
     pub(super) measuring: Measuring,
-    pub(super) cells: Mapped<Cell>,
+    pub(super) cells: Cells,
     uncounted: Mapped<Uncounted>,
-    pub(super) tracked: Mapped<Tracked>,
     pub(super) sweep_end: Mapped<SweepEnd>,
     pub(super) handing: Handing,
     pub(super) pins: Option<Pins>,
@@ -286,12 +275,13 @@ impl Tracer {
                 ProgramReport { name, intent, outcome, notes: lost, verified_instructions: None }
             })
             .collect();
+        let few = FEW_CELLS.min(settings.max_backends + 1);
+        let (cells, tracked) = (mapped(&ebpf, maps::CELLS, few)?, mapped(&ebpf, maps::TRACKED, 1)?);
         let mut tracer = Self {
             #[cfg(debug_assertions)]
             log: super::log::open(&mut ebpf),
-            cells: mapped(&ebpf, maps::CELLS, FEW_CELLS.min(settings.max_backends + 1))?,
+            cells: Cells::new(cells, tracked, settings.max_backends),
             uncounted: mapped(&ebpf, maps::UNCOUNTED, 1)?,
-            tracked: mapped(&ebpf, maps::TRACKED, 1)?,
             sweep_end: mapped(&ebpf, maps::SWEEP_END, 1)?,
             memory: Memory::of(&ebpf, &plan),
             handing,
@@ -367,20 +357,12 @@ impl Tracer {
     pub fn read(&mut self) -> Snapshot {
         #[cfg(debug_assertions)]
         self.log.iter_mut().for_each(aya_log::EbpfLogger::flush);
-        let mut look = self.look();
-        if self.vanished.is_news(&look.losses) {
-            let again = self.look();
-            // A sweep that did not end says nothing of losses.
-            if again.sweep.is_some() {
-                self.vanished.confirm(&look.losses, &again.losses);
-                look = again;
-            }
-        }
+        let (link, end) = (self.sweep_link.as_ref(), &self.sweep_end);
+        let look = self.cells.look(&mut self.vanished, || sweep(link?.as_fd(), end));
         let taken = Instant::now();
         let mut overflow = Cell::EMPTY;
         let mut readings = Vec::with_capacity(look.cells.len());
-        for (slot, mut cell) in look.cells {
-            self.vanished.make_up(slot, &mut cell);
+        for (slot, cell) in look.cells {
             if slot.index == OVERFLOW_SLOT {
                 overflow = *cell;
                 continue;
@@ -416,81 +398,16 @@ impl Tracer {
         self.reports.iter().any(|report| report.name == programs::ADOPT && report.outcome.works())
     }
 
-    /// One sweep, and every cell in use after it.
-    fn look(&mut self) -> Look {
-        let before: Vec<(u32, Balance)> = (OVERFLOW_SLOT..self.places())
-            .filter(|&index| self.is_used(index))
-            .map(|index| (index, self.balance(index)))
-            .collect();
-        let sweep = self.sweep();
-        let mut cells = Vec::with_capacity(before.len());
-        let mut losses = Vec::new();
-        let mut before = before.into_iter().peekable();
-        for index in OVERFLOW_SLOT..self.places() {
-            let earlier = before.next_if(|(place, _)| *place == index);
-            if earlier.is_none() && !self.is_used(index) {
-                continue;
-            }
-            let cell = Box::new(self.cells.get(index as usize));
-            let slot = Slot { index, generation: cell.generation };
-            if let (Some((_, earlier)), Some(end)) = (earlier, sweep) {
-                losses.push((slot, Bounds::new(earlier, &cell, end.session)));
-            }
-            cells.push((slot, cell));
-        }
-        Look { sweep, cells, losses }
-    }
-
-    /// How many places are to be looked at: those beyond were never in use. What is mapped counts as this process's memory,
-    /// so more is mapped only when there is need. Where the kernel refuses that, counters stay with it, and are read as soon
-    /// as it does not.
-    pub(super) fn places(&mut self) -> u32 {
-        let all = self.settings.max_backends + 1;
-        let used =
-            u32::try_from(self.tracked.get(0).places).map_or(all, |places| all.min(places.saturating_add(1)));
-        if used as usize > self.cells.len() {
-            let _ = self.cells.remap(all.min(used.next_power_of_two()));
-        }
-        used.min(u32::try_from(self.cells.len()).unwrap_or(all))
-    }
-
-    pub(super) fn is_used(&self, index: u32) -> bool {
-        let word = |offset| self.cells.word(index as usize, offset);
-        word(offset_of!(Cell, attempts)) != 0 || word(offset_of!(Cell, adopted)) != 0
-    }
-
-    /// Without copying the whole cell. What has come is read before what has gone, so that it is never ahead.
-    fn balance(&self, index: u32) -> Balance {
-        let word = |offset| self.cells.word(index as usize, offset);
-        let attempts = word(offset_of!(Cell, attempts));
-        let established = word(offset_of!(Cell, established));
-        let connections = established + word(offset_of!(Cell, adopted));
-        let failed: u64 =
-            (0..CAUSES).map(|cause| word(offset_of!(Cell, failed) + cause * size_of::<u64>())).sum();
-        Balance {
-            attempts: attempts.saturating_sub(word(offset_of!(Cell, untracked))),
-            outcomes: established + failed,
-            connections,
-            closed: word(offset_of!(Cell, closed)),
-        }
-    }
-
     /// Makes room for other backends, when there is little left.
     fn retire(&mut self, readings: &[Reading], sweep: SweepEnd) {
         let own = readings.iter().filter(|reading| reading.slot.index <= self.settings.max_backends);
-        let sights: Vec<Sight> = own
-            .map(|reading| Sight {
-                index: reading.slot.index,
-                activity: activity(&reading.cell),
-                has_sockets: reading.cell.stock.session == sweep.session,
-            })
-            .collect();
+        let sights: Vec<Sight> = own.map(|reading| Sight::of(reading, sweep)).collect();
         let acts = self.retirement.swept(&sights);
         for act in &acts {
             // bpf(2) on a map, which is avoided otherwise: it happens only when the table is nearly full.
             match *act {
                 Act::Unlist(index) => {
-                    let key = self.cells.get(index as usize).key;
+                    let key = self.cells.key(index);
                     if !places::unlist(&mut self.ebpf, key) {
                         self.retirement.stays(index);
                     }
@@ -500,7 +417,7 @@ impl Tracer {
                         continue;
                     };
                     self.handing.retire(reading.slot, &reading.cell);
-                    let slot = repair::empty(&mut self.cells, reading.slot);
+                    let slot = self.cells.empty(reading.slot);
                     // The queue holds as many as there are places.
                     let _ = places::free(&mut self.ebpf, slot);
                     self.handing.retired();
@@ -511,21 +428,15 @@ impl Tracer {
             self.balancers.keep(readings.iter().map(|reading| &reading.cell.key));
         }
     }
-
-    /// Runs the sweep to its end; `None` when there is none or it does not get there.
-    fn sweep(&self) -> Option<SweepEnd> {
-        let before = self.sweep_end.get(0);
-        let run = bpf::open_iterator(self.sweep_link.as_ref()?.as_fd()).ok()?;
-        bpf::run_iterator(run).ok()?;
-        let after = self.sweep_end.get(0);
-        (after.session != before.session).then_some(after)
-    }
 }
 
-/// Anything that moves when something is counted in a cell without sockets.
-fn activity(cell: &Cell) -> u64 {
-    let failed: u64 = cell.failed.iter().sum();
-    cell.attempts + cell.adopted + cell.established + failed + cell.closed
+/// Runs the sweep to its end; `None` when it does not get there.
+fn sweep(link: BorrowedFd<'_>, end: &Mapped<SweepEnd>) -> Option<SweepEnd> {
+    let before = end.get(0);
+    let run = bpf::open_iterator(link).ok()?;
+    bpf::run_iterator(run).ok()?;
+    let after = end.get(0);
+    (after.session != before.session).then_some(after)
 }
 
 /// Loads a program and attaches it to a tracepoint.

@@ -3,27 +3,17 @@
 //! A place is in the queue, or some key's, or on its way out: its key was taken from the hash, but connections may count
 //! in it yet. The last is not written down anywhere: it is what is in use and no key's.
 
+use super::cells::Cells;
 use super::handing::Handing;
-use super::mapped::Mapped;
 use super::places;
 use aya::Ebpf;
 use aya::maps::MapError;
-use std::mem::offset_of;
 use std::thread::sleep;
 use std::time::Duration;
-use tracer_ebpf::{Cell, Slot, Tracked};
 
 /// Between two looks: a program that has taken a place out of the queue and has not yet put its key into the hash is
 /// done with it long before.
 const MOMENT: Duration = Duration::from_millis(10);
-
-/// Empties a cell, under a new generation. That is written last: as long as a place has the old one, it is not done.
-pub(super) fn empty(cells: &mut Mapped<Cell>, slot: Slot) -> Slot {
-    let generation = slot.generation.wrapping_add(1);
-    let cell = Cell { generation, ..Cell::EMPTY };
-    cells.set_with_last(slot.index as usize, &cell, offset_of!(Cell, generation));
-    Slot { generation, ..slot }
-}
 
 /// Frees the place that was being freed, if it is not free yet.
 ///
@@ -31,16 +21,14 @@ pub(super) fn empty(cells: &mut Mapped<Cell>, slot: Slot) -> Slot {
 /// What the kernel says.
 pub(super) fn finish(
     ebpf: &mut Ebpf,
-    cells: &mut Mapped<Cell>,
-    tracked: &mut Mapped<Tracked>,
+    cells: &mut Cells,
     handing: &mut Handing,
     max_backends: u32,
 ) -> Result<(), MapError> {
     let Some(slot) = handing.unfinished() else { return Ok(()) };
-    let now = cells.get(slot.index as usize).generation;
-    let emptied = if now == slot.generation { empty(cells, slot) } else { Slot { generation: now, ..slot } };
+    let emptied = cells.empty_once(slot);
     // Looking through the queue may change its order, so that more places than were given out may be in use.
-    tracked.set_word(0, offset_of!(Tracked, places), max_backends.into());
+    cells.any_may_be_in_use();
     let mut is_somewhere = false;
     for look in 0..2 {
         if look > 0 {

@@ -7,6 +7,9 @@
 //!   is free. What it had counted was read before; `collect` keeps it, and [`Handing`](super::handing::Handing) for the
 //!   next agent.
 
+use super::snapshot::Reading;
+use tracer_ebpf::SweepEnd;
+
 /// Sweeps without a sign of life.
 const IDLE_SWEEPS: u64 = 2;
 
@@ -19,6 +22,19 @@ pub(super) struct Sight {
     pub(super) activity: u64,
     /// Whether the sweep found a socket of it.
     pub(super) has_sockets: bool,
+}
+
+impl Sight {
+    /// After a sweep.
+    pub(super) fn of(reading: &Reading, sweep: SweepEnd) -> Self {
+        let cell = &reading.cell;
+        let counted = [cell.attempts, cell.adopted, cell.established, cell.closed];
+        Self {
+            index: reading.slot.index,
+            activity: counted.iter().chain(&cell.failed).fold(0, |sum: u64, count| sum.wrapping_add(*count)),
+            has_sockets: cell.stock.session == sweep.session,
+        }
+    }
 }
 
 /// What is to be done with a place.

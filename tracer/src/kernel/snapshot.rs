@@ -38,6 +38,11 @@ pub struct Reading {
     pub cell: Box<Cell>,
 }
 
+/// Together. What lies in pinned maps may be any number: sums stop at the largest.
+pub(crate) fn sum(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
+}
+
 /// The backend's address; a v4-mapped address is its IPv4 address.
 #[must_use]
 pub(super) fn backend(address: [u8; 16], port: u16) -> SocketAddr {

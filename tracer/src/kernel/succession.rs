@@ -11,12 +11,12 @@ use super::others::Others;
 use super::pins::{PinError, Pins, Set};
 use super::repair;
 use super::snapshot::{Reading, Snapshot};
-use super::tables::{FIRST_SLOT, mapped};
+use super::tables::mapped;
 use aya::Ebpf;
 use aya::maps::MapError;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
-use tracer_ebpf::{Cell, Handover, SweepEnd, Switch, maps};
+use tracer_ebpf::{Cell, Handover, Slot, SweepEnd, Switch, maps};
 
 /// What there is of other layouts, before this agent's maps are made.
 #[derive(Default)]
@@ -102,14 +102,13 @@ pub struct Inheritance {
 impl Tracer {
     /// Puts right what the agent before left in the middle.
     pub(super) fn repair(&mut self) -> Result<(), MapError> {
-        let most = self.settings.max_backends;
-        if self.handing.unfinished().is_some() && self.cells.remap(most + 1).is_err() {
+        if self.handing.unfinished().is_some() && !self.cells.map_all() {
             // Without memory it stays as it is, one place less.
             return Ok(());
         }
-        repair::finish(&mut self.ebpf, &mut self.cells, &mut self.tracked, &mut self.handing, most)?;
-        let used: Vec<u32> = (FIRST_SLOT..self.places()).filter(|&index| self.is_used(index)).collect();
-        for index in repair::unlisted(&mut self.ebpf, used)? {
+        let most = self.settings.max_backends;
+        repair::finish(&mut self.ebpf, &mut self.cells, &mut self.handing, most)?;
+        for index in repair::unlisted(&mut self.ebpf, self.cells.used())? {
             self.retirement.is_unlisted(index);
         }
         Ok(())
@@ -180,29 +179,14 @@ impl Tracer {
         if self.kept.is_none() && self.others.is_empty() {
             return None;
         }
-        let places = self.places();
-        let cells = &self.cells;
-        let told = self.handing.told(places, |index| cells.get(index as usize).generation)?;
+        let mut told = self.handing.told(&mut self.cells)?;
+        told.cells.extend(self.others.told());
+        told.overflow.add_counters(&self.others.told_overflow());
+        told.retired.add_counters(&self.others.retired());
         let now = (Instant::now(), bpf::ktime());
-        let instant = |at: Duration| {
-            let ago = now.1.saturating_sub(at);
-            now.0.checked_sub(ago).unwrap_or(now.0)
-        };
-        let Told { at, mut cells, mut overflow, uncounted, mut retired } = told;
-        cells.extend(self.others.told());
-        overflow.add_counters(&self.others.told_overflow());
-        retired.add_counters(&self.others.retired());
-        let readings = cells.into_iter().map(|(slot, cell)| self.reading(slot, cell)).collect();
-        let told = Snapshot {
-            taken: instant(at),
-            readings,
-            overflow,
-            uncounted,
-            adopts: self.adopts(),
-            exchanges: self.measuring == Measuring::Yes,
-            sweep: None,
-        };
-        Some(Inheritance { began: instant(self.handing.began()), told, retired })
+        let began = instant(now, self.handing.began());
+        let (adopts, exchanges) = (self.adopts(), self.measuring == Measuring::Yes);
+        Some(told.inherited(now, began, (adopts, exchanges), |slot, cell| self.reading(slot, cell)))
     }
 
     /// What tells these counters from others since the host was booted: when counting began (`ktime`).
@@ -216,4 +200,32 @@ impl Tracer {
     pub fn counts_since(&self) -> Duration {
         bpf::ktime().saturating_sub(self.handing.began())
     }
+}
+
+impl Told {
+    /// For the next agent: its clocks say `now`, connections have been counted since `began`, and it is known whether those
+    /// from before were adopted and exchanges measured.
+    pub(super) fn inherited(
+        self,
+        now: (Instant, Duration),
+        began: Instant,
+        (adopts, exchanges): (bool, bool),
+        mut reading: impl FnMut(Slot, Box<Cell>) -> Reading,
+    ) -> Inheritance {
+        let told = Snapshot {
+            taken: instant(now, self.at),
+            readings: self.cells.into_iter().map(|(slot, cell)| reading(slot, cell)).collect(),
+            overflow: self.overflow,
+            uncounted: self.uncounted,
+            adopts,
+            exchanges,
+            sweep: None,
+        };
+        Inheritance { began, told, retired: self.retired }
+    }
+}
+
+/// When the `ktime` of maps was, by what both clocks say now: that of a map that says nonsense is now.
+pub(super) fn instant((now, ktime): (Instant, Duration), at: Duration) -> Instant {
+    now.checked_sub(ktime.saturating_sub(at)).unwrap_or(now)
 }

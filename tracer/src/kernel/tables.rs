@@ -1,5 +1,6 @@
 //! The object with its maps: new ones, or those that an agent before has left.
 
+use super::cells::FIRST_SLOT;
 use super::error::KernelError;
 use super::handing::Handing;
 use super::layout;
@@ -13,12 +14,9 @@ use aya::{Ebpf, EbpfLoader};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use tracer_ebpf::{LAYOUT_BYTES, OVERFLOW_SLOT, Offsets, Slot, maps};
+use tracer_ebpf::{LAYOUT_BYTES, Offsets, Slot, maps};
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-object"));
-
-/// Place of the first cell that belongs to one backend.
-pub(super) const FIRST_SLOT: u32 = OVERFLOW_SLOT + 1;
 
 /// What outlives the agent.
 #[derive(Clone, Copy)]
@@ -43,6 +41,10 @@ pub(super) fn made_or_kept(
         let handing = Handing::new(&ebpf, places)?;
         if !handing.belong_together(&kept.maps) {
             let problem = "the maps here were not made together".into();
+            return Err(pins.otherwise(maps::HANDOVER, problem).into());
+        }
+        if !handing.is_within(settings.max_backends) {
+            let problem = "it names a place that these maps have not".into();
             return Err(pins.otherwise(maps::HANDOVER, problem).into());
         }
         return Ok((ebpf, handing));

@@ -14,6 +14,7 @@
 //! it looks like a loss for that moment: a loss counts when two sweeps say so, and one that turns out too high later is
 //! taken back.
 
+use super::snapshot::sum;
 use std::collections::{HashMap, HashSet};
 use tracer_ebpf::{Cell, Slot, Stock};
 
@@ -32,11 +33,10 @@ pub(super) struct Balance {
 
 impl Balance {
     pub(super) fn of(cell: &Cell) -> Self {
-        let failed: u64 = cell.failed.iter().sum();
         Self {
             attempts: cell.attempts.saturating_sub(cell.untracked),
-            outcomes: cell.established + failed,
-            connections: cell.established + cell.adopted,
+            outcomes: sum(cell.failed.into_iter().chain([cell.established])),
+            connections: sum([cell.established, cell.adopted]),
             closed: cell.closed,
         }
     }
@@ -69,10 +69,10 @@ impl Bounds {
 
 impl Loss {
     fn of(come: Balance, gone: Balance, found: Stock) -> Self {
-        let present = u64::from(found.live) + u64::from(found.closing);
+        let [live, closing, pending] = [found.live, found.closing, found.pending].map(u64::from);
         Self {
-            closed: come.connections.saturating_sub(gone.closed + present),
-            outcomes: come.attempts.saturating_sub(gone.outcomes + u64::from(found.pending)),
+            closed: come.connections.saturating_sub(sum([gone.closed, live, closing])),
+            outcomes: come.attempts.saturating_sub(sum([gone.outcomes, pending])),
         }
     }
 
@@ -122,9 +122,9 @@ impl Vanished {
     /// seen as untracked.
     pub(super) fn make_up(&self, slot: Slot, cell: &mut Cell) {
         let loss = self.of(slot);
-        cell.closed += loss.closed;
-        cell.untracked += loss.outcomes;
-        cell.repaired += loss.closed + loss.outcomes;
+        cell.closed = sum([cell.closed, loss.closed]);
+        cell.untracked = sum([cell.untracked, loss.outcomes]);
+        cell.repaired = sum([cell.repaired, loss.closed, loss.outcomes]);
     }
 
     fn of(&self, slot: Slot) -> Loss {

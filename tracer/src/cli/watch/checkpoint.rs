@@ -7,8 +7,9 @@
 use super::super::exit::say;
 use crate::agent::{Agent, AgentState};
 use crate::chronicle::{Chronicle, ChronicleState};
-use crate::input::read_file;
+use crate::input::read_file_up_to;
 use crate::pools::Remembered;
+use crate::recording::LONGEST_LINE;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,6 +19,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "tracer.state/1";
+/// As long as a line of a recording may be, and for the same reason.
+const MOST_BYTES: u64 = LONGEST_LINE as u64;
 const EVERY: Duration = Duration::from_secs(60);
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -31,6 +34,12 @@ pub(super) struct State {
     pub(super) chronicle: ChronicleState,
 }
 
+/// As much of a state as tells whose it is.
+#[derive(Deserialize)]
+struct Head {
+    of: Owner,
+}
+
 /// Which counters, of all that ever were.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Owner {
@@ -39,6 +48,25 @@ struct Owner {
     boot: String,
     /// When counting began, nanoseconds since then.
     began_ns: u64,
+}
+
+impl State {
+    /// `None`: it is of other counters, such as those before the host was booted.
+    fn of(owner: &Owner, bytes: &[u8]) -> serde_json::Result<Option<Self>> {
+        if serde_json::from_slice::<Head>(bytes)?.of != *owner {
+            return Ok(None);
+        }
+        serde_json::from_slice(bytes).map(Some)
+    }
+}
+
+/// What is remembered in a state file, whatever counters it goes with: for the fuzz target `state`. `None`: it is refused.
+#[cfg(any(test, fuzzing))]
+#[must_use]
+pub fn remembered_in(file: &[u8]) -> Option<(AgentState, Remembered, ChronicleState)> {
+    let Head { of } = serde_json::from_slice(file).ok()?;
+    let State { agent, remembered, chronicle, .. } = State::of(&of, file).ok()??;
+    Some((agent, remembered, chronicle))
 }
 
 /// The file, and who writes it.
@@ -74,14 +102,14 @@ impl Checkpoint {
             return None;
         }
         let name = self.file.display();
-        let bytes = match read_file(&self.file, "state file") {
+        let bytes = match read_file_up_to(&self.file, "state file", MOST_BYTES) {
             Ok(bytes) => bytes,
             Err(error) => {
                 say(&format!("warning: --state {error}; judging begins anew"));
                 return None;
             }
         };
-        match self.parse(&bytes) {
+        match State::of(&self.owner, &bytes) {
             Ok(Some(state)) => Some(state),
             Ok(None) => {
                 say(&format!(
@@ -94,18 +122,6 @@ impl Checkpoint {
                 None
             }
         }
-    }
-
-    /// `None`: it is of other counters, such as those before the host was booted.
-    fn parse(&self, bytes: &[u8]) -> serde_json::Result<Option<State>> {
-        #[derive(Deserialize)]
-        struct Head {
-            of: Owner,
-        }
-        if serde_json::from_slice::<Head>(bytes)?.of != self.owner {
-            return Ok(None);
-        }
-        serde_json::from_slice(bytes).map(Some)
     }
 
     /// An interval is over; `tells` says that something was told of it.
@@ -188,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn the_state_of_thousands_of_backends_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("state.json");
+        let checkpoint = || Checkpoint::new(&file, Duration::from_secs(7));
+        checkpoint().finish(&agent(), &Chronicle::default());
+        let mut long = fs::read(&file).unwrap();
+        long.resize(20 << 20, b' ');
+        fs::write(&file, long).unwrap();
+        assert!(checkpoint().read().is_some());
+    }
+
+    #[test]
     fn what_is_damaged_is_no_state() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("state.json");
@@ -195,7 +223,7 @@ mod tests {
         checkpoint().finish(&agent(), &Chronicle::default());
         let whole = fs::read(&file).unwrap();
         for damaged in [&whole[..whole.len() / 2], b"", b"{}", b"\0\0\0"] {
-            assert!(checkpoint().parse(damaged).is_err());
+            assert!(State::of(&checkpoint().owner, damaged).is_err());
             fs::write(&file, damaged).unwrap();
             assert!(checkpoint().read().is_none());
         }

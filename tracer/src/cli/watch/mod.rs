@@ -34,6 +34,8 @@ use crate::pools::{Names, Pools};
 use crate::recording::{Interval, Selection};
 use alarm::{Alarm, AlarmOptions};
 use checkpoint::Checkpoint;
+#[cfg(any(test, fuzzing))]
+pub use checkpoint::remembered_in;
 use clock::Clock;
 use declarations::Declarations;
 use kept::Kept;

@@ -29,7 +29,7 @@ pub(in crate::detect) struct Patience {
 impl Patience {
     /// The one of so many members that is looked at in this tick.
     pub(in crate::detect) fn next(&mut self, members: usize) -> usize {
-        self.turn = (self.turn + 1) % members.max(1);
+        self.turn = self.turn.wrapping_add(1) % members.max(1);
         self.turn
     }
 

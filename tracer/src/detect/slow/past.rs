@@ -93,7 +93,7 @@ impl Past {
         let figures = self.present.quantile(0.5).zip(past.quantile(0.5));
         let slow = figures.filter(|(now, before)| *now >= MARGIN * before);
         for (test, run) in self.runs.iter_mut().enumerate() {
-            let scale = self.dispersion.over(run.ticks + 1).max(1.0);
+            let scale = self.dispersion.over(run.ticks.saturating_add(1)).max(1.0);
             let gain = odds.gain(test, tally);
             let nats = run.tick(gain, scale, tally, Tally::default(), rule);
             self.strained |= nats >= STRAINED * rule.raise;

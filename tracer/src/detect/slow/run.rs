@@ -109,7 +109,7 @@ impl Run {
             self.began_seconds = rule.began_seconds;
             self.all_before = all_before;
         }
-        self.ticks += 1;
+        self.ticks = self.ticks.saturating_add(1);
         self.own.add(own);
         let most = HIGHEST * rule.raise * scale;
         self.height = (self.height + gain.min(rule.raise / rule.least_ticks * scale)).min(most);
@@ -166,7 +166,7 @@ impl Flag {
             self.reversed_ticks = 0;
             return false;
         }
-        self.reversed_ticks += 1;
+        self.reversed_ticks = self.reversed_ticks.saturating_add(1);
         self.reversed += gain.min(rule.clearing_nats / CLEARING_LEAST_TICKS);
         self.reversed >= rule.clearing_nats && self.reversed_ticks >= rule.clearing_least_ticks
     }

@@ -210,7 +210,7 @@ impl Timed {
         for (level, (odds, tally)) in rest.odds.iter().zip(seen.tallies).enumerate() {
             for test in 0..TESTS {
                 let run = &mut self.runs[level][test];
-                let scale = rest.scale(others, run.ticks + 1);
+                let scale = rest.scale(others, run.ticks.saturating_add(1));
                 let nats = run.tick(odds.gain(test, tally), scale, tally, others.all_before[level], rule);
                 let told = nats >= rule.raise / 2.0
                     && seen.mass >= LEAST_ANSWERS
@@ -240,7 +240,7 @@ impl Timed {
         let mut well = false;
         for test in 0..TESTS {
             let run = &mut self.runs[level][test];
-            let scale = rest.scale(others, run.ticks + 1);
+            let scale = rest.scale(others, run.ticks.saturating_add(1));
             let gain = odds.gain(test, tally);
             let nats = run.tick(gain, scale, tally, others.all_before[level], others.rule);
             flag.note(nats, figures, MARGIN);

@@ -251,7 +251,7 @@ impl Bank {
                 if run.ticks == 0 {
                     run.began_seconds = began_seconds;
                 }
-                run.ticks += 1;
+                run.ticks = run.ticks.saturating_add(1);
                 run.own += count;
                 run.pool += total;
                 // The cap is of the scale that the run will be held to once it is longer.
@@ -301,7 +301,7 @@ impl Bank {
             if member.reversed_ticks == 0 {
                 member.reversed_began_seconds = began_seconds;
             }
-            member.reversed_ticks += 1;
+            member.reversed_ticks = member.reversed_ticks.saturating_add(1);
             let scale = self.dispersion.over(member.reversed_ticks);
             member.reversed += gain.min(settings.clearing_nats * scale / CLEARING_LEAST_TICKS);
             if member.reversed / scale >= settings.clearing_nats

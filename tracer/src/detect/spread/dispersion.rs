@@ -92,7 +92,7 @@ impl Dispersion {
             if block.ticks == 0 {
                 block.began_seconds = began_seconds;
             }
-            block.ticks += 1;
+            block.ticks = block.ticks.saturating_add(1);
             block.total += total;
             for (sum, count) in block.counts.iter_mut().zip(counts) {
                 *sum += count;
@@ -105,7 +105,7 @@ impl Dispersion {
                         scale.phi = below;
                     }
                     let clipped = found.min(CLIP * scale.phi.max(STEADIEST));
-                    scale.seen += 1;
+                    scale.seen = scale.seen.saturating_add(1);
                     scale.phi += least_weight.max(1.0 / (scale.seen as f64 + 8.0)) * (clipped - scale.phi);
                 }
                 std::mem::swap(&mut scale.block, &mut scale.previous);

@@ -50,7 +50,7 @@ impl History {
         for (sum, count) in self.now.iter_mut().zip(counts) {
             *sum += count;
         }
-        self.ticks += 1;
+        self.ticks = self.ticks.saturating_add(1);
         self.keep(seconds);
     }
 

@@ -183,7 +183,7 @@ impl Spread {
         let total: f64 = taking_part.map(|(count, _)| count).sum();
         self.watched *= (-seconds / settings.memory_seconds).exp();
         self.watched += total;
-        self.watched_ticks += u64::from(total > 0.0);
+        self.watched_ticks = self.watched_ticks.saturating_add(u64::from(total > 0.0));
         let enough = self.enough();
         if enough.is_finite() {
             self.watched = self.watched.min(2.0 * enough);
@@ -251,7 +251,7 @@ impl Spread {
     pub(in crate::detect) fn hold_back(&mut self, may_explain: bool) {
         self.held_back = match self.episode {
             None => 0,
-            Some(_) if may_explain => self.held_back + 1,
+            Some(_) if may_explain => self.held_back.saturating_add(1),
             Some(_) => TOLD,
         };
     }

@@ -131,3 +131,14 @@ fn a_state_that_does_not_hold_together_is_known() {
         assert!(!torn.is_whole(), "{path}");
     }
 }
+
+#[test]
+fn settings_that_contradict_each_other_do_not_hold_together() {
+    let whole = serde_json::to_value(PoolJudge::new(Settings::default())).unwrap();
+    for (setting, value) in [("failing_floor", 2.0), ("failing_floor", -1.0), ("failing_ceiling", 1.5)] {
+        let mut other = whole.clone();
+        other["settings"][setting] = value.into();
+        assert!(!serde_json::from_value::<PoolJudge>(other).unwrap().is_whole(), "{setting} {value}");
+    }
+    assert!(serde_json::from_value::<PoolJudge>(whole).unwrap().is_whole());
+}

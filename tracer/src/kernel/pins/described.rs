@@ -43,7 +43,7 @@ impl Described {
         Ok(Self::read(&text))
     }
 
-    fn read(text: &str) -> Self {
+    pub(super) fn read(text: &str) -> Self {
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
         let number = |name| {
             let value = field(name)?.trim();

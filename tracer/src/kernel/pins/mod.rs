@@ -358,6 +358,18 @@ fn open(path: &Path) -> Result<(OwnedFd, Described), PinError> {
     Ok((pin, described))
 }
 
+/// What a pin is called in messages of which `/proc/PID/fdinfo` says this, and which of the maps that are kept it would be
+/// taken for: for the fuzz target `pins`.
+#[cfg(any(test, fuzzing))]
+#[must_use]
+pub fn taken_for(fdinfo: &str) -> (&'static str, Vec<&'static str>) {
+    let described = Described::read(fdinfo);
+    let Described::Map { shape, .. } = described else { return (described.name(), Vec::new()) };
+    let backends = [shape.max_entries, shape.max_entries.saturating_sub(1)];
+    let is_as = |name: &&str| backends.iter().any(|most| shapes::of(name, *most) == Some(shape));
+    (described.name(), maps::KEPT.into_iter().filter(is_as).collect())
+}
+
 /// `v6`, `v6-making`, `v6-ended-1`, `switch`
 fn is_ours(name: &str) -> bool {
     name == SWITCH || Set::of(Path::new(""), name.strip_suffix(MAKING).unwrap_or(name).to_owned()).is_some()
