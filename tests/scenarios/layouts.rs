@@ -104,6 +104,11 @@ fn a_layout_that_no_longer_counts_follows_its_connections_to_their_end() {
     wait_until_closed([&backend]);
     let last = stop(third);
     last.member("app", backend.address).adds_up().is("adopted", 3).is("established", 32).is("closed", 35);
+    // What has ended keeps the places that were used.
+    let mut show = Command::new("bpftool");
+    show.args(["-j", "map", "show", "pinned"]).arg(bpffs.pins().join(&ended).join("CELLS"));
+    let shown: serde_json::Value = serde_json::from_slice(&show.output().unwrap().stdout).unwrap();
+    assert!(shown["max_entries"].as_u64().unwrap() < 64, "{shown}");
     unpin(&bpffs).exits(0);
     assert!(!bpffs.pins().exists());
 }

@@ -1,5 +1,5 @@
-//! The calls of bpf(2) that aya cannot make: an iterator over a given map, a run of it, how long a program has run, and
-//! opening a pin that may be anything.
+//! The calls of bpf(2) that aya cannot make: an iterator over a given map, a run of it, how long a program has run, opening
+//! a pin that may be anything, and an array that belongs to no object.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
@@ -131,6 +133,61 @@ pub(super) fn run_time(program: BorrowedFd<'_>) -> io::Result<Option<Duration>> 
 /// The time of `bpf_ktime_get_ns`.
 pub(super) fn ktime() -> Duration {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+/// `union bpf_attr` of `BPF_MAP_CREATE`, as far as an array uses it.
+#[repr(C)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+}
+
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+
+/// Makes an array that can be mapped into memory.
+///
+/// # Errors
+/// What bpf(2) answers.
+pub(super) fn create_array(value_bytes: u32, elements: u32) -> io::Result<OwnedFd> {
+    let attributes = MapCreate {
+        map_type: BPF_MAP_TYPE_ARRAY,
+        key_size: 4,
+        value_size: value_bytes,
+        max_entries: elements,
+        map_flags: BPF_F_MMAPABLE,
+    };
+    // SAFETY: the attributes are of the command's layout.
+    unsafe { call(BPF_MAP_CREATE, &attributes) }
+}
+
+/// Pins an object at a path.
+///
+/// # Errors
+/// What bpf(2) answers.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let attributes = ObjectPin {
+        path: path.as_ptr().expose_provenance() as u64,
+        descriptor: object.as_raw_fd(),
+        flags: 0,
+    };
+    // SAFETY: the attributes are of the command's layout; the path outlives the call, which answers no descriptor.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_PIN, &raw const attributes, size_of_val(&attributes)) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// `union bpf_attr` of `BPF_OBJ_PIN`.
+#[repr(C)]
+struct ObjectPin {
+    /// Address of a path that ends at NUL.
+    path: u64,
+    descriptor: RawFd,
+    flags: u32,
 }
 
 /// `union bpf_attr` of `BPF_OBJ_GET`.

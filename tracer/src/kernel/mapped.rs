@@ -1,6 +1,7 @@
 //! Arrays of the object in this process's memory. Reading them is no system call and disturbs no program (see
 //! `maps.rs` of the object).
 
+use super::bpf;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::ffi::c_void;
 use std::io;
@@ -65,6 +66,21 @@ impl Words {
     /// How many elements are mapped.
     pub(super) const fn len(&self) -> usize {
         self.elements
+    }
+
+    /// The array itself.
+    pub(super) fn array(&self) -> BorrowedFd<'_> {
+        self.array.as_fd()
+    }
+
+    /// A new array of what is mapped, whose elements have so many bytes.
+    pub(super) fn copied(&self, element_bytes: usize) -> io::Result<Self> {
+        let bytes = u32::try_from(element_bytes).map_err(io::Error::other)?;
+        let elements = u32::try_from(self.elements).map_err(io::Error::other)?;
+        let array = bpf::create_array(bytes, elements)?;
+        let mut copy = Self::new(array.as_fd(), element_bytes, elements)?;
+        (0..self.elements).for_each(|index| copy.set(index, &self.get(index)));
+        Ok(copy)
     }
 
     /// Maps the first so many elements in place of those that are mapped; on an error these stay.

@@ -66,7 +66,8 @@ impl Others {
                 pins.tidy(&set)?;
             }
             match Other::open(set.clone(), first) {
-                Ok(other) => {
+                Ok(mut other) => {
+                    other.shrink();
                     first = first.saturating_add(other.places);
                     sets.push(other);
                 }
@@ -256,6 +257,22 @@ impl Other {
             overflow: Cell::EMPTY,
             is_final: false,
         })
+    }
+
+    /// What has ended keeps no more places than were in use. Where the kernel refuses that, it stays as it is.
+    fn shrink(&mut self) {
+        let used = self.places();
+        if !self.set.has_ended || used >= self.places {
+            return;
+        }
+        let bytes = self.layout.cell_bytes();
+        for (name, array) in [(maps::CELLS, &mut self.cells), (maps::TOLD, &mut self.told)] {
+            match array.copied(bytes) {
+                Ok(smaller) if self.set.replace(name, smaller.array()).is_ok() => *array = smaller,
+                _ => return,
+            }
+        }
+        self.places = used;
     }
 
     fn left(&self) -> Handover {

@@ -1,10 +1,12 @@
 //! What agents of other layouts have left in the same directory: sets of maps that still count, or that have ended and hold
 //! totals only.
 
+use super::super::bpf;
 use super::described::{Described, Shape};
+use super::directory::refused;
 use super::{KEPT, MAKING, NEW, PinError, Pins, open, remove, rename, shapes, unusable};
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use tracer_ebpf::maps;
 
@@ -51,6 +53,16 @@ impl Set {
             (descriptor, Described::Map { shape, .. }) => Ok((descriptor, shape)),
             (_, other) => Err(unusable(&path, &format!("it is {}, and not a map", other.name()))),
         }
+    }
+
+    /// Pins another map in the place of one of its maps: at any moment one of the two is there.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(in super::super) fn replace(&self, map: &str, by: BorrowedFd<'_>) -> Result<(), PinError> {
+        let new = self.pin(&format!("{map}{NEW}"));
+        bpf::pin(by, &new).map_err(|error| refused(&new, "pin it", error))?;
+        rename(&new, &self.pin(map))
     }
 
     /// The storage of its sockets.
@@ -101,8 +113,8 @@ impl Pins {
     pub(in super::super) fn tidy(&self, set: &Set) -> Result<(), PinError> {
         let name = Path::new(&set.name);
         let is_ours = |pin: &str| {
-            let program = pin.strip_suffix(NEW).unwrap_or(pin);
-            maps::KEPT.contains(&pin) || KEPT.iter().any(|(name, _)| *name == program)
+            let name = pin.strip_suffix(NEW).unwrap_or(pin);
+            maps::KEPT.contains(&name) || KEPT.iter().any(|(program, _)| *program == name)
         };
         for pin in self.directory.names(name)? {
             if is_ours(&pin) && !maps::TOTALS.contains(&pin.as_str()) {
