@@ -389,6 +389,9 @@ fn a_directory_that_is_not_safe_is_refused() {
     std::fs::set_permissions(&pins, std::fs::Permissions::from_mode(0o700)).unwrap();
     std::os::unix::fs::chown(&pins, Some(65_534), None).unwrap();
     refused(&bpffs, &backends, 2, &["user 65534"]);
+    unpin(&bpffs).exits(0);
+    assert!(!pins.exists(), "nothing of it is used");
+    make(0o700);
     std::fs::remove_dir(&pins).unwrap();
     std::fs::create_dir(bpffs.root().join("elsewhere")).unwrap();
     symlink(bpffs.root().join("elsewhere"), &pins).unwrap();

@@ -35,14 +35,16 @@ impl Directory {
                 _ => return Err(refused(path, "look at it", error)),
             }
         }
-        Self::lock(path, open(path)?)
+        let directory = open(path)?;
+        check_owner(path, &directory)?;
+        Self::lock(path, directory)
     }
 
-    /// Takes the directory if there is one.
+    /// Takes the directory if there is one, to remove what is in it: of that nothing is used, so it may be anybody's.
     ///
     /// # Errors
-    /// As [`take`](Self::take).
-    pub(super) fn take_existing(path: &Path) -> Result<Option<Self>, PinError> {
+    /// As [`take`](Self::take), but for the owner.
+    pub(super) fn take_to_remove(path: &Path) -> Result<Option<Self>, PinError> {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(refused(path, "look at it", error)),
@@ -111,14 +113,6 @@ fn open(path: &Path) -> Result<File, PinError> {
         return Err(PinError::ReadOnly(path.to_owned()));
     }
     let found = directory.metadata().map_err(|error| refused(path, "look at it", error))?;
-    // Who is not root has all its files by capabilities; nobody else may write here.
-    let owner = found.uid();
-    if owner != 0 && owner != geteuid().as_raw() {
-        return Err(wrong(format!(
-            "it belongs to user {owner} and not to root, who could have put anything there: remove it, or give --pin-dir \
-             another one"
-        )));
-    }
     let mode = found.mode() & 0o7777;
     if mode != MODE {
         return Err(wrong(format!(
@@ -126,6 +120,22 @@ fn open(path: &Path) -> Result<File, PinError> {
         )));
     }
     Ok(directory)
+}
+
+/// Who is not root has all its files by capabilities; nobody else may write here.
+fn check_owner(path: &Path, directory: &File) -> Result<(), PinError> {
+    let found = directory.metadata().map_err(|error| refused(path, "look at it", error))?;
+    let owner = found.uid();
+    if owner == 0 || owner == geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(PinError::Directory {
+        path: path.to_owned(),
+        problem: format!(
+            "it belongs to user {owner} and not to root, who could have put anything there: remove it, or give --pin-dir \
+             another one"
+        ),
+    })
 }
 
 pub(super) fn refused(path: &Path, what: &'static str, source: io::Error) -> PinError {

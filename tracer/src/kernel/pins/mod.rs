@@ -131,7 +131,7 @@ impl Pins {
     /// # Errors
     /// When an agent uses them, or something cannot be removed.
     pub fn remove(directory: &Path) -> Result<Vec<String>, PinError> {
-        let Some(directory) = Directory::take_existing(directory)? else { return Ok(Vec::new()) };
+        let Some(directory) = Directory::take_to_remove(directory)? else { return Ok(Vec::new()) };
         let mut lines = Vec::new();
         let mut is_empty = true;
         let mut names = directory.names(Path::new(""))?;
