@@ -3,6 +3,7 @@
 use super::Histogram;
 use std::ops::{AddAssign, Sub};
 use tracer_ebpf::Cell;
+use tracer_ebpf::histogram::BUCKETS;
 
 /// Gives the counters, by name, to another macro: what has a field for each of them takes them from here.
 macro_rules! each_counter {
@@ -173,30 +174,43 @@ impl From<[u64; tracer_ebpf::transition::CAUSES]> for Failures {
     }
 }
 
+/// More connections than any backend has had: a million a second take nine years. What lies in pinned maps may be any number,
+/// and those of thousands of backends are added up.
+const MOST: u64 = 1 << 48;
+
 impl From<&Cell> for Counters {
     fn from(cell: &Cell) -> Self {
+        let times = |counts: &[u64; BUCKETS]| {
+            // Every tick asks this of every backend; MOST is a single bit.
+            let is_fine = counts.iter().fold(0, |any, count| any | count) < MOST;
+            if is_fine {
+                Histogram::from(counts)
+            } else {
+                Histogram::from(&counts.map(|count| count.min(MOST)))
+            }
+        };
         Self {
-            attempts: cell.attempts,
-            untracked: cell.untracked,
-            established: cell.established,
-            adopted: cell.adopted,
-            closed: cell.closed,
-            resets: cell.resets,
-            resets_without_data: cell.resets_without_data,
-            probes: cell.probes,
+            attempts: cell.attempts.min(MOST),
+            untracked: cell.untracked.min(MOST),
+            established: cell.established.min(MOST),
+            adopted: cell.adopted.min(MOST),
+            closed: cell.closed.min(MOST),
+            resets: cell.resets.min(MOST),
+            resets_without_data: cell.resets_without_data.min(MOST),
+            probes: cell.probes.min(MOST),
             sent_bytes: cell.sent_bytes,
             received_bytes: cell.received_bytes,
             segments_sent: cell.segments_sent,
             segments_received: cell.segments_received,
             retransmits: cell.retransmits,
             syn_retransmits: cell.syn_retransmits,
-            repaired: cell.repaired,
-            failed: cell.failed.into(),
-            connect_time: Histogram::from(&cell.connect_time),
-            cancelled_age: Histogram::from(&cell.cancelled_age),
-            exchanges: cell.exchanges,
-            response_time: Histogram::from(&cell.response_time),
-            lifetime: Histogram::from(&cell.lifetime),
+            repaired: cell.repaired.min(MOST),
+            failed: cell.failed.map(|count| count.min(MOST)).into(),
+            connect_time: times(&cell.connect_time),
+            cancelled_age: times(&cell.cancelled_age),
+            exchanges: cell.exchanges.min(MOST),
+            response_time: times(&cell.response_time),
+            lifetime: times(&cell.lifetime),
         }
     }
 }
@@ -237,6 +251,16 @@ impl AddAssign for Stock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_of_thousands_of_backends_can_be_added_up_whatever_they_are() {
+        let mut cell = Cell { attempts: u64::MAX, exchanges: 7, sent_bytes: u64::MAX, ..Cell::EMPTY };
+        (cell.failed[0], cell.response_time[3]) = (u64::MAX, u64::MAX);
+        let counters = Counters::from(&cell);
+        let counts = [counters.attempts, counters.failed.refused, counters.response_time.counts()[3]];
+        assert!(counts.iter().all(|count| count.checked_mul(4_096 * 8).is_some()), "{counts:?}");
+        assert_eq!((counters.exchanges, counters.sent_bytes), (7, u64::MAX), "these only ever saturate");
+    }
 
     #[test]
     fn sums_and_differences_undo_each_other() {
