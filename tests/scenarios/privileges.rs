@@ -291,7 +291,8 @@ fn what_is_kept_is_kept_for_a_reason() {
 
 #[test]
 fn what_is_pinned_and_remembered_is_written_by_a_thread_that_may_write_nothing_else() {
-    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    // Sockets of other scenarios would be followed by the other layout until they close.
+    let (_turn, block, bpffs) = (turn::alone(), Block::new(), Bpffs::mount());
     let backends: Vec<_> = (1..=2).map(|n| Backend::start(block.backend(n), KeepAlive(300))).collect();
     let addresses = backends.iter().map(|backend| backend.address);
     let nginx = Nginx::at(block.balancer(1)).servers(addresses).keepalive(16).start();
@@ -311,8 +312,8 @@ fn what_is_pinned_and_remembered_is_written_by_a_thread_that_may_write_nothing_e
             std::thread::sleep(Duration::from_secs(2));
         }
     });
-    wait::until("the other set, which says nothing, is gone", SOON, || {
-        (names(&bpffs.pins()) == ["switch".to_owned(), format!("v{ABI_VERSION}")]).then_some(())
+    wait::until("the other set is gone, or has ended if it counted anything", SOON, || {
+        (!names(&bpffs.pins()).contains(&format!("v{}", ABI_VERSION + 1))).then_some(())
     });
     drop(nginx);
     wait_until_closed(&backends);
