@@ -70,7 +70,8 @@ impl Kept {
 pub(super) fn bin_of(time_seconds: f64, interval_seconds: f64) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
     let middle = (time_seconds - interval_seconds / 2.0).floor() as i64;
-    middle.div_euclid(BIN_SECONDS) * BIN_SECONDS
+    // A damaged history may say any time.
+    middle.saturating_sub(middle.rem_euclid(BIN_SECONDS))
 }
 
 impl Bins {
@@ -179,5 +180,17 @@ impl PoolBin {
                 (kept.unwritten, kept.end_seconds) = (true, tick.time_seconds);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_belongs_where_its_middle_is_whatever_a_damaged_history_says() {
+        assert_eq!((bin_of(20.4, 1.0), bin_of(20.6, 1.0), bin_of(-0.1, 0.0)), (10, 20, -10));
+        assert_eq!((bin_of(-1e300, 1.0), bin_of(f64::NAN, 1.0)), (i64::MIN, 0));
+        assert_eq!(bin_of(1e300, 1.0), i64::MAX - i64::MAX % 10);
     }
 }

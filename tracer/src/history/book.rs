@@ -1,6 +1,6 @@
 //! An open history, and writing to it: everything that waits, in one transaction.
 
-use super::bins::{BIN_SECONDS, Bin, Bins, Kept};
+use super::bins::{BIN_SECONDS, Bin, Bins, Kept, bin_of};
 use super::columns::{COLUMNS, names, whole};
 use super::limits::Limits;
 use super::open::{Identity, OpenError, Opened, open};
@@ -143,9 +143,9 @@ impl Book {
             let Some(oldest) = oldest(&self.opened.connection)? else { break };
             let (file, used) = sizes(&self.opened.connection)?;
             #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-            let step = oldest.floor() as i64 + STEP_SECONDS;
+            let step = (oldest.floor() as i64).saturating_add(STEP_SECONDS);
             // The ten seconds that are not over are never let go of: only what changes in them is written again.
-            let until = step.min(bin_start(now_seconds) - BIN_SECONDS);
+            let until = step.min(bin_of(now_seconds, 0.0) - BIN_SECONDS);
             if (oldest < oldest_allowed || used > limits.bytes) && oldest.floor() < until as f64 {
                 forget(&mut self.opened.connection, self.run, until)?;
                 self.forget_names(until)?;
@@ -161,7 +161,7 @@ impl Book {
 
     /// Pools and members of which there has been nothing for long, once in an hour of what is let go.
     fn forget_names(&mut self, until: i64) -> rusqlite::Result<()> {
-        let until = until - 2 * SEEN_SECONDS;
+        let until = until.saturating_sub(2 * SEEN_SECONDS);
         if until < self.names_pruned + SEEN_SECONDS {
             return Ok(());
         }
@@ -230,7 +230,7 @@ fn forget(connection: &mut Connection, run: i64, until: i64) -> rusqlite::Result
     for table in ["counted", "points", "pool_points", "seconds", "pool_seconds", "uncounted"] {
         transaction.prepare_cached(&format!("DELETE FROM {table} WHERE time < ?1"))?.execute([until])?;
     }
-    super::standing::forget_verdicts(&transaction, until, until - SEEN_SECONDS)?;
+    super::standing::forget_verdicts(&transaction, until, until.saturating_sub(SEEN_SECONDS))?;
     // What is in force stays, however old it is.
     let sql = "DELETE FROM in_force WHERE time < ?1 AND (members IS NULL \
                OR EXISTS (SELECT 1 FROM in_force AS later WHERE later.pool = in_force.pool \
@@ -327,7 +327,7 @@ impl Writing<'_> {
         let sql = "INSERT OR REPLACE INTO pool_seconds (time, run, pool, seconds, exchanges) VALUES (?1, ?2, ?3, ?4, ?5)";
         let mut pool_points = self.transaction.prepare_cached(sql)?;
         for second in seconds {
-            let time = bin_start(second.time_seconds);
+            let time = bin_of(second.time_seconds, 0.0);
             let pool = self.pool(&second.pool, time)?;
             let (end, length) = (second.time_seconds, second.interval_seconds);
             pool_points.execute(params![end, self.run, pool, length, second.exchanges])?;
@@ -344,7 +344,7 @@ impl Writing<'_> {
     }
 
     fn verdict(&mut self, told: &VerdictTold) -> rusqlite::Result<()> {
-        let pool = self.pool(&told.pool, bin_start(told.time_seconds))?;
+        let pool = self.pool(&told.pool, bin_of(told.time_seconds, 0.0))?;
         let sql = "INSERT OR REPLACE INTO verdicts \
                    (time, run, pool, verdict, previous, since, since_start, summary, check_json) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -368,7 +368,7 @@ impl Writing<'_> {
         name: &PoolName,
         in_force: Option<&InForce>,
     ) -> rusqlite::Result<()> {
-        let pool = self.pool(name, bin_start(time_seconds))?;
+        let pool = self.pool(name, bin_of(time_seconds, 0.0))?;
         let sql = "INSERT OR REPLACE INTO in_force (time, run, pool, source, expected, method, judged, note, members) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         self.transaction.prepare_cached(sql)?.execute(params![
@@ -439,17 +439,12 @@ fn numbered(row: &rusqlite::Row<'_>) -> rusqlite::Result<Numbered> {
 impl Numbered {
     /// It was there; written now and then.
     fn seen(&mut self, time: i64, transaction: &Transaction<'_>, update: &str) -> rusqlite::Result<i64> {
-        if time >= self.seen + SEEN_SECONDS {
+        if time >= self.seen.saturating_add(SEEN_SECONDS) {
             self.seen = time;
             transaction.prepare_cached(update)?.execute([self.id, time])?;
         }
         Ok(self.id)
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "saturates")]
-fn bin_start(time_seconds: f64) -> i64 {
-    (time_seconds.floor() as i64).div_euclid(BIN_SECONDS) * BIN_SECONDS
 }
 
 /// A statement that writes [`Figures`](super::columns::Figures).
