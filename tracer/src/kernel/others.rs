@@ -261,8 +261,9 @@ impl Other {
 
     /// What has ended keeps no more places than were in use. Where the kernel refuses that, it stays as it is.
     fn shrink(&mut self) {
-        let used = self.places();
-        if !self.set.has_ended || used >= self.places {
+        let used = self.used();
+        // Places that could not be mapped are not there to be copied.
+        if !self.set.has_ended || used >= self.places || self.places() < used {
             return;
         }
         let bytes = self.layout.cell_bytes();
@@ -288,10 +289,15 @@ impl Other {
             && self.cells(0).is_empty()
     }
 
+    /// How many places were ever in use, the first included.
+    fn used(&self) -> u32 {
+        let used = self.layout.tracked(&self.tracked.get(0)).places;
+        u32::try_from(used).map_or(self.places, |used| self.places.min(used.saturating_add(1)))
+    }
+
     /// How many places are to be looked at; where the kernel refuses to map them, those that are mapped.
     fn places(&mut self) -> u32 {
-        let used = self.layout.tracked(&self.tracked.get(0)).places;
-        let used = u32::try_from(used).map_or(self.places, |used| self.places.min(used.saturating_add(1)));
+        let used = self.used();
         for array in [&mut self.cells, &mut self.told] {
             if used as usize > array.len() {
                 let _ = array.remap(used);
