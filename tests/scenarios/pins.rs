@@ -342,7 +342,32 @@ fn unpinning_leaves_nothing_and_says_what_it_removed() {
     });
     let again = unpin(&bpffs);
     again.exits(0);
-    again.ensure(again.stderr.is_empty(), "there is nothing");
+    again.ensure(again.stderr.contains("nothing is pinned in "), "there is nothing");
+}
+
+#[test]
+fn an_agent_whose_pins_are_removed_under_it_counts_on() {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let backends = backends(block);
+    let _nginx = Nginx::at(block.balancer(1)).servers(addresses(&backends)).start();
+    let running = pinned(&bpffs, &backends).start();
+    let load = Load::on(block.balancer(1));
+    load.run_for(Duration::from_millis(500));
+    std::fs::remove_dir_all(bpffs.set()).unwrap();
+    load.run_for(Duration::from_secs(2));
+    wait_until_closed(&backends);
+    equals_and_nothing_is_adopted(&stop(running), &backends);
+}
+
+#[test]
+fn a_file_of_somebody_else_is_no_place_for_the_state() {
+    let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
+    let backends = backends(block);
+    std::fs::write(bpffs.state(), "worker_processes 2;\n").unwrap();
+    let refused = pinned(&bpffs, &backends).spawn().finish();
+    refused.exits(2).ensure(refused.stderr.contains("name another file"), "the remedy");
+    assert_eq!(std::fs::read_to_string(bpffs.state()).unwrap(), "worker_processes 2;\n");
+    assert!(!bpffs.pins().exists(), "nothing was pinned");
 }
 
 #[test]
@@ -350,6 +375,8 @@ fn without_the_flag_nothing_is_pinned() {
     let (_turn, block, bpffs) = (turn::traffic(), Block::new(), Bpffs::mount());
     let running = watch(Pools::of([block.backend(1)])).argument("--pin-dir").argument(bpffs.pins()).start();
     let held = held_by(running.pid());
+    let said = running.said("warning: --pin-dir");
+    assert!(said.contains("are for --pin"), "{said}");
     kill(running);
     assert!(!bpffs.pins().exists());
     wait::until("programs, maps and links are gone", SOON, || {
@@ -391,6 +418,8 @@ fn a_directory_that_is_not_safe_is_refused() {
     refused(&bpffs, &backends, 2, &["user 65534"]);
     unpin(&bpffs).exits(0);
     assert!(!pins.exists(), "nothing of it is used");
+    let below = tracer(["watch", "--pin", "--pin-dir"]).argument(pins.join("below")).spawn().finish();
+    below.exits(2).ensure(below.stderr.contains("there is no such directory: make it"), "the remedy");
     make(0o700);
     std::fs::remove_dir(&pins).unwrap();
     std::fs::create_dir(bpffs.root().join("elsewhere")).unwrap();

@@ -301,7 +301,7 @@ fn what_is_pinned_and_remembered_is_written_by_a_thread_that_may_write_nothing_e
     let start = || pinned(&bpffs, &backends).argument("--declared-only").start();
     let running = start();
     let said = running.said("privileges: ");
-    assert!(said.ends_with("no file is written but the history's and what is pinned"), "{said}");
+    assert!(said.ends_with("no file is written but the history's, the state's and what is pinned"), "{said}");
     Load::on(block.balancer(1)).threads(4).keep_alive().run_while(|| {
         if way() == "auto" {
             wait::until("exchanges are measured, by links that are pinned later", SOON, || {

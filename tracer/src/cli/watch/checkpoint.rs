@@ -12,7 +12,7 @@ use crate::pools::Remembered;
 use crate::recording::LONGEST_LINE;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -22,6 +22,8 @@ const SCHEMA: &str = "tracer.state/1";
 /// As long as a line of a recording may be, and for the same reason.
 const MOST_BYTES: u64 = LONGEST_LINE as u64;
 const EVERY: Duration = Duration::from_secs(60);
+/// What a state begins with.
+const BEGINS: &[u8] = br#"{"of":{"schema":"tracer.state/"#;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What the next agent goes on from.
@@ -67,6 +69,27 @@ pub fn remembered_in(file: &[u8]) -> Option<(AgentState, Remembered, ChronicleSt
     let Head { of } = serde_json::from_slice(file).ok()?;
     let State { agent, remembered, chronicle, .. } = State::of(&of, file).ok()??;
     Some((agent, remembered, chronicle))
+}
+
+/// Whether what a file has belongs to somebody else: an agent would write over it. A state may be cut short, and after the
+/// power failed it may be zeros.
+///
+/// # Errors
+/// What is to be said.
+pub(super) fn is_an_agents(file: &Path) -> Result<(), String> {
+    if !file.is_file() {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    let read = fs::File::open(file).and_then(|file| file.take(BEGINS.len() as u64).read_to_end(&mut start));
+    // What cannot be read is said when the state is.
+    if read.is_err() || BEGINS.starts_with(&start) || start.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    Err(format!(
+        "--state {}: this is not what an agent has written, and is left as it is: name another file, or remove it",
+        file.display()
+    ))
 }
 
 /// The file, and who writes it.
@@ -213,6 +236,24 @@ mod tests {
         long.resize(20 << 20, b' ');
         fs::write(&file, long).unwrap();
         assert!(checkpoint().read().is_some());
+    }
+
+    #[test]
+    fn what_somebody_else_has_written_is_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("state.json");
+        assert_eq!(is_an_agents(&file), Ok(()), "there is none");
+        Checkpoint::new(&file, Duration::from_secs(7)).finish(&agent(), &Chronicle::default());
+        assert_eq!(is_an_agents(&file), Ok(()));
+        let whole = fs::read(&file).unwrap();
+        for damaged in [&whole[..whole.len() / 2], &whole[..9], b"", &[0; 4_096]] {
+            fs::write(&file, damaged).unwrap();
+            assert_eq!(is_an_agents(&file), Ok(()));
+        }
+        for others in ["worker_processes 2;\n", "{}", "{\"schema\":\"tracer.check/1\"}"] {
+            fs::write(&file, others).unwrap();
+            assert!(is_an_agents(&file).unwrap_err().contains("state.json"));
+        }
     }
 
     #[test]

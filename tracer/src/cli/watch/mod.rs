@@ -43,11 +43,15 @@ use present::Present;
 use reload::{News, Reloader, Take};
 use samples::Samples;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracer_ebpf::ABI_VERSION;
 use writer::Writer;
+
+/// Where `--pin` keeps what it keeps, unless it is said.
+const PIN_DIR: &str = "/sys/fs/bpf/tracer";
+const STATE: &str = "/var/lib/tracer/state.json";
 
 /// What `watch` can be told. Each flag but `--config` is a key of its configuration file too; `dist/tracer.toml` lists
 /// them.
@@ -84,10 +88,10 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "replay")]
     pin: bool,
     /// Where --pin keeps them: a directory on a BPF file system, for this agent alone
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/tracer")]
+    #[arg(long, value_name = "DIR", default_value = PIN_DIR)]
     pin_dir: PathBuf,
     /// What an agent with --pin remembers, for the next one: a file, written each minute and at the end
-    #[arg(long, value_name = "FILE", default_value = "/var/lib/tracer/state.json")]
+    #[arg(long, value_name = "FILE", default_value = STATE)]
     state: PathBuf,
     /// Remove everything that --pin has left in the kernel, and end
     #[arg(long)]
@@ -104,6 +108,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether it was said where pins and state are.
+    fn names_pins(&self) -> bool {
+        self.pin_dir != Path::new(PIN_DIR) || self.state != Path::new(STATE)
+    }
+
     /// Flags that are otherwise than when it started, and that cannot change while it runs.
     fn needing_restart(&self, started: &Self) -> Vec<&'static str> {
         let mut flags = self.bounds.unlike(&started.bounds);
@@ -135,7 +144,11 @@ pub(super) fn run(typed: CommandLine) -> Result<Exit, Failure> {
     let arguments = Declarations::arguments(&typed).map_err(Failure::Input)?;
     if arguments.unpin {
         // Whatever else the configuration says: who takes tracer off a host needs no pools.
-        Pins::remove(&arguments.pin_dir)?.iter().for_each(|line| say(line));
+        let removed = Pins::remove(&arguments.pin_dir)?;
+        removed.iter().for_each(|line| say(line));
+        if removed.is_empty() {
+            say(&format!("nothing is pinned in {} (--pin-dir)", arguments.pin_dir.display()));
+        }
         return Ok(Exit::Fine);
     }
     let read = Declarations::read(&typed, Names::default(), &[]);
@@ -151,6 +164,11 @@ async fn watch(typed: CommandLine, declarations: Declarations) -> Result<Exit, F
     let on_terminal = io::stdout().is_terminal();
     let arguments = declarations.arguments.clone();
     let live = arguments.replay.is_none();
+    if arguments.pin {
+        checkpoint::is_an_agents(&arguments.state).map_err(|line| Failure::Input(vec![line]))?;
+    } else if arguments.names_pins() {
+        say("warning: --pin-dir and --state are for --pin, without which nothing is pinned");
+    }
     // First, so that a second agent touches nothing else of the first.
     let pins = arguments.pin.then(|| Pins::take(&arguments.pin_dir, ABI_VERSION)).transpose()?;
     // Before anything is traced: an address that cannot be had is the user's business.

@@ -39,7 +39,7 @@ impl Arguments {
 fn told(held: &Held, needs: Needs, trials: Trials) -> String {
     let files = match (trials.landlock, needs.other_processes || trials.proc_is_hidden) {
         (false, _) => "; this kernel has no landlock: files and ports are not restricted",
-        (true, false) => "; no file is written but the history's and what is pinned",
+        (true, false) => "; no file is written but the history's, the state's and what is pinned",
         (true, true) => "; threads that need not look at other processes are under landlock",
     };
     format!("privileges: keeps {held}, and nothing else of root's{files}")
@@ -75,7 +75,7 @@ mod tests {
         assert!(without.contains("this kernel has no landlock"), "{without}");
         assert_eq!(
             line(here),
-            "privileges: keeps no capability, and nothing else of root's; no file is written but the history's and what is pinned"
+            "privileges: keeps no capability, and nothing else of root's; no file is written but the history's, the state's and what is pinned"
         );
         let hidden = line(Trials { proc_is_hidden: true, ..here });
         assert!(hidden.contains("threads that need not look at other processes"), "{hidden}");

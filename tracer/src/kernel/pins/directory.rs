@@ -84,6 +84,12 @@ impl Directory {
 /// Makes the directory in one that is there.
 fn make(path: &Path) -> Result<(), PinError> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !above.is_dir() {
+        return Err(PinError::Directory {
+            path: above.to_owned(),
+            problem: "there is no such directory: make it, or give --pin-dir another one".into(),
+        });
+    }
     if statfs(above).map(|found| found.filesystem_type()) != Ok(BPF_FS_MAGIC) {
         return Err(PinError::NoFileSystem(above.to_owned()));
     }
@@ -116,7 +122,7 @@ fn open(path: &Path) -> Result<File, PinError> {
     let mode = found.mode() & 0o7777;
     if mode != MODE {
         return Err(wrong(format!(
-            "others than root may enter it (mode {mode:04o}): chmod 0700 it, if you know what is in it"
+            "others than root may enter it (mode {mode:04o}): give --pin-dir a directory of its own, or chmod 0700 this one if nobody else uses it"
         )));
     }
     Ok(directory)

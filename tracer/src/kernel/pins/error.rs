@@ -30,7 +30,7 @@ pub enum PinError {
     },
     /// Another agent has the directory.
     #[error(
-        "{}: another tracer uses these pins: stop it, or give this one a directory of its own (--pin-dir)",
+        "{}: another tracer uses these pins: stop it, or give this one a directory and a state file of its own (--pin-dir, --state)",
         .0.display()
     )]
     InUse(PathBuf),

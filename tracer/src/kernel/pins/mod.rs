@@ -32,11 +32,12 @@ mod shapes;
 
 use super::error::KernelError;
 use super::{bpf, capabilities};
-use aya::programs::links::FdLink;
+use aya::programs::links::{FdLink, PinnedLink};
 use described::Described;
 use directory::{Directory, refused};
 pub use error::PinError;
 pub(super) use others::Set;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -65,6 +66,8 @@ pub struct Pins {
     directory: Directory,
     /// Number of the layout of this agent's maps.
     layout: u16,
+    /// What this agent has attached: it counts on when somebody removes the pins under it.
+    attached: RefCell<Vec<PinnedLink>>,
 }
 
 /// What an agent before this one has left.
@@ -97,7 +100,7 @@ impl Pins {
         if !missing.is_empty() {
             return Err(KernelError::Capabilities(missing));
         }
-        Ok(Self { directory: Directory::take(directory)?, layout })
+        Ok(Self { directory: Directory::take(directory)?, layout, attached: RefCell::default() })
     }
 
     /// Number of this agent's layout.
@@ -249,11 +252,13 @@ impl Pins {
     /// What the kernel says.
     pub(super) fn attached(&self, program: &str, link: FdLink) -> Result<(), PinError> {
         let path = self.set().join(format!("{program}{NEW}"));
-        link.pin(&path).map(drop).map_err(|error| PinError::Refused {
+        let pinned = link.pin(&path).map_err(|error| PinError::Refused {
             path,
             what: "pin it",
             source: std::io::Error::other(error),
-        })
+        })?;
+        self.attached.borrow_mut().push(pinned);
+        Ok(())
     }
 
     /// Gives new links their names: whoever had one is detached. Without `others` nobody else stays.
